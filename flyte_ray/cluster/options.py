@@ -1,0 +1,260 @@
+"""Translate an environment into the options of a Ray remote function, without Ray.
+
+Invariants: pure, apart from reading the package files that an image names; what Ray cannot honour is refused by name,
+never dropped; no address of a package index enters the options, because Ray shows them to everybody on the cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from math import prod
+from types import MappingProxyType
+from typing import Any, Final
+
+from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.spec.devices import SHARED, Device
+from flyte_ray.spec.image import Image
+from flyte_ray.spec.resources import Resources, cpu_cores, memory_bytes
+from flyte_ray.spec.task import EnvironmentSpec
+
+BUNDLE_VAR: Final = "FLYTE_RAY_BUNDLE"
+"""Variable that tells a slot's process which code bundle it serves."""
+DISK: Final = "disk_gib"
+"""Custom resource for disk, in GiB; Ray measures no disk, so nodes declare it."""
+_GIB: Final = 1024**3
+_NO_VARS: Final[Mapping[str, str]] = MappingProxyType({})
+
+# Names of Ray's `accelerator_type` where they differ from Flyte's.
+_RAY_NAMES: Final = {
+    "A100_80G": "A100-80G",
+    "L40s": "L40S",
+    "RTX_PRO_4500": "RTX-PRO-4500",
+    "RTX_PRO_6000": "RTX-PRO-6000",
+    "V5E": "TPU-V5LITEPOD",
+    "V5P": "TPU-V5P",
+    "V6E": "TPU-V6E",
+    "MI100": "AMD-Instinct-MI100",
+    "MI210": "AMD-Instinct-MI210",
+    "MI250": "AMD-Instinct-MI250X-MI250",
+    "MI250X": "AMD-Instinct-MI250X",
+    "MI300A": "AMD-Instinct-MI300A",
+    "MI300X": "AMD-Instinct-MI300X-OAM",
+    "MI325X": "AMD-Instinct-MI325X-OAM",
+    "MI350X": "AMD-Instinct-MI350X-OAM",
+    "MI355X": "AMD-Instinct-MI355X-OAM",
+    "Gaudi1": "Intel-GAUDI",
+    "AppleSilicon": "Apple-Silicon",
+}
+_NEURON_CORES: Final = {"Inf1": 4, "Inf2": 2, "Trn1": 2, "Trn1n": 2, "Trn2": 8, "Trn2u": 8}
+_CHIPS_PER_HOST: Final = {"V5E": 8, "V5P": 4, "V6E": 8}
+_NOT_BUILT: Final = {
+    "apt": "system packages",
+    "commands": "build commands",
+    "pixi_project": "a pixi project",
+    "pixi_script": "a pixi script",
+}
+_INSTALLER_OPTIONS: Final = ("index_url", "extra_index_urls", "extra_args")
+
+
+def remote_options(
+    environment: EnvironmentSpec, *, bundle_digest: str | None, run_env: Mapping[str, str] = _NO_VARS
+) -> dict[str, Any]:
+    """Compute the options with which slots of an environment are started.
+
+    Args:
+        environment: Where the tasks run.
+        bundle_digest: Digest of the code bundle, set as `FLYTE_RAY_BUNDLE`; `None` for none.
+        run_env: Variables of the run; they win over those of the environment, which win over the image's.
+
+    Returns:
+        Keyword arguments for `options` of a Ray remote function: `num_cpus` (cores, 1 unless asked otherwise),
+        `max_retries` (0: attempts are ours), and where asked for `num_gpus`, `memory` (bytes), `accelerator_type`,
+        `resources`, `runtime_env`. A new dict for each call.
+
+    Raises:
+        InvalidDeclaration: A variable is no text, or cannot be handed to a container.
+        UnsupportedError: The image or device needs what Ray cannot do for a slot.
+
+    Source: Ray 2.60, `ray.remote` and `ray.runtime_env.RuntimeEnv`.
+    """
+    resources = environment.resources or Resources()
+    cores = cpu_cores(resources.cpu)
+    options: dict[str, Any] = {"num_cpus": 1 if cores is None else _whole(cores), "max_retries": 0}
+    memory = memory_bytes(resources.memory)
+    if memory:
+        options["memory"] = memory
+    custom: dict[str, float] = {}
+    if resources.disk_bytes:
+        # Ray counts custom resources in steps of 1e-4.
+        custom[DISK] = max(_whole(round(resources.disk_bytes / _GIB, 4)), 0.0001)
+    device = resources.get_device()
+    if device is not None:
+        _add_device(device, options, custom)
+    if custom:
+        options["resources"] = custom
+    runtime_env = _runtime_env(environment, bundle_digest, run_env)
+    if runtime_env:
+        options["runtime_env"] = runtime_env
+    return options
+
+
+def _whole(number: float) -> float:
+    """The number as an int where it is one, so that 1 and 1.0 give the same shape."""
+    return int(number) if float(number).is_integer() else number
+
+
+def _add_device(device: Device, options: dict[str, Any], custom: dict[str, float]) -> None:
+    name = device.device.removesuffix(SHARED) if device.device else None
+    if device.device_class == "TPU":
+        custom["TPU"] = _chips(device)
+    elif device.device_class == "NEURON":
+        custom["neuron_cores"] = device.quantity * _NEURON_CORES.get(name or "", 1)
+        name = "aws-neuron-core"
+    elif device.device_class == "HABANA_GAUDI":
+        custom["HPU"] = device.quantity
+    else:
+        options["num_gpus"] = device.quantity
+        if device.partition:
+            # Ray counts a MIG instance as one GPU and does not know its size: nodes declare it under this name.
+            custom[f"{_RAY_NAMES.get(name or '', name)}-{device.partition}"] = device.quantity
+    if name:
+        options["accelerator_type"] = _RAY_NAMES.get(name, name)
+
+
+def _chips(device: Device) -> int:
+    if device.partition is None:
+        return device.quantity
+    chips = prod(int(side) for side in device.partition.split("x"))
+    most = _CHIPS_PER_HOST.get(device.device or "", 8)
+    if chips > most:
+        raise UnsupportedError(
+            f"A slot lives on one host, which has at most {most} chips of TPU {device.device}, got the slice "
+            f"{device.partition} with {chips}. Ask for a smaller slice and call several tasks."
+        )
+    return chips
+
+
+def _runtime_env(environment: EnvironmentSpec, bundle: str | None, run_env: Mapping[str, str]) -> dict[str, Any]:
+    image = environment.image
+    ready, packages = None, {}
+    if isinstance(image, Image):
+        ready, packages = image.base_uri, _packages(environment.name, image)
+    elif image is not None and image != "auto":
+        ready = image
+    if ready and packages:
+        raise UnsupportedError(
+            f"Environment '{environment.name}': Ray installs no packages into the ready image {ready!r}. "
+            f"Put them into that image, or start from Image.from_debian_base()."
+        )
+    variables = _variables(environment, bundle, run_env, ready)
+    runtime_env: dict[str, Any] = {"image_uri": ready} if ready else packages
+    if variables:
+        runtime_env["env_vars"] = variables
+    return runtime_env
+
+
+def _packages(environment: str, image: Image) -> dict[str, Any]:
+    """The `uv` part of a runtime environment; empty if the image needs no packages."""
+    if image.dockerfile is not None or image.ref_name is not None:
+        what = f"the Dockerfile {image.dockerfile}" if image.dockerfile else f"the image name {image.ref_name!r}"
+        raise UnsupportedError(
+            f"Environment '{environment}' needs a ready image, got {what}. Build it and write Image.from_base(address)."
+        )
+    pre = False
+    for layer in image.layers:
+        if layer.kind in _NOT_BUILT:
+            raise UnsupportedError(
+                f"Environment '{environment}': Ray's nodes cannot install {_NOT_BUILT[layer.kind]} for a slot, got "
+                f"{', '.join(layer.values)}. Put them into an image of your own (Image.from_base) or on the nodes."
+            )
+        given = dict(layer.options)
+        for option in _INSTALLER_OPTIONS:
+            # The value is left out of the message: it may carry a password.
+            if option in given and layer.kind != "pixi_project":
+                raise UnsupportedError(
+                    f"Environment '{environment}': installer options belong to the nodes, got {option}. Ray shows a "
+                    f"slot's options to everybody; set UV_INDEX_URL and the like in the nodes' own environment."
+                )
+        pre = pre or "pre" in given
+    packages = list(image.pip_packages)
+    if not packages:
+        return {}
+    if pre:
+        # `--no-cache` is what Ray passes by default; naming options replaces it.
+        return {"uv": {"packages": packages, "uv_pip_install_options": ["--no-cache", "--prerelease=allow"]}}
+    return {"uv": packages}
+
+
+def _variables(
+    environment: EnvironmentSpec, bundle: str | None, run_env: Mapping[str, str], ready: str | None
+) -> dict[str, str]:
+    of_image = environment.image.env_vars if isinstance(environment.image, Image) else {}
+    variables = {**of_image, **(environment.env_vars or {}), **run_env}
+    if bundle is not None:
+        variables[BUNDLE_VAR] = bundle
+    for key, value in variables.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidDeclaration(
+                f"Environment '{environment.name}': variables must map str to str, got {key!r} with a value of type "
+                f"{type(value).__name__}. Write the value as text."
+            )
+        if ready and ("'" in value or "'" in key):
+            # Ray puts the values between single quotes into a shell command; the value is not shown, it may be secret.
+            raise InvalidDeclaration(
+                f"Environment '{environment.name}': a variable for the image {ready!r} must not contain a single "
+                f"quote, got one in {key!r}. Encode the value, or read it from a file."
+            )
+    if ready and "'" in ready:
+        raise InvalidDeclaration(f"An image's address must not contain a single quote, got {ready!r}. Correct it.")
+    return dict(sorted(variables.items()))
+
+
+def shape_key(options: Mapping[str, Any]) -> str:
+    """Give the shape of options: slots of one shape are interchangeable.
+
+    Args:
+        options: As `remote_options` gives them.
+
+    Returns:
+        16 hex digits, the same in every process and for every order of keys.
+    """
+    canonical = json.dumps(options, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def fits(options: Mapping[str, Any], node_resources: Mapping[str, float]) -> list[str]:
+    """Say what a node lacks for a slot, because Ray would leave such a slot pending for ever.
+
+    Args:
+        options: As `remote_options` gives them.
+        node_resources: Total resources of the largest node, as Ray names them (`CPU`, `GPU`, `memory` in bytes,
+            `accelerator_type:X`, custom ones); free or not does not matter.
+
+    Returns:
+        A sentence for each resource that is lacking; empty if the slot fits.
+    """
+    lacking = []
+    needed: list[tuple[str, str, float]] = [
+        ("CPU", "CPU", options.get("num_cpus", 1)),
+        ("GPU", "GPU", options.get("num_gpus", 0)),
+        *((name, name, amount) for name, amount in sorted(options.get("resources", {}).items())),
+    ]
+    for key, unit, amount in needed:
+        has = node_resources.get(key, 0)
+        if amount > has:
+            sentence = f"needs {amount:g} {unit}, the largest node has {has:g}"
+            if key not in ("CPU", "GPU") and not has:
+                sentence += f" (nodes declare it: ray start --resources='{json.dumps({key: amount})}')"
+            lacking.append(sentence)
+    memory, has_memory = options.get("memory", 0), node_resources.get("memory", 0)
+    if memory > has_memory:
+        lacking.append(f"needs {memory / _GIB:.1f} GiB of memory, the largest node has {has_memory / _GIB:.1f} GiB")
+    accelerator = options.get("accelerator_type")
+    if accelerator and not node_resources.get(f"accelerator_type:{accelerator}"):
+        others = [name.split(":", 1)[1] for name in node_resources if name.startswith("accelerator_type:")]
+        lacking.append(
+            f"needs an accelerator of type {accelerator}, the largest node has {' and '.join(others) or 'none'}"
+        )
+    return lacking

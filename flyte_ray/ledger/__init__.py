@@ -1,0 +1,1 @@
+"""The record: events, state, log, recovery, queues, service and queries of runs and actions."""

@@ -1,0 +1,76 @@
+"""Name the events of a run and their Arrow schema.
+
+Invariants: an event is a fact that is never changed once stored; every column is plain (text, integer), so that
+pandas, polars or DuckDB read a run's log without this package.
+Knows nothing of folding, storage or Ray.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT: Final = 1
+"""Version of the log's format; every format ever written stays readable."""
+
+OPEN: Final = "OPEN"
+"""A writer took the run: `body` is JSON with `epoch`, `holder`, `format`."""
+TASK: Final = "TASK"
+"""A task was first used: `task` is its key, `body` the JSON of its `TaskRef`."""
+CALLED: Final = "CALLED"
+"""An action was asked for: `body` is the JSON of its inputs, `parent` and `task` say by whom and what."""
+STARTED: Final = "STARTED"
+"""An attempt was handed to `slot`."""
+SUCCEEDED: Final = "SUCCEEDED"
+"""An attempt ended well: `body` is the JSON of its output."""
+FAILED: Final = "FAILED"
+"""The action failed for good: `body` is the JSON of its error."""
+RETRIED: Final = "RETRIED"
+"""An attempt failed and another follows: `body` is the JSON of its error."""
+ABORTED: Final = "ABORTED"
+"""The action was cancelled: `body` is the JSON of the reason."""
+TIMED_OUT: Final = "TIMED_OUT"
+"""A time limit was exceeded: `body` is the JSON of its error."""
+LOST: Final = "LOST"
+"""An attempt's slot was lost, without blame: `body` says how; the action is queued again."""
+RENEWED: Final = "RENEWED"
+"""A failed action is called again by a later attempt of its parent, with a new budget."""
+LOGGED: Final = "LOGGED"
+"""Text that an attempt printed: `body`."""
+
+KINDS: Final = (OPEN, TASK, CALLED, STARTED, SUCCEEDED, FAILED, RETRIED, ABORTED, TIMED_OUT, LOST, RENEWED, LOGGED)
+
+
+class Event(NamedTuple):
+    """One row of the log; times are microseconds since the epoch (UTC), as the ledger saw them."""
+
+    kind: str
+    at: int
+    action: str = ""
+    attempt: int = 0
+    parent: str | None = None
+    task: str | None = None
+    group: str | None = None
+    slot: str | None = None
+    body: str | None = None
+
+
+def arrow_schema() -> pa.Schema:
+    """Build the schema of a log segment: one row per event, in the order of `Event`'s fields."""
+    import pyarrow as pa  # slow to import; the pure part of the ledger does without it
+
+    return pa.schema(
+        [
+            ("kind", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+            ("action", pa.string()),
+            ("attempt", pa.int32()),
+            ("parent", pa.string()),
+            ("task", pa.string()),
+            ("group", pa.string()),
+            ("slot", pa.string()),
+            ("body", pa.large_string()),
+        ]
+    )

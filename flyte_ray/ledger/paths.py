@@ -1,0 +1,45 @@
+"""Say where in a root each part of the record lies; the layout is described in docs/ledger.md."""
+
+from __future__ import annotations
+
+from flyte_ray.spec.ids import RunId
+
+
+def run_prefix(run: RunId) -> str:
+    """Everything of a run lies below this prefix, so that it can be copied or deleted as one."""
+    return f"runs/{run}"
+
+
+def spec_key(run: RunId) -> str:
+    """The run's start: task, code, context, labels, owner, nonce (JSON)."""
+    return f"runs/{run}/spec.json"
+
+
+def segment_key(run: RunId, position: int) -> str:
+    """The log's segment at a position, from 0."""
+    return f"runs/{run}/log/{position:08d}.arrow"
+
+
+def snapshot_key(run: RunId) -> str:
+    """The folded log of a run that has ended: one Arrow file in the log's schema."""
+    return f"runs/{run}/actions.arrow"
+
+
+def data_prefix(run: RunId) -> str:
+    """Values that do not lie inline in the log."""
+    return f"runs/{run}/data"
+
+
+def index_key(run: RunId, started_us: int) -> str:
+    """What a list of runs shows; the inverse time makes the newest come first in a plain listing."""
+    return f"index/{10**16 - started_us:016d}-{run}.json"
+
+
+def lease_key(run: RunId) -> str:
+    """Who holds an active run."""
+    return f"active/{run}"
+
+
+def code_key(digest: str) -> str:
+    """A code bundle, by the digest of its content."""
+    return f"code/{digest}.zip"

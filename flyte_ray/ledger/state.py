@@ -1,0 +1,132 @@
+"""Fold events into the state of a run and its actions.
+
+Invariants: folding depends on the events alone (times are in them); an action succeeds at most once; an event that
+the table does not allow in a phase is refused, never skipped. Knows nothing of storage, Ray or clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.events import Event
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.phase import ActionPhase
+
+_OPEN_PHASES: Final = (ActionPhase.QUEUED, ActionPhase.RUNNING)
+
+TRANSITIONS: Final[dict[tuple[str, ActionPhase], ActionPhase]] = {
+    (kinds.STARTED, ActionPhase.QUEUED): ActionPhase.RUNNING,
+    (kinds.SUCCEEDED, ActionPhase.RUNNING): ActionPhase.SUCCEEDED,
+    # A late result of a lost attempt counts while no other attempt has started.
+    (kinds.SUCCEEDED, ActionPhase.QUEUED): ActionPhase.SUCCEEDED,
+    (kinds.FAILED, ActionPhase.RUNNING): ActionPhase.FAILED,
+    (kinds.FAILED, ActionPhase.QUEUED): ActionPhase.FAILED,
+    (kinds.RETRIED, ActionPhase.RUNNING): ActionPhase.QUEUED,
+    (kinds.LOST, ActionPhase.RUNNING): ActionPhase.QUEUED,
+    (kinds.ABORTED, ActionPhase.RUNNING): ActionPhase.ABORTED,
+    (kinds.ABORTED, ActionPhase.QUEUED): ActionPhase.ABORTED,
+    (kinds.TIMED_OUT, ActionPhase.RUNNING): ActionPhase.TIMED_OUT,
+    (kinds.TIMED_OUT, ActionPhase.QUEUED): ActionPhase.TIMED_OUT,
+    (kinds.RENEWED, ActionPhase.FAILED): ActionPhase.QUEUED,
+    (kinds.RENEWED, ActionPhase.ABORTED): ActionPhase.QUEUED,
+    (kinds.RENEWED, ActionPhase.TIMED_OUT): ActionPhase.QUEUED,
+}
+"""(event, phase before) to phase after: the whole life of an action."""
+
+
+@dataclass(slots=True)
+class ActionState:
+    """What is known of one action: its folded events."""
+
+    id: str
+    parent: str | None
+    task: str
+    group: str | None
+    inputs: str
+    called_us: int
+    phase: ActionPhase = ActionPhase.QUEUED
+    attempt: int = 0
+    slot: str | None = None
+    started_us: int = 0
+    ended_us: int = 0
+    result: str | None = None
+    """JSON of the output if it succeeded, of the error if it ended otherwise."""
+    failures: int = 0
+    """User failures so far: what the retry budget is spent on."""
+    losses: int = 0
+    """Attempts lost with their slot."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """All actions of a run, by id, and the tasks they use, by key."""
+
+    id: RunId
+    actions: dict[str, ActionState] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    """JSON of each `TaskRef`, by its key."""
+    counts: dict[ActionPhase, int] = field(default_factory=dict)
+    """Number of actions by phase."""
+
+    @property
+    def root(self) -> ActionState:
+        """The action that the user started."""
+        return self.actions[ROOT_ACTION]
+
+    @property
+    def phase(self) -> ActionPhase:
+        """The run's phase is its root action's; queued before that is known."""
+        root = self.actions.get(ROOT_ACTION)
+        return root.phase if root else ActionPhase.QUEUED
+
+
+def fold(run: RunState, event: Event) -> None:
+    """Apply one event.
+
+    Raises:
+        ValueError: The event's kind is unknown, or not allowed in the action's phase.
+    """
+    kind = event.kind
+    if kind == kinds.CALLED:
+        if event.action in run.actions:
+            raise ValueError(f"action {event.action} of run {run.id} is called a second time")
+        run.actions[event.action] = ActionState(
+            event.action, event.parent, event.task or "", event.group, event.body or "", event.at
+        )
+        run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
+        return
+    if kind in (kinds.OPEN, kinds.LOGGED):
+        return
+    if kind == kinds.TASK:
+        run.tasks[event.task or ""] = event.body or ""
+        return
+    action = run.actions[event.action]
+    after = TRANSITIONS.get((kind, action.phase))
+    if after is None:
+        raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {action.phase}")
+    run.counts[action.phase] -= 1
+    run.counts[after] = run.counts.get(after, 0) + 1
+    action.phase = after
+    if kind == kinds.STARTED:
+        action.attempt, action.slot, action.started_us = event.attempt, event.slot, event.at
+    elif after is ActionPhase.QUEUED:
+        action.slot = None
+        if kind == kinds.RETRIED:
+            action.failures += 1
+        elif kind == kinds.LOST:
+            action.losses += 1
+        else:
+            action.failures, action.result = 0, None
+    else:
+        action.slot, action.ended_us, action.result = None, event.at, event.body
+
+
+def fold_all(run: RunId, events: Iterable[Event]) -> RunState:
+    """Fold a whole log, oldest event first."""
+    state = RunState(run)
+    for event in events:
+        fold(state, event)
+    return state

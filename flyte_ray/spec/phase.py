@@ -1,0 +1,38 @@
+"""The phases of an action."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ActionPhase(str, Enum):
+    """Where an action stands; values as in `flyte.models.ActionPhase`."""
+
+    QUEUED = "queued"
+    WAITING_FOR_RESOURCES = "waiting_for_resources"
+    INITIALIZING = "initializing"
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Waits for a condition to be signalled."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    TIMED_OUT = "timed_out"
+    RECOVERED = "recovered"
+    """Its outcome was taken over from an earlier run."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no other phase can follow."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        ActionPhase.SUCCEEDED,
+        ActionPhase.FAILED,
+        ActionPhase.ABORTED,
+        ActionPhase.TIMED_OUT,
+        ActionPhase.RECOVERED,
+    }
+)

@@ -1,0 +1,104 @@
+"""Environments and tasks as plain data, the form in which they travel below the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.spec.image import Image
+from flyte_ray.spec.interface import Interface
+from flyte_ray.spec.policies import Cache, RetryStrategy, ReusePolicy, Timeout
+from flyte_ray.spec.resources import Resources
+from flyte_ray.spec.secret import SecretRequest, secrets_from
+
+DEFAULT_MAX_INLINE_IO_BYTES: Final = 10 * 1024 * 1024
+"""Largest sum of an action's inline inputs, or outputs, unless the task says otherwise."""
+MAX_DESCRIPTION: Final = 255
+_NAME: Final = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """Where the tasks of an environment run.
+
+    Raises:
+        InvalidDeclaration: `name` is neither snake_case nor kebab-case.
+        TypeError: A field has a value of another type.
+    """
+
+    name: str
+    image: str | Image | None = "auto"
+    """`auto` or `None`: the processes of the cluster as they are."""
+    resources: Resources | None = None
+    env_vars: dict[str, str] | None = None
+    secrets: SecretRequest | None = None
+    reusable: ReusePolicy | None = None
+    interruptible: bool = False
+    queue: str | None = None
+    description: str | None = None
+    """Cut to 255 characters."""
+    include: tuple[str, ...] = ()
+    """More files for the code bundle, relative to `declaring_file`; folders and globs are allowed."""
+    declaring_file: str | None = None
+    plugin_config: Any = None
+
+    def __post_init__(self) -> None:
+        """Check what the user wrote."""
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InvalidDeclaration(
+                f"Environment name {self.name!r} must be in snake_case or kebab-case format. "
+                f"Use lower-case letters and digits, joined by '_' or '-'."
+            )
+        self._check("image", self.image, (str, Image, type(None)), "an image name, an Image or None")
+        self._check("resources", self.resources, (Resources, type(None)), "a Resources")
+        self._check("reusable", self.reusable, (ReusePolicy, type(None)), "a ReusePolicy")
+        self._check("env_vars", self.env_vars, (dict, type(None)), "a dict of str to str")
+        for key, value in (self.env_vars or {}).items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise TypeError(
+                    f"Environment '{self.name}': env_vars must map str to str, got {key!r}: {value!r}. "
+                    f"Write the value as text."
+                )
+        secrets_from(self.secrets)
+        if isinstance(self.include, str) or not all(isinstance(item, str) for item in self.include):
+            raise TypeError(
+                f"Environment '{self.name}': include must be a sequence of paths, got {self.include!r}. "
+                f"Write ('file.txt',) for a single one."
+            )
+        object.__setattr__(self, "include", tuple(self.include))
+        if self.description is not None and len(self.description) > MAX_DESCRIPTION:
+            object.__setattr__(self, "description", self.description[:MAX_DESCRIPTION])
+
+    def _check(self, field_name: str, value: object, types: tuple[type, ...], expected: str) -> None:
+        if not isinstance(value, types):
+            raise TypeError(
+                f"Environment '{self.name}': {field_name} must be {expected}, got {type(value).__name__} {value!r}. "
+                f"Change the argument '{field_name}'."
+            )
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task: its function, where it runs and how failures are treated."""
+
+    name: str
+    """Qualified name, `<environment>.<function>`."""
+    short_name: str
+    """Shown to people."""
+    func: Callable[..., Any]
+    interface: Interface
+    environment: EnvironmentSpec
+    cache: Cache = field(default_factory=lambda: Cache("disable"))
+    retries: RetryStrategy = field(default_factory=lambda: RetryStrategy(0))
+    timeout: Timeout = field(default_factory=Timeout)
+    max_inline_io_bytes: int = DEFAULT_MAX_INLINE_IO_BYTES
+    report: bool = False
+    docs: str | None = None
+    interruptible: bool = False
+    queue: str | None = None
+    links: tuple[Any, ...] = ()
+    triggers: tuple[Any, ...] = ()
+    entrypoint: bool = False
