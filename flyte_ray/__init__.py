@@ -1,1 +1,38 @@
-"""Durable data and ML work on Ray, in Flyte 2 style."""
+"""Durable data and ML work on Ray, in Flyte 2's programming model: `import flyte_ray as flyte`."""
+
+from __future__ import annotations
+
+from flyte_ray.api.environment import TaskEnvironment, TaskTemplate
+from flyte_ray.api.fanning import ctx, custom_context, group
+from flyte_ray.api.fanning import map_task as map
+from flyte_ray.api.running import Run, init, run, with_runcontext
+from flyte_ray.spec.image import Image
+from flyte_ray.spec.policies import Backoff, Cache, RetryStrategy, ReusePolicy, Timeout
+from flyte_ray.spec.resources import GPU, TPU, Device, Resources
+from flyte_ray.spec.secret import Secret
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GPU",
+    "TPU",
+    "Backoff",
+    "Cache",
+    "Device",
+    "Image",
+    "Resources",
+    "RetryStrategy",
+    "ReusePolicy",
+    "Run",
+    "Secret",
+    "TaskEnvironment",
+    "TaskTemplate",
+    "Timeout",
+    "ctx",
+    "custom_context",
+    "group",
+    "init",
+    "map",
+    "run",
+    "with_runcontext",
+]

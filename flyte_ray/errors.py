@@ -424,6 +424,7 @@ def to_error(code: str, kind: str, message: str) -> BaseRuntimeError:
         An error of the most specific class known, with `code`, `kind` and `str(error) == message` as recorded.
 
     Source: Flyte 2's conversion of stored errors.
+
     """
     known: ErrorKind = "user" if kind == "user" else "system" if kind == "system" else "unknown"
     cls = _class_for(code, known)

@@ -78,6 +78,7 @@ def remote_options(
         UnsupportedError: The image or device needs what Ray cannot do for a slot.
 
     Source: Ray 2.60, `ray.remote` and `ray.runtime_env.RuntimeEnv`.
+
     """
     resources = environment.resources or Resources()
     cores = cpu_cores(resources.cpu)
@@ -219,6 +220,7 @@ def shape_key(options: Mapping[str, Any]) -> str:
 
     Returns:
         16 hex digits, the same in every process and for every order of keys.
+
     """
     canonical = json.dumps(options, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -234,6 +236,7 @@ def fits(options: Mapping[str, Any], node_resources: Mapping[str, float]) -> lis
 
     Returns:
         A sentence for each resource that is lacking; empty if the slot fits.
+
     """
     lacking = []
     needed: list[tuple[str, str, float]] = [

@@ -77,6 +77,7 @@ class RunLog:
 
         Returns:
             Every valid event, oldest first, without the new `OPEN` record; empty for a new run.
+
         """
         found: list[Event] = []
         while True:
@@ -100,6 +101,7 @@ class RunLog:
         Raises:
             RunFencedError: Another writer has opened the run since; nothing of `events` is stored.
             StoreError: The store did not answer; the call may be repeated with the same events.
+
         """
         data = encode_segment(Segment(self.epoch, self._writer, events))
         while True:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,13 +55,16 @@ def decode_segment(data: bytes, uri: str) -> Segment:
 
     Raises:
         StoreError: The bytes are torn, changed, or of a format this version does not know; names `uri`.
+
     """
     import pyarrow as pa  # see encode_segment
 
     start = data.find(b"crc32=")
     claimed = data[start : start + len(_BLANK)]
     if start < 0 or b"crc32=%08x" % zlib.crc32(data.replace(claimed, _BLANK)) != claimed:
-        raise StoreError(f"{uri} should be a whole log segment, but its checksum does not match: it is torn or changed.")
+        raise StoreError(
+            f"{uri} should be a whole log segment, but its checksum does not match: it is torn or changed."
+        )
     table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     if int(meta["flyte_ray.format"]) > FORMAT:
@@ -75,8 +77,3 @@ def decode_segment(data: bytes, uri: str) -> Segment:
     ]
     events = [Event(*row) for row in zip(*columns, strict=True)]
     return Segment(int(meta["flyte_ray.epoch"]), meta["flyte_ray.writer"], events)
-
-
-def count_bytes(events: Sequence[Event]) -> int:
-    """Estimate the bytes that events take in a segment, for the bound on what waits."""
-    return sum(64 + len(event.body or "") for event in events)

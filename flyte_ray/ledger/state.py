@@ -88,6 +88,7 @@ def fold(run: RunState, event: Event) -> None:
 
     Raises:
         ValueError: The event's kind is unknown, or not allowed in the action's phase.
+
     """
     kind = event.kind
     if kind == kinds.CALLED:

@@ -91,6 +91,7 @@ class Cache:
         TypeError: `max_age` is a bool or no duration, or an ignored input no name.
 
     Source: `flyte.Cache`.
+
     """
 
     behavior: Literal["auto", "override", "disable"]
@@ -168,6 +169,7 @@ class Cache:
 
         Raises:
             InvalidDeclaration: The version is automatic and `params` is missing.
+
         """
         if not self.is_enabled:
             return None

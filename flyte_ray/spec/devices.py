@@ -60,6 +60,7 @@ class Device:
         InvalidDeclaration: `quantity` is below 1.
 
     Source: `flyte.Device`.
+
     """
 
     quantity: int
@@ -104,6 +105,7 @@ def GPU(device: str, quantity: int, partition: str | None = None) -> Device:
 
     Raises:
         InvalidDeclaration: Type, quantity or partition is not in the list.
+
     """
     device = _current_spelling(device) if isinstance(device, str) else device
     if device not in _GPU_QUANTITIES:
@@ -164,6 +166,7 @@ def parse_device(text: str) -> Device:
 
     Raises:
         InvalidDeclaration: The list has no such entry.
+
     """
     name, separator, number = text.partition(":")
     if name == _APPLE_TYPE and (not separator or number == "1"):

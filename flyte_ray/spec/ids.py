@@ -45,6 +45,7 @@ def validate_run_name(name: str) -> RunId:
 
     Raises:
         InvalidDeclaration: The name has another form.
+
     """
     if isinstance(name, str) and len(name) <= MAX_RUN_NAME and _RUN_NAME.fullmatch(name):
         return RunId(name)
@@ -62,6 +63,7 @@ def make_run_name(random: Callable[[int], bytes]) -> RunId:
 
     Returns:
         A name such as `brisk-otter-k3x9m2p4`.
+
     """
     bits = random(10)
     tail = "".join(_ALPHABET[byte % 32] for byte in bits[2:])

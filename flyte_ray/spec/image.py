@@ -302,6 +302,7 @@ class Image:
 
         Raises:
             InvalidDeclaration: A file cannot be read.
+
         """
         _ = self.pip_packages
 

@@ -49,6 +49,7 @@ def build_interface(func: Callable[..., Any]) -> Interface:
     Raises:
         InvalidDeclaration: `func` has `*args`, `**kwargs` or positional-only parameters, or an annotation names
             something that cannot be found.
+
     """
     signature = inspect.signature(func)
     name = getattr(func, "__qualname__", repr(func))
@@ -122,6 +123,7 @@ def bind(interface: Interface, task_name: str, args: Sequence[Any], kwargs: Mapp
 
     Raises:
         TypeError: An argument is missing, unexpected or given twice.
+
     """
     parameters = interface.parameters
     given = len(args)

@@ -69,6 +69,7 @@ class Backoff:
             missing although the wait grows.
 
     Source: `flyte.Backoff`.
+
     """
 
     base: timedelta
@@ -114,6 +115,7 @@ class RetryStrategy:
         InvalidDeclaration: `count` is no integer of at least 0, or `backoff` no `Backoff`.
 
     Source: `flyte.RetryStrategy`.
+
     """
 
     count: int
@@ -150,6 +152,7 @@ class Timeout:
         InvalidDeclaration: A bound is negative or neither an integer nor a timedelta.
 
     Source: `flyte.Timeout`.
+
     """
 
     max_runtime: timedelta | int | None = None
@@ -198,6 +201,7 @@ class ReusePolicy:
         InvalidDeclaration: A field is outside of what its docstring allows.
 
     Source: `flyte.ReusePolicy`.
+
     """
 
     replicas: Any = 2

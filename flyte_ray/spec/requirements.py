@@ -43,6 +43,7 @@ def load_requirements(path: Path) -> tuple[str, ...]:
     Raises:
         InvalidDeclaration: A file cannot be read.
         UnsupportedError: A line holds an option, such as an index: those belong to the nodes.
+
     """
     packages: list[str] = []
     for raw in _read_text(path).replace("\\\n", " ").splitlines():
@@ -67,6 +68,7 @@ def load_script_packages(path: Path) -> tuple[str, ...]:
     Raises:
         InvalidDeclaration: The file cannot be read, or its block is no TOML.
         UnsupportedError: Python is older than 3.11.
+
     """
     block = _SCRIPT_BLOCK.search(_read_text(path))
     if block is None:
@@ -81,5 +83,6 @@ def load_project_packages(path: Path) -> tuple[str, ...]:
     Raises:
         InvalidDeclaration: The file cannot be read, or is no TOML.
         UnsupportedError: Python is older than 3.11.
+
     """
     return tuple(_parse_toml(_read_text(path), path).get("project", {}).get("dependencies", ()))

@@ -51,6 +51,7 @@ class Resources:
         InvalidDeclaration: A field has another form than its docstring allows; the message names it.
 
     Source: `flyte.Resources`.
+
     """
 
     cpu: CPUAmount | tuple[CPUAmount, CPUAmount] | None = None
@@ -126,6 +127,7 @@ def cpu_cores(spec: CPUAmount | tuple[CPUAmount, CPUAmount] | None) -> float | N
 
     Raises:
         InvalidDeclaration: `spec` has another form, or is negative.
+
     """
     if spec is None:
         return None
@@ -146,6 +148,7 @@ def memory_bytes(spec: str | tuple[str, str] | None) -> int | None:
 
     Raises:
         InvalidDeclaration: `spec` has another form; numbers are refused because their unit cannot be known.
+
     """
     if spec is None:
         return None

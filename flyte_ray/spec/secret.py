@@ -22,6 +22,7 @@ class Secret:
         InvalidDeclaration: `as_env_var` is not an upper-case name, or `mount` another path than `/etc/flyte/secrets`.
 
     Source: `flyte.Secret`.
+
     """
 
     key: str
@@ -66,6 +67,7 @@ def secrets_from(request: SecretRequest | None) -> tuple[Secret, ...]:
 
     Raises:
         TypeError: An entry is neither a key nor a `Secret`.
+
     """
     if request is None:
         return ()

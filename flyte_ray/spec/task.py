@@ -27,6 +27,7 @@ class EnvironmentSpec:
     Raises:
         InvalidDeclaration: `name` is neither snake_case nor kebab-case.
         TypeError: A field has a value of another type.
+
     """
 
     name: str

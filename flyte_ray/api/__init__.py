@@ -1,0 +1,1 @@
+"""What the user holds: environments, tasks, runs, and the verbs on them."""

@@ -1,0 +1,39 @@
+"""Read runs from a store, with or without a process that runs them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flyte_ray.errors import ObjectMissing, RunNotFoundError
+from flyte_ray.ledger.log import read_segments
+from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.state import RunState, fold_all
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store
+
+
+def load_spec(store: Store, run: RunId) -> dict[str, Any]:
+    """Read how a run was started.
+
+    Raises:
+        RunNotFoundError: The root holds no run of this name.
+
+    """
+    try:
+        spec: dict[str, Any] = json.loads(store.get(spec_key(run)))
+    except ObjectMissing as error:
+        raise RunNotFoundError(
+            f"{store.uri} should hold a run {run!r}, but does not. 'flyte-ray get run' lists those it holds."
+        ) from error
+    return spec
+
+
+def load_state(store: Store, run: RunId) -> RunState:
+    """Fold what is stored of a run."""
+    return fold_all(run, (event for _, segment in read_segments(store, run) for event in segment.events))
+
+
+def list_runs(store: Store, limit: int) -> list[dict[str, Any]]:
+    """Return what the newest runs were started with, newest first."""
+    return [json.loads(store.get(key)) for key in store.keys("index")[:limit]]

@@ -1,0 +1,1 @@
+"""Inside a slot: naming, context and the controller that runs actions and records them."""

@@ -1,0 +1,46 @@
+"""Bytes at a key below a root: one protocol, with a folder and S3 (or any fsspec URL) behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from flyte_ray.errors import StoreError
+from flyte_ray.storage.disk import DiskStore
+from flyte_ray.storage.store import Store
+
+__all__ = ["Store", "ensure_writable", "open_store"]
+
+
+def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Store:
+    """Open a root: a path (`~` is expanded), `file://…`, `s3://bucket/prefix` or another fsspec URL.
+
+    Args:
+        uri: The root; it need not exist yet.
+        options: Arguments for the fsspec file system, such as `endpoint_url`; never recorded.
+
+    """
+    text = os.fspath(uri)
+    if "://" not in text or text.startswith("file://"):
+        return DiskStore(os.path.abspath(os.path.expanduser(text.removeprefix("file://"))))
+    from flyte_ray.storage.remote import RemoteStore  # fsspec and s3fs take half a second to import
+
+    return RemoteStore(text.rstrip("/"), dict(options or {}))
+
+
+def ensure_writable(store: Store) -> None:
+    """Write and remove a probe object.
+
+    Raises:
+        StoreError: The root cannot be written; the sentence names it and what to do.
+
+    """
+    key = f"probe/{os.getpid()}"
+    try:
+        store.put(key, b"probe")
+        store.delete([key])
+    except (StoreError, OSError) as error:
+        raise StoreError(
+            f"The root {store.uri} should be writable, but: {error}. Choose another with --root or FLYTE_RAY_ROOT."
+        ) from error

@@ -1,0 +1,30 @@
+"""The one seam to where bytes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Store(Protocol):
+    """Objects below one root; safe to use from many threads, and picklable."""
+
+    uri: str
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write or replace an object; a reader sees the old or the new one, never a part."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write an object that must not exist; False if it does, whoever wrote it."""
+
+    def get(self, key: str) -> bytes:
+        """Read an object; raises `ObjectMissing` if there is none."""
+
+    def exists(self, key: str) -> bool:
+        """Tell whether an object lies at the key."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return all keys below a prefix, sorted; empty if there are none."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are missing already are fine."""

@@ -1,0 +1,8 @@
+"""A task's Python values and how they are stored, checked where the user speaks."""
+
+from __future__ import annotations
+
+from flyte_ray.types.codec import Encoded, TaskCodec, build_codec
+from flyte_ray.types.leaves import Blobs
+
+__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec"]

@@ -1,0 +1,104 @@
+"""Encode and decode a task's inputs and output.
+
+Invariants: a wrong argument fails before anything is queued, naming task, parameter, expected and given; the digest of
+equal inputs is equal in every process, except that a pickled value enters it as a fixed mark.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyte_ray.errors import RuntimeDataValidationError
+from flyte_ray.spec.interface import Interface
+from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, Blobs, build_leaf
+
+_write = functools.partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A stored form: JSON text, and a digest of what it means."""
+
+    text: str
+    digest: str
+
+
+def _digest(raw: Any) -> str:
+    def canonical(part: Any) -> Any:
+        if isinstance(part, dict):
+            if PICKLE_MARK in part:
+                return PICKLE_MARK
+            if ARROW_MARK in part:
+                return part["sha256"]
+            return {key: canonical(value) for key, value in part.items()}
+        return [canonical(value) for value in part] if isinstance(part, list) else part
+
+    return hashlib.sha256(_write(canonical(raw), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+class TaskCodec:
+    """Stored forms of one task's values."""
+
+    def __init__(self, interface: Interface, task: str) -> None:
+        """Prepare all annotations once."""
+        self._task = task
+        self._inputs = {item.name: (build_leaf(item.annotation), item.annotation) for item in interface.parameters}
+        self._returns = None if interface.returns is inspect.Signature.empty else interface.returns
+        self._output = build_leaf(self._returns)
+
+    def encode_inputs(self, values: Mapping[str, Any], blobs: Blobs) -> Encoded:
+        """Check and encode the arguments by parameter name.
+
+        Raises:
+            TypeError: A value is not of its parameter's type.
+
+        """
+        raw = {}
+        for name, value in values.items():
+            leaf, annotation = self._inputs[name]
+            try:
+                raw[name] = leaf.dump(leaf.check(value), blobs)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"Task '{self._task}', parameter '{name}': expected {_type_name(annotation)}, got"
+                    f" {type(value).__name__} {value!r:.80}. Pass a value of that type."
+                ) from error
+        return Encoded(_write(raw), _digest(raw))
+
+    def decode_inputs(self, text: str, blobs: Blobs) -> dict[str, Any]:
+        """Rebuild the arguments."""
+        return {name: self._inputs[name][0].load(raw, blobs) for name, raw in json.loads(text).items()}
+
+    def encode_output(self, value: Any, blobs: Blobs) -> str:
+        """Check and encode what the task returned.
+
+        Raises:
+            RuntimeDataValidationError: The value is not of the declared return type.
+
+        """
+        try:
+            return _write(self._output.dump(self._output.check(value), blobs))
+        except (TypeError, ValueError) as error:
+            expected = "no outputs" if self._returns is None else _type_name(self._returns)
+            raise RuntimeDataValidationError(
+                "o0", TypeError(f"Expected {expected} but got {type(value).__name__} {value!r:.80}"), self._task
+            ) from error
+
+    def decode_output(self, text: str, blobs: Blobs) -> Any:
+        """Rebuild what the task returned."""
+        return self._output.load(json.loads(text), blobs)
+
+
+def build_codec(interface: Interface, task: str) -> TaskCodec:
+    """Build the codec of a task; worth keeping, it compiles each annotation."""
+    return TaskCodec(interface, task)

@@ -1,0 +1,128 @@
+"""Store one value of one annotation: as JSON, as an Arrow table, or as a pickle, in this order of preference.
+
+Invariants: no library is imported that the user's annotation does not name already.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+PICKLE_MARK: Final = "$pickle"
+ARROW_MARK: Final = "$arrow"
+_PLAIN: Final = (int, str, bool, float, type(None))
+_announced: set[type] = set()
+
+
+class Blobs(Protocol):
+    """Where values lie that are not JSON."""
+
+    def put(self, data: bytes, suffix: str) -> str:
+        """Store bytes and return their URI, relative to the run."""
+
+    def get(self, uri: str) -> bytes:
+        """Read what `put` stored."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """How values of one annotation are stored."""
+
+    check: Callable[[Any], Any]
+    """Returns the value as the annotation wants it; raises TypeError or ValueError with the reason."""
+    dump: Callable[[Any, Blobs], Any]
+    """To something that `json` writes."""
+    load: Callable[[Any, Blobs], Any]
+
+
+def build_leaf(annotation: Any) -> Leaf:
+    """Choose how values of an annotation are stored."""
+    if annotation in (int, str, bool, type(None), None):
+        return _scalar(type(None) if annotation is None else annotation)
+    module = getattr(annotation, "__module__", "").split(".")[0]
+    if module == "pyarrow" and getattr(annotation, "__name__", "") == "Table":
+        return Leaf(_instance_check(annotation), _dump_table, _load_table)
+    leaf = _json(annotation)
+    return leaf if leaf is not None else _pickle(annotation)
+
+
+def _scalar(wanted: type) -> Leaf:
+    def check(value: Any) -> Any:
+        if type(value) is not wanted:
+            raise TypeError
+        return value
+
+    return Leaf(check, lambda value, _: value, lambda value, _: value)
+
+
+def _instance_check(wanted: Any) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(wanted, type) and not isinstance(value, wanted):
+            raise TypeError
+        return value
+
+    return check
+
+
+def _json(annotation: Any) -> Leaf | None:
+    if annotation is Any:
+        return None
+    from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter
+
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter.json_schema()
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return None
+    except Exception:  # a schema that has no JSON form: pydantic raises several unrelated classes for it
+        return None
+
+    def dump(value: Any, _: Blobs) -> Any:
+        return adapter.dump_python(value, mode="json")
+
+    return Leaf(
+        lambda value: adapter.validate_python(value, strict=True), dump, lambda raw, _: adapter.validate_python(raw)
+    )
+
+
+def _dump_table(table: Any, blobs: Blobs) -> Any:
+    import pyarrow as pa  # the user's annotation named it
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    data = sink.getvalue().to_pybytes()
+    return {ARROW_MARK: blobs.put(data, ".arrow"), "rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _load_table(raw: Any, blobs: Blobs) -> Any:
+    import pyarrow as pa  # the user's annotation named it
+
+    return pa.ipc.open_file(pa.BufferReader(blobs.get(raw[ARROW_MARK]))).read_all()
+
+
+def _pickle(annotation: Any) -> Leaf:
+    def dump(value: Any, blobs: Blobs) -> Any:
+        import cloudpickle  # only where nothing better fits
+
+        if type(value) in _PLAIN:
+            return value
+        if type(value) not in _announced:
+            _announced.add(type(value))
+            warnings.warn(
+                f"Values of type {type(value).__qualname__} have no typed form and are pickled.", stacklevel=2
+            )
+        return {PICKLE_MARK: base64.b64encode(cloudpickle.dumps(value)).decode()}
+
+    def load(raw: Any, blobs: Blobs) -> Any:
+        if isinstance(raw, dict) and PICKLE_MARK in raw:
+            import cloudpickle  # see dump
+
+            return cloudpickle.loads(base64.b64decode(raw[PICKLE_MARK]))
+        return raw
+
+    return Leaf(_instance_check(annotation), dump, load)
