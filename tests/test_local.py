@@ -1,0 +1,197 @@
+"""Runs in the user's process, as a user sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.errors import RunAlreadyExistsError, RuntimeUserError
+
+env = flyte.TaskEnvironment("local")
+tries: list[int] = []
+
+
+@env.task
+def square(x: int) -> int:
+    return x * x
+
+
+@env.task
+async def square_later(x: int) -> int:
+    return int(await square.aio(x))
+
+
+@env.task
+async def gathered(n: int) -> list[int]:
+    return list(await asyncio.gather(*(square_later(x) for x in range(n))))
+
+
+@env.task
+def mixed(n: int) -> int:
+    return sum(flyte.map(square, range(n))) + sum(asyncio.run(gathered(n)))
+
+
+@env.task
+def recursive(depth: int) -> int:
+    return 0 if depth == 0 else 1 + int(recursive(depth - 1))
+
+
+@env.task
+def identical() -> int:
+    return sum(flyte.map(square, [2] * 50))
+
+
+@env.task(retries=2)
+def flaky() -> int:
+    tries.append(1)
+    if len(tries) < 3:
+        raise ValueError("not yet")
+    return len(tries)
+
+
+@env.task
+def failing() -> int:
+    raise ValueError("boom")
+
+
+@env.task
+def catching() -> str:
+    try:
+        failing()
+    except RuntimeUserError as error:
+        return f"{error.code} {error} {type(error.__cause__).__name__}"
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path) -> Path:
+    flyte.init(root=tmp_path)
+    return tmp_path
+
+
+def test_sync_and_async_tasks_nest_and_every_call_is_an_action() -> None:
+    run = flyte.run(mixed, 10)
+    assert run.outputs() == (570,)
+    assert run.phase.value == "succeeded"
+
+
+def test_recursion_of_depth_50_ends() -> None:
+    assert flyte.run(recursive, depth=50).outputs() == (50,)
+
+
+def test_identical_calls_are_actions_of_their_own() -> None:
+    assert flyte.run(identical).outputs() == (200,)
+
+
+def test_a_failed_attempt_is_retried() -> None:
+    tries.clear()
+    assert flyte.run(flaky).outputs() == (3,)
+
+
+def test_retries_of_zero_can_be_overridden_in() -> None:
+    tries.clear()
+    with pytest.raises(RuntimeUserError, match="not yet"):
+        flyte.run(flaky.override(retries=0)).outputs()
+    assert len(tries) == 1
+
+
+def test_a_parent_catches_its_childs_error_with_the_original_as_cause() -> None:
+    assert flyte.run(catching).outputs() == ("ValueError boom ValueError",)
+
+
+def test_a_wrong_argument_fails_before_anything_is_recorded(root: Path) -> None:
+    with pytest.raises(TypeError, match="parameter 'n': expected int, got str"):
+        flyte.run(mixed, "a")
+    assert not (root / "runs").exists()
+
+
+def test_two_runs_of_one_name_are_refused() -> None:
+    flyte.with_runcontext(name="twice").run(recursive, 1)
+    with pytest.raises(RunAlreadyExistsError, match="flyte-ray resume twice"):
+        flyte.with_runcontext(name="twice").run(recursive, 1)
+
+
+def test_outside_a_run_a_task_is_a_plain_function(root: Path) -> None:
+    assert square(3) == 9
+    assert not list(root.iterdir())
+
+
+PROGRAM = """
+    import os, time
+    import flyte_ray as flyte
+    env = flyte.TaskEnvironment("cut")
+
+    @env.task
+    def step(x: int) -> int:
+        with open(os.environ["COUNTS"], "a") as file:
+            file.write(f"{x}\\n")
+        time.sleep(1.5 if x == 3 else 0)
+        return x
+
+    @env.task
+    def main() -> int:
+        total = 0
+        for x in range(6):
+            total += step(x)
+            time.sleep(0.5)
+        return total
+"""
+
+
+def test_a_killed_run_is_resumed_without_running_a_stored_action_again(tmp_path: Path) -> None:
+    program, counts = tmp_path / "cut.py", tmp_path / "counts"
+    program.write_text(textwrap.dedent(PROGRAM))
+    environ = {**os.environ, "COUNTS": str(counts), "FLYTE_RAY_ROOT": str(tmp_path / "root")}
+    command = [sys.executable, "-m", "flyte_ray.cli.main"]
+    submit = [*command, "submit", "--local", "--name", "cut", str(program), "main"]
+    process = subprocess.Popen(submit, env=environ)
+    deadline = time.monotonic() + 60
+    while not (counts.exists() and "3" in counts.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None, "step 3 never began"
+        time.sleep(0.02)
+    # Step 3 sleeps for longer than a commit lingers: steps 0 and 1 are stored by now at the latest.
+    time.sleep(1.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = subprocess.run([*command, "resume", "cut"], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "o0 = 15" in done.stdout
+    executed = counts.read_text().split()
+    assert executed.count("3") == 2, "the action that was cut off runs again"
+    assert {x: executed.count(x) for x in "01245"} == dict.fromkeys("01245", 1)
+
+
+def test_a_failing_task_exits_1_with_the_users_traceback(tmp_path: Path) -> None:
+    program = tmp_path / "bad.py"
+    program.write_text(
+        "import flyte_ray as flyte\nenv = flyte.TaskEnvironment('bad')\n@env.task\ndef f() -> int:\n    return 1 // 0\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "flyte_ray.cli.main",
+        "submit",
+        "--local",
+        "--root",
+        str(tmp_path),
+        str(program),
+        "f",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f'  File "{program}", line 5')
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_importing_the_package_loads_neither_ray_nor_pandas_nor_pyarrow() -> None:
+    code = "import sys, flyte_ray; print({'ray', 'pandas', 'pyarrow'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
