@@ -89,12 +89,12 @@ class Run:
         root = load_state(self._store, RunId(self.name)).root
         if root.phase is not ActionPhase.SUCCEEDED:
             raise rebuild(root.result)
-        spec = (task or self._task).spec if (task or self._task) else None
-        if spec is None:
+        known = task or self._task
+        if known is None:
             import json  # the one case without a codec
 
             return (json.loads(root.result or "null"),)
-        value = build_codec(spec.interface, spec.name).decode_output(
+        value = build_codec(known.spec.interface, known.name).decode_output(
             root.result or "null", RunBlobs(self._store, RunId(self.name))
         )
         # A NamedTuple is one value; `tuple[A, B]` is two outputs.

@@ -19,7 +19,7 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
 FaultPoint = Callable[[str], None]
-"""Called with a point's name just before and just after each step that a crash could separate; does nothing by default."""
+"""Called with a point's name just before and after each step that a crash could separate; does nothing by default."""
 
 
 def no_fault(point: str) -> None:

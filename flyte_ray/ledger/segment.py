@@ -62,9 +62,7 @@ def decode_segment(data: bytes, uri: str) -> Segment:
     start = data.find(b"crc32=")
     claimed = data[start : start + len(_BLANK)]
     if start < 0 or b"crc32=%08x" % zlib.crc32(data.replace(claimed, _BLANK)) != claimed:
-        raise StoreError(
-            f"{uri} should be a whole log segment, but its checksum does not match: it is torn or changed."
-        )
+        raise StoreError(f"{uri} should be a whole log segment, but its checksum differs: torn or changed.")
     table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     if int(meta["flyte_ray.format"]) > FORMAT:

@@ -32,9 +32,10 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
             f"Reading {path} needs Python 3.11 or later. List the packages in Image.with_pip_packages in its place."
         ) from error
     try:
-        return tomllib.loads(text)
+        parsed: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidDeclaration(f"{path} should be TOML, but: {error}. Correct the file.") from error
+    return parsed
 
 
 def load_requirements(path: Path) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def _pair(name: str, spec: Any) -> tuple[Any, ...]:
         return (spec,)
     if len(spec) != 2 or None in spec:
         raise InvalidDeclaration(
-            f"Resources.{name} as a pair must be exactly (request, limit), got {spec!r}. Leave out the pair for one value."
+            f"Resources.{name} as a pair must be exactly (request, limit), got {spec!r}. Or write one value."
         )
     return spec
 

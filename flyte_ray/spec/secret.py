@@ -34,7 +34,7 @@ class Secret:
     def __post_init__(self) -> None:
         """Check names and fill in the variable."""
         if not isinstance(self.key, str) or not self.key:
-            raise InvalidDeclaration(f"Secret.key must be a name, got {self.key!r}. Write Secret('api-key').")
+            raise InvalidDeclaration(f"Secret.key must be a name, got {self.key!r}. Write Secret('key').")
         if self.mount is not None:
             object.__setattr__(self, "mount", Path(self.mount))
             if self.mount != MOUNT_PATH:
@@ -80,6 +80,6 @@ def secrets_from(request: SecretRequest | None) -> tuple[Secret, ...]:
             secrets.append(entry)
         else:
             raise TypeError(
-                f"secrets must be a key, a Secret or a list of them, got {type(entry).__name__}. Write Secret('api-key')."
+                f"secrets must be a key, a Secret or a list of them, got {type(entry).__name__}. Write Secret('key')."
             )
     return tuple(secrets)

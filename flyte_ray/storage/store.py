@@ -9,7 +9,9 @@ from typing import Protocol
 class Store(Protocol):
     """Objects below one root; safe to use from many threads, and picklable."""
 
-    uri: str
+    @property
+    def uri(self) -> str:
+        """The root as a URL, without a trailing slash."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write or replace an object; a reader sees the old or the new one, never a part."""

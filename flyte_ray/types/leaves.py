@@ -84,9 +84,10 @@ def _json(annotation: Any) -> Leaf | None:
     def dump(value: Any, _: Blobs) -> Any:
         return adapter.dump_python(value, mode="json")
 
-    return Leaf(
-        lambda value: adapter.validate_python(value, strict=True), dump, lambda raw, _: adapter.validate_python(raw)
-    )
+    def check(value: Any) -> Any:
+        return adapter.validate_python(value, strict=True)
+
+    return Leaf(check, dump, lambda raw, _: adapter.validate_python(raw))
 
 
 def _dump_table(table: Any, blobs: Blobs) -> Any:
@@ -113,9 +114,7 @@ def _pickle(annotation: Any) -> Leaf:
             return value
         if type(value) not in _announced:
             _announced.add(type(value))
-            warnings.warn(
-                f"Values of type {type(value).__qualname__} have no typed form and are pickled.", stacklevel=2
-            )
+            warnings.warn(f"Values of type {type(value).__qualname__} have no typed form: pickled.", stacklevel=2)
         return {PICKLE_MARK: base64.b64encode(cloudpickle.dumps(value)).decode()}
 
     def load(raw: Any, blobs: Blobs) -> Any:

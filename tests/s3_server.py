@@ -1,0 +1,48 @@
+"""A real S3 server for the tests: one-node Ceph from Debian's packages, started once per session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+STARTER = Path(__file__).parent / "s3" / "start-s3.sh"
+
+
+@pytest.fixture(scope="session")
+def s3_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield a fresh `s3://bucket/prefix` and set the AWS variables that reach it."""
+    # CI is root on Debian and never skips; elsewhere the server must be installed already.
+    if not os.environ.get("CI") and not shutil.which("radosgw") and (os.geteuid() or not shutil.which("apt-get")):
+        pytest.skip("the S3 server is Debian's radosgw: not installed, and only root can install it")
+    folder = tmp_path_factory.mktemp("s3")
+    command = [str(STARTER), "start", str(folder), str(_free_pair())]
+    done = subprocess.run(
+        command, env={**os.environ, "S3_BUCKET": "tests"}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in exports.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield f"s3://tests/{uuid.uuid4().hex}"
+    subprocess.run([str(STARTER), "kill", str(folder)], check=True)
+
+
+def _free_pair() -> int:
+    """Find a port whose successor is free too: the server takes both."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_the_census_counts_files_of_the_standard_library(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--local", "--root", str(tmp_path)]
+    done = subprocess.run(
+        [*command, str(EXAMPLES / "census.py"), "census", "--limit", "3"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'files':" in done.stdout
