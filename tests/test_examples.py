@@ -13,4 +13,4 @@ def test_the_census_counts_files_of_the_standard_library(tmp_path: Path) -> None
         [*command, str(EXAMPLES / "census.py"), "census", "--limit", "3"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "'files':" in done.stdout
+    assert "Summary(files=" in done.stdout

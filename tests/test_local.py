@@ -15,6 +15,9 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import RunAlreadyExistsError, RuntimeUserError
+from flyte_ray.ledger.query import load_state
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
 
 env = flyte.TaskEnvironment("local")
 tries: list[int] = []
@@ -190,6 +193,50 @@ def test_a_failing_task_exits_1_with_the_users_traceback(tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stderr.startswith(f'  File "{program}", line 5')
     assert "ZeroDivisionError" in done.stderr
+
+
+INTERRUPTED = """
+    import time
+    import flyte_ray as flyte
+    env = flyte.TaskEnvironment("long")
+
+    @env.task
+    def slow() -> int:
+        print("begun", flush=True)
+        time.sleep(600)
+        return 1
+
+    @env.task
+    def main() -> int:
+        return slow()
+
+    @env.task
+    async def main_async() -> int:
+        return await slow.aio()
+"""
+
+
+@pytest.mark.parametrize("task", ["main", "main_async"])
+def test_ctrl_c_aborts_every_action_of_the_run_and_exits_130(tmp_path: Path, task: str) -> None:
+    program = tmp_path / "long.py"
+    program.write_text(textwrap.dedent(INTERRUPTED))
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--local", "--root", str(tmp_path), "--name", "x"]
+    process = subprocess.Popen([*command, str(program), task], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    counts = load_state(open_store(tmp_path), RunId("x")).counts
+    assert {phase.value: count for phase, count in counts.items() if count} == {"aborted": 2}
+
+
+def test_a_run_that_does_not_exist_is_named_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "resume", "--root", str(tmp_path), "nope"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "should hold a run 'nope', but does not" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_importing_the_package_loads_neither_ray_nor_pandas_nor_pyarrow() -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,18 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 
 
-@click.group()
+class Verbs(click.Group):
+    """A group whose commands show our errors as one sentence, exit 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (BaseRuntimeError, DeclarationError) as error:
+            raise click.UsageError(str(error)) from error
+
+
+@click.group(cls=Verbs)
 @click.version_option(package_name="flyte-ray")
 def main() -> None:
     """Durable data and ML work on Ray."""
@@ -69,7 +82,7 @@ def submit(
         raise click.UsageError("Running on Ray is not built yet. Add --local to run in this process.")
     template = tasks[task]
     values = parse_parameters(template.spec.interface, task, parameters)
-    _show(lambda: with_runcontext("local", name=name).run(template, **values), template)
+    _show(lambda: with_runcontext("local", name=name).run(template, **values))
 
 
 @main.command()
@@ -78,8 +91,7 @@ def submit(
 def resume(root: str | None, run: str) -> None:
     """Continue RUN where it was cut off: what ended is not computed again."""
     init(root)
-    store = current_store()
-    _show(lambda: _resume(run), None) if load_spec(store, RunId(run)) else None
+    _show(lambda: _resume(run))
 
 
 def _resume(run: str) -> Run:
@@ -91,15 +103,16 @@ def _resume(run: str) -> Run:
     return resume_run(store, run, template)
 
 
-def _show(start: Any, template: TaskTemplate | None) -> None:
+def _show(start: Callable[[], Run]) -> None:
     try:
-        handle: Run = start()
+        handle = start()
     except KeyboardInterrupt:
         click.echo("Interrupted: the run was aborted.", err=True)
-        sys.exit(130)
-    except (TypeError, DeclarationError, BaseRuntimeError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        sys.stderr.flush()
+        # An abandoned thread may sleep for an hour, and a normal exit would wait for it; the record is stored.
+        os._exit(130)
+    except TypeError as error:
+        raise click.UsageError(str(error)) from error
     root = load_state(current_store(), RunId(handle.name)).root
     click.echo(f"Run {handle.name}: {root.phase.value}  {handle.url}")
     if root.phase is not ActionPhase.SUCCEEDED:

@@ -59,6 +59,13 @@ class RunRecorder:
             self._recorded += len(events)
             self._changed.notify_all()
 
+    def end_open(self, kind: str, body: str) -> None:
+        """Record the same end for every action that has none."""
+        with self._changed:
+            open_actions = [action for action in self.state.actions.values() if not action.phase.is_terminal]
+        if open_actions and not self.fenced:
+            self.record(*(Event(kind, now_us(), action.id, action.attempt, body=body) for action in open_actions))
+
     def commit(self) -> None:
         """Wait until everything recorded so far is stored; raises `RunFencedError` if it never will be."""
         with self._changed:

@@ -78,6 +78,11 @@ class Controller:
                 time.sleep(delay)
         return self._outcome(pending)
 
+    def abort_open(self, reason: str) -> None:
+        """Record every action that has not ended as aborted."""
+        body = json.dumps(describe(to_error("ActionAbortedError", "user", reason)))
+        self._recorder.end_open(kinds.ABORTED, body)
+
     async def call_async(self, task: TaskSpec, values: Mapping[str, Any]) -> Any:
         """Run a task as a child of the current action and return its output, without blocking the loop."""
         if not task.interface.is_async:

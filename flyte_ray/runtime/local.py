@@ -87,6 +87,8 @@ def execute_run(
             except BaseRuntimeError as failure:
                 error = failure
     finally:
+        # A thread cannot be stopped: what it runs is recorded as aborted, and what it still returns is dropped.
+        controller.abort_open("the run's root action ended")
         recorder.close()
     return recorder.state.phase, error
 
