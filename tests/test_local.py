@@ -123,6 +123,11 @@ def test_two_runs_of_one_name_are_refused() -> None:
         flyte.with_runcontext(name="twice").run(recursive, 1)
 
 
+def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert flyte.run(square.override(timeout=5, cache="auto"), 3).outputs() == (9,)
+    assert "task local.square runs without its timeout, cache" in caplog.text
+
+
 def test_outside_a_run_a_task_is_a_plain_function(root: Path) -> None:
     assert square(3) == 9
     assert not list(root.iterdir())

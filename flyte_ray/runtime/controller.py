@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import logging
 import threading
 import time
 import traceback
@@ -26,8 +27,11 @@ from flyte_ray.runtime.context import ActionContext, current_action, current_cus
 from flyte_ray.runtime.naming import child_id, task_identity
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.spec.policies import Timeout
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import Blobs, TaskCodec, build_codec
+
+_log = logging.getLogger("flyte_ray.runtime")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class Controller:
         found = self._codecs.get(key)
         if found is None:
             found = build_codec(task.interface, task.name)
+            ignored = _ignored(task)
+            if ignored:
+                _log.warning("task %s runs without its %s: local mode does not act on it", task.name, ignored)
             self._codecs[key] = found
         return found
 
@@ -166,6 +173,21 @@ class Controller:
         if action.phase in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED):
             return self.codec(pending.task).decode_output(action.result or "null", self._blobs)
         raise rebuild(action.result) from self._originals.pop(action.id, None)
+
+
+def _ignored(task: TaskSpec) -> str:
+    """Name what the task declares and local mode does not do."""
+    environment = task.environment
+    declared = {
+        "timeout": task.timeout != Timeout(),
+        "cache": task.cache.behavior != "disable",
+        "image": environment.image not in (None, "auto"),
+        "env_vars": bool(environment.env_vars),
+        "secrets": environment.secrets is not None,
+        "resources": environment.resources is not None,
+        "reusable": environment.reusable is not None,
+    }
+    return ", ".join(name for name, given in declared.items() if given)
 
 
 _UNSUCCESSFUL = (ActionPhase.FAILED, ActionPhase.ABORTED, ActionPhase.TIMED_OUT)

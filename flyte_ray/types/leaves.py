@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,10 +72,20 @@ def _instance_check(wanted: Any) -> Callable[[Any], Any]:
 def _json(annotation: Any) -> Leaf | None:
     if annotation is Any:
         return None
-    from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter
+    from pydantic import (  # a tenth of a second; plain scalars do without it
+        ConfigDict,
+        PydanticSchemaGenerationError,
+        PydanticUndefinedAnnotation,
+        PydanticUserError,
+        TypeAdapter,
+    )
 
+    adapter: TypeAdapter[Any]
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        try:
+            adapter = TypeAdapter(annotation, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
+        except PydanticUserError:  # a model brings its own configuration and takes no other
+            adapter = TypeAdapter(annotation)
         adapter.json_schema()
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return None
@@ -87,7 +98,8 @@ def _json(annotation: Any) -> Leaf | None:
     def check(value: Any) -> Any:
         return adapter.validate_python(value, strict=True)
 
-    return Leaf(check, dump, lambda raw, _: adapter.validate_python(raw))
+    # As JSON, not as Python values: only so are bytes read back from base64.
+    return Leaf(check, dump, lambda raw, _: adapter.validate_json(json.dumps(raw)))
 
 
 def _dump_table(table: Any, blobs: Blobs) -> Any:

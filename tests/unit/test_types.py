@@ -60,7 +60,7 @@ def codec_of(annotation: Any) -> TaskCodec:
         (Colour, Colour.RED),
         (Config, Config(0.1, ["a"])),
         (set[int], {1, 2}),
-        (bytes, b"abc"),
+        (bytes, b"\xff\x00"),
         (Literal["a", "b"], "b"),
         (int | None, None),
         (tuple[int, str], (1, "a")),
