@@ -128,6 +128,21 @@ def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixtur
     assert "task local.square runs without its timeout, cache" in caplog.text
 
 
+def test_an_environment_is_cloned_without_its_tasks() -> None:
+    clone = env.clone_with("other", resources=flyte.Resources(cpu=2))
+    assert (clone.name, clone.tasks, clone.spec.resources) == ("other", {}, flyte.Resources(cpu=2))
+    assert env.spec.resources is None
+
+
+def test_actions_and_their_values_can_be_read_back(root: Path) -> None:
+    flyte.with_runcontext(name="read").run(recursive, 1)
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "get"]
+    listed = subprocess.check_output([*command, "action", "--root", str(root), "read"], text=True).splitlines()
+    assert [line.split()[1:3] for line in listed] == [["succeeded", "local.recursive"]] * 2
+    shown = subprocess.check_output([*command, "io", "--root", str(root), "read"], text=True)
+    assert shown.strip() == '{"inputs": {"depth":1}, "result": 1}'
+
+
 def test_outside_a_run_a_task_is_a_plain_function(root: Path) -> None:
     assert square(3) == 9
     assert not list(root.iterdir())

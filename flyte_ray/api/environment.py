@@ -153,6 +153,18 @@ class TaskEnvironment:
         """Tasks by qualified name."""
         return dict(self._tasks)
 
+    def clone_with(self, name: str, **changes: Any) -> TaskEnvironment:
+        """Return an environment of another name with some fields changed; tasks are not copied.
+
+        Args:
+            name: Of the new environment.
+            changes: Any field of the constructor; what is not given stays.
+
+        """
+        mine = {item.name: getattr(self.spec, item.name) for item in dataclasses.fields(self.spec)}
+        kept = {key: value for key, value in mine.items() if key not in ("name", "declaring_file", "plugin_config")}
+        return TaskEnvironment(name, **{**kept, "cache": self.cache, "depends_on": list(self.depends_on), **changes})
+
     def add_dependency(self, *environments: TaskEnvironment) -> None:
         """Name environments whose tasks are called from here; naming one twice changes nothing."""
         for environment in environments:

@@ -141,5 +141,41 @@ def get_run(root: str | None, limit: int, name: str | None) -> None:
         click.echo(f"{spec['name']}  {state.phase.value}  {spec['task']}  {counts}")
 
 
+@get.command("action")
+@click.option("--root", help="Where the record lies.")
+@click.argument("run")
+@click.argument("action", required=False)
+def get_action(root: str | None, run: str, action: str | None) -> None:
+    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error."""
+    init(root)
+    load_spec(current_store(), RunId(run))
+    state = load_state(current_store(), RunId(run))
+    if action is not None and action not in state.actions:
+        raise click.UsageError(
+            f"Run {run!r} has no action {action!r}. 'flyte-ray get action {run}' lists those it has."
+        )
+    for item in [state.actions[action]] if action else state.actions.values():
+        seconds = (item.ended_us - item.started_us) / 1e6 if item.phase.is_terminal else 0.0
+        failed = item.phase.is_terminal and item.phase is not ActionPhase.SUCCEEDED
+        why = json.loads(item.result or "{}").get("message", "") if failed else ""
+        click.echo(f"{item.id:24}  {item.phase.value:9}  {item.task}  {seconds:.3f} s  {why}".rstrip())
+
+
+@get.command("io")
+@click.option("--root", help="Where the record lies.")
+@click.argument("run")
+@click.argument("action", default="a0")
+def get_io(root: str | None, run: str, action: str) -> None:
+    """Print inputs and output of an action of RUN (default a0) as JSON."""
+    init(root)
+    load_spec(current_store(), RunId(run))
+    item = load_state(current_store(), RunId(run)).actions.get(action)
+    if item is None:
+        raise click.UsageError(
+            f"Run {run!r} has no action {action!r}. 'flyte-ray get action {run}' lists those it has."
+        )
+    click.echo(f'{{"inputs": {item.inputs}, "result": {item.result or "null"}}}')
+
+
 if __name__ == "__main__":
     main()
