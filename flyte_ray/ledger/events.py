@@ -18,7 +18,7 @@ FORMAT: Final = 1
 OPEN: Final = "OPEN"
 """A writer took the run: `body` is JSON with `epoch`, `holder`, `format`."""
 TASK: Final = "TASK"
-"""A task was first used: `task` is its key, `body` the JSON of its `TaskRef`."""
+"""A task was first used: `task` is its key (name and digest of its settings), `body` the JSON of its `TaskRef`."""
 CALLED: Final = "CALLED"
 """An action was asked for: `body` is the JSON of its inputs, `parent` and `task` say by whom and what."""
 STARTED: Final = "STARTED"
@@ -33,6 +33,10 @@ ABORTED: Final = "ABORTED"
 """The action was cancelled: `body` is the JSON of the reason."""
 TIMED_OUT: Final = "TIMED_OUT"
 """A time limit was exceeded: `body` is the JSON of its error."""
+RETURNED: Final = "RETURNED"
+"""A slot handed an attempt back that it had not started: queued again, as if it had never been handed out."""
+RESUMED: Final = "RESUMED"
+"""A person continues the run: what failed is tried again where it is called again."""
 LOST: Final = "LOST"
 """An attempt's slot was lost, without blame: `body` says how; the action is queued again."""
 RENEWED: Final = "RENEWED"
@@ -40,7 +44,22 @@ RENEWED: Final = "RENEWED"
 LOGGED: Final = "LOGGED"
 """Text that an attempt printed: `body`."""
 
-KINDS: Final = (OPEN, TASK, CALLED, STARTED, SUCCEEDED, FAILED, RETRIED, ABORTED, TIMED_OUT, LOST, RENEWED, LOGGED)
+KINDS: Final = (
+    OPEN,
+    TASK,
+    CALLED,
+    STARTED,
+    SUCCEEDED,
+    FAILED,
+    RETRIED,
+    ABORTED,
+    TIMED_OUT,
+    RETURNED,
+    LOST,
+    RENEWED,
+    RESUMED,
+    LOGGED,
+)
 
 
 class Event(NamedTuple):
@@ -55,6 +74,7 @@ class Event(NamedTuple):
     group: str | None = None
     slot: str | None = None
     body: str | None = None
+    context: str | None = None
 
 
 def arrow_schema() -> pa.Schema:
@@ -72,5 +92,6 @@ def arrow_schema() -> pa.Schema:
             ("group", pa.string()),
             ("slot", pa.string()),
             ("body", pa.large_string()),
+            ("context", pa.string()),
         ]
     )

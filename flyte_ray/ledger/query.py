@@ -8,7 +8,8 @@ from typing import Any
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import spec_key
-from flyte_ray.ledger.state import RunState, fold_all
+from flyte_ray.ledger.snapshot import read_snapshot
+from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -30,8 +31,12 @@ def load_spec(store: Store, run: RunId) -> dict[str, Any]:
 
 
 def load_state(store: Store, run: RunId) -> RunState:
-    """Fold what is stored of a run."""
-    return fold_all(run, (event for _, segment in read_segments(store, run) for event in segment.events))
+    """Fold what is stored of a run: its snapshot, if there is one, and the segments behind it."""
+    state, position = read_snapshot(store, run)
+    for _, segment in read_segments(store, run, position):
+        for event in segment.events:
+            fold(state, event)
+    return state
 
 
 def list_runs(store: Store, limit: int) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from flyte_ray.errors import RunFencedError, StoreError
@@ -18,7 +19,9 @@ from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.spec.ids import RunId
 
 LINGER_S: Final = 1.0
-"""How long an event may wait for company when nobody waits for it."""
+"""How long an event may wait for company when nothing waits for it."""
+BATCH: Final = 4096
+"""Events that are stored without waiting for more: about 1 MiB."""
 PROBE_S: Final = 0.5
 """Pause before a store that failed is asked again."""
 
@@ -28,14 +31,25 @@ _log = logging.getLogger("flyte_ray.ledger")
 class RunRecorder:
     """The live state of a run and its log; safe to use from many threads."""
 
-    def __init__(self, run: RunId, log: RunLog, holder: str) -> None:
-        """Open the run for writing and fold what is stored."""
+    def __init__(self, run: RunId, log: RunLog, holder: str, on_stored: Callable[[], None] = lambda: None) -> None:
+        """Open the run for writing and fold what is stored.
+
+        Args:
+            run: The run.
+            log: Its log, not yet open.
+            holder: Who writes, for people.
+            on_stored: Called from the committing thread after each batch, and when the run is fenced.
+
+        """
         self.state = RunState(run)
         self.fenced: RunFencedError | None = None
+        self.waits_for_store: str | None = None
+        """Why the store does not answer at the moment."""
         self._log = log
+        self._on_stored = on_stored
         self._pending: list[Event] = []
-        self._recorded = self._stored = 0
-        self._waiting = 0
+        self.recorded = self.stored = 0
+        self._hurry = False
         self._closed = False
         self._changed = threading.Condition()
         for event in log.open(holder, now_us()):
@@ -50,30 +64,35 @@ class RunRecorder:
             RunFencedError: Another ledger continues this run; nothing may be done here any more.
 
         """
+        if self.fenced:
+            raise self.fenced
+        for event in events:
+            fold(self.state, event)
         with self._changed:
-            if self.fenced:
-                raise self.fenced
-            for event in events:
-                fold(self.state, event)
             self._pending.extend(events)
-            self._recorded += len(events)
-            self._changed.notify_all()
+            self.recorded += len(events)
+            # Waking the thread for each event would cost more than the event.
+            if len(self._pending) == len(events) or len(self._pending) >= BATCH:
+                self._changed.notify_all()
 
-    def end_open(self, kind: str, body: str) -> None:
-        """Record the same end for every action that has none."""
+    @property
+    def position(self) -> int:
+        """Where the next segment goes."""
+        return self._log.position
+
+    def hurry(self) -> None:
+        """Store what is recorded without waiting for more, because something waits for it."""
         with self._changed:
-            open_actions = [action for action in self.state.actions.values() if not action.phase.is_terminal]
-        if open_actions and not self.fenced:
-            self.record(*(Event(kind, now_us(), action.id, action.attempt, body=body) for action in open_actions))
+            self._hurry = True
+            self._changed.notify_all()
 
     def commit(self) -> None:
         """Wait until everything recorded so far is stored; raises `RunFencedError` if it never will be."""
         with self._changed:
-            mark = self._recorded
-            self._waiting += 1
+            mark = self.recorded
+            self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._stored >= mark or self.fenced)
-            self._waiting -= 1
+            self._changed.wait_for(lambda: self.stored >= mark or self.fenced)
             if self.fenced:
                 raise self.fenced
 
@@ -92,13 +111,18 @@ class RunRecorder:
                 self._changed.wait_for(lambda: self._pending or self._closed)
                 if self._closed:
                     return
-                self._changed.wait_for(lambda: self._waiting > 0 or self._closed, timeout=LINGER_S)
+                self._changed.wait_for(
+                    lambda: self._hurry or self._closed or len(self._pending) >= BATCH, timeout=LINGER_S
+                )
+                self._hurry = False
                 batch, self._pending = self._pending, []
-            if not self._store(batch):
+            if batch and not self._store(batch):
+                self._on_stored()
                 return
             with self._changed:
-                self._stored += len(batch)
+                self.stored += len(batch)
                 self._changed.notify_all()
+            self._on_stored()
 
     def _store(self, batch: list[Event]) -> bool:
         while True:
@@ -110,9 +134,11 @@ class RunRecorder:
                     self._changed.notify_all()
                 return False
             except StoreError as error:
+                self.waits_for_store = str(error)
                 _log.warning("run %s waits for its store: %s", self.state.id, error)
                 time.sleep(PROBE_S)
             else:
+                self.waits_for_store = None
                 return True
 
 

@@ -26,6 +26,7 @@ TRANSITIONS: Final[dict[tuple[str, ActionPhase], ActionPhase]] = {
     (kinds.FAILED, ActionPhase.QUEUED): ActionPhase.FAILED,
     (kinds.RETRIED, ActionPhase.RUNNING): ActionPhase.QUEUED,
     (kinds.LOST, ActionPhase.RUNNING): ActionPhase.QUEUED,
+    (kinds.RETURNED, ActionPhase.RUNNING): ActionPhase.QUEUED,
     (kinds.ABORTED, ActionPhase.RUNNING): ActionPhase.ABORTED,
     (kinds.ABORTED, ActionPhase.QUEUED): ActionPhase.ABORTED,
     (kinds.TIMED_OUT, ActionPhase.RUNNING): ActionPhase.TIMED_OUT,
@@ -47,8 +48,15 @@ class ActionState:
     group: str | None
     inputs: str
     called_us: int
+    context: str | None = None
+    """JSON of the custom context it was called with."""
+    depth: int = 0
+    """Number of its ancestors."""
+    generation: int = 0
+    """Its parent's generation when it was last called or renewed."""
     phase: ActionPhase = ActionPhase.QUEUED
-    attempt: int = 0
+    attempts: int = 0
+    """Attempts begun; the last one's number is one less."""
     slot: str | None = None
     started_us: int = 0
     ended_us: int = 0
@@ -58,6 +66,13 @@ class ActionState:
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
     """Attempts lost with their slot."""
+    rounds: int = 0
+    """Retries and renewals so far: an action of a later round calls its failed children anew."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current or last attempt, from 0."""
+        return max(self.attempts - 1, 0)
 
 
 @dataclass(slots=True)
@@ -70,6 +85,13 @@ class RunState:
     """JSON of each `TaskRef`, by its key."""
     counts: dict[ActionPhase, int] = field(default_factory=dict)
     """Number of actions by phase."""
+    resumes: int = 0
+    """How often a person continued the run."""
+
+    def generation_of(self, action: str | None) -> int:
+        """Count what makes an action call its failed children anew: its own rounds, and resumes of the run."""
+        known = self.actions.get(action or "")
+        return self.resumes + (known.rounds if known else 0)
 
     @property
     def root(self) -> ActionState:
@@ -92,14 +114,12 @@ def fold(run: RunState, event: Event) -> None:
     """
     kind = event.kind
     if kind == kinds.CALLED:
-        if event.action in run.actions:
-            raise ValueError(f"action {event.action} of run {run.id} is called a second time")
-        run.actions[event.action] = ActionState(
-            event.action, event.parent, event.task or "", event.group, event.body or "", event.at
-        )
-        run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
+        _call(run, event)
         return
     if kind in (kinds.OPEN, kinds.LOGGED):
+        return
+    if kind == kinds.RESUMED:
+        run.resumes += 1
         return
     if kind == kinds.TASK:
         run.tasks[event.task or ""] = event.body or ""
@@ -112,17 +132,44 @@ def fold(run: RunState, event: Event) -> None:
     run.counts[after] = run.counts.get(after, 0) + 1
     action.phase = after
     if kind == kinds.STARTED:
-        action.attempt, action.slot, action.started_us = event.attempt, event.slot, event.at
+        action.attempts, action.slot, action.started_us = event.attempt + 1, event.slot, event.at
     elif after is ActionPhase.QUEUED:
-        action.slot = None
-        if kind == kinds.RETRIED:
-            action.failures += 1
-        elif kind == kinds.LOST:
-            action.losses += 1
-        else:
-            action.failures, action.result = 0, None
+        _requeue(run, action, kind)
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
+
+
+def _call(run: RunState, event: Event) -> None:
+    if event.action in run.actions:
+        raise ValueError(f"action {event.action} of run {run.id} is called a second time")
+    parent = run.actions.get(event.parent or "")
+    run.actions[event.action] = ActionState(
+        event.action,
+        event.parent,
+        event.task or "",
+        event.group,
+        event.body or "",
+        event.at,
+        event.context,
+        parent.depth + 1 if parent else 0,
+        run.generation_of(event.parent),
+    )
+    run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
+
+
+def _requeue(run: RunState, action: ActionState, kind: str) -> None:
+    action.slot = None
+    if kind == kinds.RETRIED:
+        action.failures += 1
+        action.rounds += 1
+    elif kind == kinds.LOST:
+        action.losses += 1
+    elif kind == kinds.RETURNED:
+        action.attempts -= 1
+    else:
+        action.failures = action.losses = 0
+        action.rounds += 1
+        action.result, action.generation = None, run.generation_of(action.parent)
 
 
 def fold_all(run: RunId, events: Iterable[Event]) -> RunState:

@@ -1,0 +1,396 @@
+"""Decide for one run: what a call, a result, a lost slot or an abort means, and who gets which work.
+
+Invariants: what is handed out is recorded first; an action runs in one slot at a time and succeeds once; an outcome
+goes to the slot in which the parent waits for it; when a parent ends, what it left running is aborted.
+Called with the service's lock held. Knows nothing of messages' transport, Ray or threads.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable
+from math import ceil
+from typing import Final
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work
+from flyte_ray.ledger.queue import BATCH_S, SHORT_S, Durations, ShapeQueue
+from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.spec.ids import ROOT_ACTION
+from flyte_ray.spec.phase import ActionPhase
+
+MAX_LOSSES: Final = 3
+"""Lost slots that an action may be the suspect of; the next one fails it."""
+_SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+
+
+def failure(code: str, kind: str, message: str) -> str:
+    """Write an error that did not come from the user's code in its recorded form."""
+    return json.dumps({"code": code, "kind": kind, "message": message, "traceback": f"{code}: {message}\n"})
+
+
+class RunBook:
+    """The decisions of one run that is held open for writing."""
+
+    def __init__(self, recorder: RunRecorder, now_us: Callable[[], int]) -> None:
+        """Take over a run as its recorder has read it."""
+        self.recorder = recorder
+        self.state = recorder.state
+        self.refs = {key: _read_ref(body) for key, body in self.state.tasks.items()}
+        self.slots: dict[str, Slot] = {}
+        self.starting: dict[str, str] = {}
+        """Shapes of the slots that were asked for and have not attached, by id."""
+        self.expected: set[str] = set()
+        """Slots that live and have not attached to this ledger: until they have, nothing is handed out."""
+        self.end_mark: int | None = None
+        """Events that must be stored before the end of the run is told to anybody."""
+        self._now_us = now_us
+        self._durations = Durations()
+        self._queues: dict[str, ShapeQueue] = {}
+        self._queued: set[str] = set()
+        self._timers: list[tuple[int, str]] = []
+        self._open_children: dict[str, set[str]] = {}
+        for action in self.state.actions.values():
+            if not action.phase.is_terminal and action.parent:
+                self._open_children.setdefault(action.parent, set()).add(action.id)
+
+    # What slots say
+
+    def learn(self, tasks: dict[str, TaskRef]) -> None:
+        """Record tasks that a slot names for the first time."""
+        for key, ref in tasks.items():
+            if key not in self.refs:
+                self.refs[key] = ref
+                self._record(kinds.TASK, task=key, body=json.dumps(ref))
+
+    def apply(self, slot: Slot, item: Item) -> None:
+        """Act on one item of a slot's message."""
+        if type(item) is Result:
+            self._result(slot, item)
+        elif type(item) is Call:
+            self._call(slot, item)
+        elif type(item) is Return:
+            action = self.state.actions.get(item.action)
+            slot.running.pop(item.action, None)
+            if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
+                self._record(kinds.RETURNED, action.id, item.attempt)
+                self._enqueue(action)
+        elif type(item) is Drop and item.action in self.state.actions:
+            self.abort(item.action, item.reason)
+
+    def hand_in(self, slot: Slot, held: Held) -> None:
+        """Take in what a slot holds that this ledger may have no record of; call before the slot's items."""
+        for work in held.works:
+            action = self.state.actions.get(work.action)
+            if action is None:
+                self._record(
+                    kinds.CALLED,
+                    work.action,
+                    parent=work.parent,
+                    task=work.task,
+                    group=work.group,
+                    body=work.inputs,
+                    context=work.context,
+                )
+                action = self.state.actions[work.action]
+                if work.parent:
+                    self._open_children.setdefault(work.parent, set()).add(work.action)
+            if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
+                self._record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
+            if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
+                slot.running[action.id] = work.attempt
+            else:
+                slot.order(Cancel(action.id, "another attempt has taken its place"))
+
+    def attend(self, slot: Slot, held: Held) -> None:
+        """Take in outcomes that a slot has and no segment, and what it waits for; call after the slot's items."""
+        for outcome in held.outcomes:
+            action = self.state.actions.get(outcome.action)
+            if action and not action.phase.is_terminal:
+                self._end(action, outcome.kind, outcome.body, slot)
+        for name in held.awaiting:
+            action = self.state.actions.get(name)
+            if action is None:
+                continue  # its call is among the items that the slot sends again
+            if action.phase.is_terminal:
+                slot.order(Outcome(name, _kind_of(action), action.result or "null"))
+            else:
+                slot.awaiting.add(name)
+                if action.phase is ActionPhase.QUEUED:
+                    self._enqueue(action)
+
+    def _call(self, slot: Slot, call: Call) -> None:
+        parent = self.state.actions.get(call.parent)
+        if parent is None or parent.slot != slot.id:
+            # Of an attempt that was aborted or replaced: whoever still waits there shall end.
+            slot.order(Outcome(call.action, kinds.ABORTED, failure("ActionAbortedError", "user", "its parent ended")))
+            return
+        known = self.state.actions.get(call.action)
+        if known is None:
+            self._record(
+                kinds.CALLED,
+                call.action,
+                parent=call.parent,
+                task=call.task,
+                group=call.group,
+                body=call.inputs,
+                context=call.context,
+            )
+            known = self.state.actions[call.action]
+            self._open_children.setdefault(call.parent, set()).add(call.action)
+            if call.told:
+                self._record(kinds.STARTED, call.action, 0, slot=slot.id)
+                slot.running[call.action] = 0
+        elif known.phase.is_terminal:
+            renewed = known.phase not in _SUCCEEDED and known.generation < self.state.generation_of(call.parent)
+            if not renewed:
+                slot.order(Outcome(known.id, _kind_of(known), known.result or "null"))
+                return
+            self._record(kinds.RENEWED, known.id)
+            self._open_children.setdefault(call.parent, set()).add(call.action)
+        slot.awaiting.add(call.action)
+        if known.phase is ActionPhase.QUEUED:
+            self._enqueue(known)
+
+    def _result(self, slot: Slot, result: Result) -> None:
+        if slot.running.get(result.action) == result.attempt:
+            del slot.running[result.action]
+        action = self.state.actions.get(result.action)
+        if action is None or action.phase.is_terminal or action.attempt != result.attempt:
+            return
+        self._durations.add(action.task, result.seconds)
+        if result.log:
+            self._record(kinds.LOGGED, action.id, result.attempt, body=result.log)
+        if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
+            return  # it was lost and will run again: only success counts late
+        ref = self.refs[action.task]
+        if result.kind == kinds.FAILED and result.retry and action.failures < ref.retries:
+            self._record(kinds.RETRIED, action.id, result.attempt, body=result.body)
+            self._enqueue_later(action, ref.delay_s(action.failures - 1))
+        else:
+            self._end(action, result.kind, result.body, slot)
+
+    # What happens to actions
+
+    def start(self, ref: TaskRef, inputs: str, context: str | None) -> None:
+        """Call the root action of a new run."""
+        self.learn({ref.key: ref})
+        self._record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context)
+        self._enqueue(self.state.root)
+
+    def recover(self, alive: set[str], *, resumed: bool) -> None:
+        """Queue again what was cut off.
+
+        Args:
+            alive: Slots of the run that live and will attach.
+            resumed: A person continues the run: failures are tried again, that of the root too.
+
+        """
+        if resumed:
+            self._record(kinds.RESUMED)
+            if self.state.root.phase.is_terminal and self.state.root.phase not in _SUCCEEDED:
+                self._record(kinds.RENEWED, ROOT_ACTION)
+        self.expected = set(alive)
+        for action in self.state.actions.values():
+            if action.phase is ActionPhase.RUNNING and action.slot not in alive:
+                self._record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
+        root = self.state.root
+        if root.phase is ActionPhase.QUEUED:
+            # Its descendants are queued when they are called again.
+            self._enqueue(root)
+        elif root.phase.is_terminal:
+            self._close()
+
+    def lose(self, slot: Slot, reason: str) -> None:
+        """Queue again what a dead slot ran; fail what has killed too many."""
+        self.slots.pop(slot.id, None)
+        self.starting.pop(slot.id, None)
+        self.expected.discard(slot.id)
+        for name, attempt in slot.running.items():
+            action = self.state.actions[name]
+            if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
+                continue
+            self._record(kinds.LOST, name, attempt, body=json.dumps(reason))
+            if action.losses > MAX_LOSSES and name not in slot.waiting:
+                message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
+                self._end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
+            elif name == ROOT_ACTION or self._holder(action):
+                self._enqueue(action)
+
+    def abort(self, name: str, reason: str) -> None:
+        """End an action and all below it as aborted."""
+        action = self.state.actions[name]
+        if action.phase.is_terminal:
+            return
+        holder = self.slots.get(action.slot or "")
+        if holder:
+            holder.order(Cancel(name, reason))
+        self._end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
+
+    def fail(self, name: str, body: str) -> None:
+        """End an action that cannot run."""
+        action = self.state.actions[name]
+        if not action.phase.is_terminal:
+            self._end(action, kinds.FAILED, body, None)
+
+    def _end(self, action: ActionState, kind: str, body: str, by: Slot | None) -> None:
+        self._record(kind, action.id, action.attempt, body=body)
+        self._abandon_children(action.id, "its parent ended")
+        if action.id == ROOT_ACTION:
+            self._close()
+            return
+        self._open_children.get(action.parent or "", set()).discard(action.id)
+        holder = self._holder(action)
+        if holder:
+            holder.awaiting.discard(action.id)
+            # A slot knows the success of a child that it ran itself.
+            if holder is not by or kind != kinds.SUCCEEDED:
+                holder.order(Outcome(action.id, kind, body))
+
+    def _abandon_children(self, parent: str, reason: str) -> None:
+        for child in self._open_children.pop(parent, ()):
+            self.abort(child, reason)
+
+    def _close(self) -> None:
+        self.end_mark = self.recorder.recorded
+        self.recorder.hurry()
+
+    def _holder(self, action: ActionState) -> Slot | None:
+        """The slot in which the parent waits for this action."""
+        parent = self.state.actions.get(action.parent or "")
+        slot = self.slots.get(parent.slot or "") if parent else None
+        return slot if slot and action.id in slot.awaiting else None
+
+    # Who gets which work
+
+    def replace_tasks(self, tasks: dict[str, TaskRef]) -> None:
+        """Run recorded tasks as they are declared today; `tasks` by name."""
+        for key, ref in self.refs.items():
+            today = tasks.get(ref.name)
+            if today and today != ref:
+                self.refs[key] = today
+                self._record(kinds.TASK, task=key, body=json.dumps(today))
+
+    def options_of(self, shape: str) -> str:
+        """The Ray options of a shape, as JSON."""
+        return next(ref.options for ref in self.refs.values() if ref.shape == shape)
+
+    def queued_of(self, shape: str) -> list[str]:
+        """Ids of the actions that wait for a slot of a shape."""
+        actions = (self.state.actions[name] for name in self._queued)
+        return [action.id for action in actions if self.refs[action.task].shape == shape]
+
+    def queue(self, shape: str) -> ShapeQueue:
+        """The queue of a shape; empty if nothing was called for it."""
+        found = self._queues.get(shape)
+        if found is None:
+            found = self._queues[shape] = ShapeQueue(self._durations)
+        return found
+
+    @property
+    def shapes(self) -> list[str]:
+        """Shapes with queued actions."""
+        return [shape for shape, queue in self._queues.items() if len(queue)]
+
+    def hand_out(self, slot: Slot) -> None:
+        """Order as much work as the slot wants and should have."""
+        queue = self._queues.get(slot.shape)
+        if not queue or slot.want <= 0 or self.expected or self.end_mark is not None:
+            return
+        share = ceil(len(queue) / max(1, self._takers(slot.shape)))
+        taken, seconds = 0, 0.0
+        while taken < min(slot.want, share) and seconds < BATCH_S:
+            head = queue.peek()
+            if head is None:
+                break
+            action = self.state.actions[head[0]]
+            if action.phase is not ActionPhase.QUEUED:
+                queue.pop()
+                self._queued.discard(action.id)
+                continue
+            mean = self._durations.mean(action.task)
+            alone = mean is None or action.losses > 0
+            if (alone and taken) or (slot.waiting and not self._may_visit(slot, action, mean)):
+                break
+            queue.pop()
+            self._queued.discard(action.id)
+            self._give(slot, action)
+            taken += 1
+            seconds += BATCH_S if alone else mean or 0.0
+        slot.want = 0 if taken else slot.want
+
+    def slots_lacking(self, shape: str, capacity: int) -> int:
+        """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
+        if self.expected or self.end_mark is not None:
+            return 0
+        there = sum(slot.shape == shape and not (slot.buried and slot.waiting) for slot in self.slots.values())
+        there += sum(asked == shape for asked in self.starting.values())
+        queue = self._queues.get(shape)
+        return min(queue.slots_worth() if queue else 0, capacity) - there if queue else 0
+
+    def due(self) -> int | None:
+        """Queue what has waited long enough; return when the next one is due, in microseconds."""
+        while self._timers and self._timers[0][0] <= self._now_us():
+            action = self.state.actions[heapq.heappop(self._timers)[1]]
+            if action.phase is ActionPhase.QUEUED:
+                self._enqueue(action)
+        return self._timers[0][0] if self._timers else None
+
+    def _takers(self, shape: str) -> int:
+        return sum(slot.shape == shape for slot in self.slots.values()) + len(self.starting)
+
+    def _may_visit(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
+        """Whether an action may run while others wait in the slot."""
+        if len(slot.running) > 1000 or action.losses:
+            return False
+        if not slot.buried or action.parent in slot.lone:
+            return True
+        return action.parent in slot.waiting if mean is None else mean < SHORT_S
+
+    def _give(self, slot: Slot, action: ActionState) -> None:
+        attempt = action.attempts
+        self._record(kinds.STARTED, action.id, attempt, slot=slot.id)
+        slot.running[action.id] = attempt
+        replay = attempt > 0 or action.rounds > 0
+        slot.order(
+            Work(action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context, replay)
+        )
+
+    def _enqueue(self, action: ActionState) -> None:
+        if action.id not in self._queued and self.end_mark is None:
+            self._queued.add(action.id)
+            self.queue(self.refs[action.task].shape).push(action.id, action.task, action.depth)
+
+    def _enqueue_later(self, action: ActionState, delay_s: float) -> None:
+        if delay_s <= 0:
+            self._enqueue(action)
+        else:
+            heapq.heappush(self._timers, (self._now_us() + round(delay_s * 1e6), action.id))
+
+    def _record(
+        self,
+        kind: str,
+        action: str = "",
+        attempt: int = 0,
+        parent: str | None = None,
+        task: str | None = None,
+        group: str | None = None,
+        slot: str | None = None,
+        body: str | None = None,
+        context: str | None = None,
+    ) -> None:
+        self.recorder.record(Event(kind, self._now_us(), action, attempt, parent, task, group, slot, body, context))
+
+
+def _kind_of(action: ActionState) -> str:
+    return kinds.SUCCEEDED if action.phase in _SUCCEEDED else action.phase.name
+
+
+def _read_ref(body: str) -> TaskRef:
+    fields = json.loads(body)
+    fields[-1] = tuple(fields[-1]) if fields[-1] else None
+    return TaskRef(*fields)

@@ -1,0 +1,118 @@
+"""Keep the ledger's end of its conversation with one slot.
+
+Invariants: an item is taken once and in order, however often it arrives; an order stays until the slot acknowledged
+it. Pure: knows nothing of what items and orders mean.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flyte_ray.ledger.messages import Item, Message, Order, Reply, TaskRef, Work
+
+Answer = Callable[[Reply], None]
+"""Delivers a reply to the slot; called once, outside of any lock."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot as the ledger sees it."""
+
+    id: str
+    run: str
+    shape: str
+    attached: bool = False
+    seq: int = -1
+    parked: Answer | None = None
+    """The open exchange, if any."""
+    want: int = 0
+    waiting: frozenset[str] = frozenset()
+    lone: frozenset[str] = frozenset()
+    buried: bool = False
+    running: dict[str, int] = field(default_factory=dict)
+    """Attempts it was handed or told us of and that have not come back, by action."""
+    awaiting: set[str] = field(default_factory=set)
+    """Children that its actions asked for."""
+    about: dict[str, str] = field(default_factory=dict)
+    idle_since: float | None = None
+    known_tasks: set[str] = field(default_factory=set)
+    """Keys of tasks whose reference the slot has."""
+    received: int = 0
+    gap: bool = False
+    _orders: deque[Order] = field(default_factory=deque)
+    _first: int = 0
+    _sent: int = 0
+    _item_marks: deque[tuple[int, int]] = field(default_factory=deque)
+    _order_marks: deque[tuple[int, int]] = field(default_factory=deque)
+    _stored: int = 0
+    _settled: int = 0
+
+    def hear(self, message: Message) -> Sequence[Item]:
+        """Take what is new of a message; sets `gap` if items are missing before it."""
+        self.attached = True
+        self._acknowledge(message.received)
+        self.known_tasks.update(message.tasks)
+        if message.first > self.received:
+            self.gap = True
+            return ()
+        fresh = message.items[self.received - message.first :]
+        self.received += len(fresh)
+        if message.seq > self.seq:
+            self.seq, self.want = message.seq, message.want
+            self.waiting, self.lone, self.buried = message.waiting, message.lone, message.buried
+        return fresh
+
+    def order(self, order: Order) -> None:
+        """Queue an order for the next reply."""
+        self._orders.append(order)
+
+    def mark(self, recorded: int) -> None:
+        """Note that all items taken and orders queued so far rest on the first `recorded` events of the run."""
+        if not self._item_marks or self._item_marks[-1][0] < self.received:
+            self._item_marks.append((self.received, recorded))
+        upto = self._first + len(self._orders)
+        if not self._order_marks or self._order_marks[-1][0] < upto:
+            self._order_marks.append((upto, recorded))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether an order was queued that no reply has carried."""
+        return self._first + len(self._orders) > self._sent
+
+    def owes(self, stored: int) -> bool:
+        """Whether an item was taken that rests on more than the first `stored` events."""
+        return bool(self._item_marks) and self._item_marks[-1][1] > stored
+
+    def reply(self, epoch: int, stored: int, may_tell: bool, tasks: Mapping[str, TaskRef]) -> Reply:
+        """Build the next reply.
+
+        Args:
+            epoch: The ledger's incarnation.
+            stored: How many of the run's events are stored.
+            may_tell: Whether the slot may start children by itself.
+            tasks: All tasks of the run, by key.
+
+        """
+        while self._item_marks and self._item_marks[0][1] <= stored:
+            self._stored = self._item_marks.popleft()[0]
+        while self._order_marks and self._order_marks[0][1] <= stored:
+            self._settled = self._order_marks.popleft()[0]
+        self._sent = self._first + len(self._orders)
+        gap, self.gap = self.gap, False
+        orders = list(self._orders)
+        needed = {order.task for order in orders if type(order) is Work} - self.known_tasks
+        refs = {key: tasks[key] for key in needed}
+        return Reply(epoch, self._first, orders, self.received, self._stored, self._settled, refs, may_tell, gap)
+
+    def resend(self) -> None:
+        """Treat every unacknowledged order as news, because a reply was lost."""
+        self._sent = self._first
+
+    def _acknowledge(self, received: int) -> None:
+        while self._first < received and self._orders:
+            order = self._orders.popleft()
+            self._first += 1
+            if type(order) is Work:
+                self.known_tasks.add(order.task)

@@ -1,0 +1,188 @@
+"""Define what slots and ledger say to each other.
+
+Both directions are numbered streams. A message carries the items that are new, and a gap (a lost message, a restarted
+ledger) is answered with the number from which to send again; a reply carries every order that the slot has not
+acknowledged. So loss, repetition, reordering and a restart are one and the same harmless case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class TaskRef(NamedTuple):
+    """What the ledger needs to know of a task to hand it out, and a slot to find it."""
+
+    name: str
+    module: str
+    """Importable module, or `""` where the function travels by value."""
+    qualname: str
+    pickled: str | None
+    """The function by value, base64; None where it is imported."""
+    shape: str
+    """Key of the Ray options; slots of one shape are interchangeable."""
+    options: str
+    """JSON of the Ray options."""
+    retries: int
+    backoff: tuple[float, float, float | None] | None
+    """Seconds of the first delay, factor, and cap."""
+
+    @property
+    def key(self) -> str:
+        """The task's name and a digest of the rest, so that a run may use a task with different settings."""
+        return f"{self.name}@{hashlib.sha256(json.dumps(self).encode()).hexdigest()[:10]}"
+
+    def delay_s(self, retry: int) -> float:
+        """Seconds to wait before retry number `retry`, counted from 0."""
+        if self.backoff is None:
+            return 0.0
+        base, factor, cap = self.backoff
+        delay = base * factor ** min(retry, 1000)
+        return delay if cap is None else min(delay, cap)
+
+
+class Call(NamedTuple):
+    """A slot's action asks for a child."""
+
+    action: str
+    parent: str
+    task: str
+    inputs: str
+    group: str | None
+    context: str | None
+    """JSON of the custom context, None if it is empty."""
+    told: bool
+    """The slot runs it itself already; the ledger only records it."""
+
+
+class Result(NamedTuple):
+    """An attempt ended."""
+
+    action: str
+    attempt: int
+    kind: str
+    """SUCCEEDED, FAILED or ABORTED."""
+    body: str
+    retry: bool
+    """Whether a failure may be retried."""
+    seconds: float
+    """How long it held its slot: without the time in which it waited for children."""
+    log: str | None
+
+
+class Return(NamedTuple):
+    """A slot hands back an attempt that it has not started."""
+
+    action: str
+    attempt: int
+
+
+class Drop(NamedTuple):
+    """A parent does not want a child any more."""
+
+    action: str
+    reason: str
+
+
+class Work(NamedTuple):
+    """An attempt that a slot shall run."""
+
+    action: str
+    parent: str | None
+    attempt: int
+    task: str
+    inputs: str
+    group: str | None
+    context: str | None
+    replay: bool
+    """Whether children of this action may be on record already."""
+
+
+class Outcome(NamedTuple):
+    """A child ended: for the parent that waits for it."""
+
+    action: str
+    kind: str
+    body: str
+
+
+class Cancel(NamedTuple):
+    """Stop an action: it was aborted, or it ran out of time."""
+
+    action: str
+    reason: str
+
+
+class Bye(NamedTuple):
+    """The slot shall end."""
+
+    reason: str
+
+
+Item = Call | Result | Return | Drop
+Order = Work | Outcome | Cancel | Bye
+
+
+class Held(NamedTuple):
+    """What a slot hands in to a ledger that has restarted; both may be stored already."""
+
+    works: list[Work]
+    """All it runs, or has received and not started."""
+    awaiting: list[str]
+    """Children that its actions wait for."""
+    outcomes: list[Outcome]
+    """Outcomes received that were not stored when last heard of."""
+
+
+@dataclass(slots=True)
+class Message:
+    """Slot to ledger."""
+
+    slot: str
+    run: str
+    shape: str
+    seq: int
+    """Counts the slot's messages; a newer one supersedes an older that still waits for its answer."""
+    epoch: int
+    """The ledger's incarnation that the slot last heard from; 0 before the first answer."""
+    first: int
+    """Number of the first of `items`."""
+    items: list[Item]
+    received: int
+    """All orders below this number have arrived."""
+    tasks: dict[str, TaskRef]
+    want: int
+    """How many actions it can take now."""
+    waiting: frozenset[str] = frozenset()
+    """Actions in it that wait for children, while nothing else in it runs."""
+    lone: frozenset[str] = frozenset()
+    """Those of `waiting` that wait for one child only."""
+    buried: bool = False
+    """A sync action waits on its main thread: what is stacked above delays it."""
+    held: Held | None = None
+    """Given where the ledger is new to the slot."""
+    about: dict[str, str] = field(default_factory=dict)
+    """Once: pid, host, node, python and ray versions."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """Ledger to slot."""
+
+    epoch: int
+    first: int
+    """Number of the first of `orders`."""
+    orders: list[Order]
+    received: int
+    """All items below this number have arrived."""
+    stored: int
+    """All items below this number are stored."""
+    settled: int
+    """All orders below this number rest on stored events."""
+    tasks: dict[str, TaskRef]
+    may_tell: bool
+    gap: bool = False
+    """Items were missing: send again from `received`, with `held` if `epoch` is new."""

@@ -1,0 +1,398 @@
+"""Serve many runs of one root: exchanges with slots, starts, waits, aborts.
+
+Invariants: one lock guards all books; store and network are never asked under it; what leaves a run (its end) waits
+until its segment is stored. Knows nothing of Ray: who launches slots and who carries messages comes from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
+from flyte_ray.ledger.book import RunBook, failure
+from flyte_ray.ledger.conversation import Answer, Slot
+from flyte_ray.ledger.lease import Lease
+from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
+from flyte_ray.ledger.messages import Bye, Message, Reply, TaskRef
+from flyte_ray.ledger.paths import index_key, spec_key
+from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.recorder import RunRecorder, now_us
+from flyte_ray.ledger.snapshot import write_snapshot
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store
+
+LINGER_S: Final = 2.0
+"""How long a slot without work is kept while nobody else waits for its resources."""
+_log = logging.getLogger("flyte_ray.ledger")
+
+
+class Launcher(Protocol):
+    """Starts and ends slots."""
+
+    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+        """Start a slot; returns at once."""
+
+    def kill(self, slot: str) -> None:
+        """End a slot's process, running or not yet started."""
+
+    def capacity(self, options: str) -> int:
+        """How many slots with these options the cluster can hold at a time."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What starts a run."""
+
+    run: RunId
+    nonce: str
+    """Made by the client: a repeated start finds its own run."""
+    task: TaskRef
+    inputs: str
+    context: str | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    """More for the run's specification: labels, source, code."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended; stored when this is handed out."""
+
+    phase: str
+    body: str
+
+
+Waiter = Callable[[Ended | Exception], None]
+
+
+class Ledger:
+    """The ledger's core, shared by all modes."""
+
+    def __init__(self, store: Store, launcher: Launcher, holder: str, fault: FaultPoint = no_fault) -> None:
+        """Serve the runs of a store.
+
+        Args:
+            store: The root.
+            launcher: Starts slots.
+            holder: Who holds the runs, for people and for leases.
+            fault: See `FaultPoint`.
+
+        """
+        self.epoch = time.time_ns()
+        """Tells slots that the ledger has restarted."""
+        self._store = store
+        self._launcher = launcher
+        self._holder = holder
+        self._fault = fault
+        self._lock = threading.RLock()
+        self._books: dict[RunId, RunBook] = {}
+        self._leases: dict[RunId, Lease] = {}
+        self._waiters: dict[RunId, list[Waiter]] = {}
+        self._answers: list[tuple[Answer, Reply]] = []
+        self._dead: set[str] = set()
+
+    # Runs
+
+    def start(self, start: Start) -> None:
+        """Put a run on record and queue its root action; returns when that is stored.
+
+        Raises:
+            RunAlreadyExistsError: The root holds another run of this name.
+
+        """
+        started = now_us()
+        spec = {
+            **start.about,
+            "name": start.run,
+            "nonce": start.nonce,
+            "task": start.task.name,
+            "inputs": start.inputs,
+            "started_us": started,
+        }
+        body = json.dumps(spec).encode()
+        if not self._store.put_if_absent(spec_key(start.run), body):
+            if load_spec(self._store, start.run)["nonce"] != start.nonce:
+                raise RunAlreadyExistsError(
+                    f"A new run needs a name of its own, but {self._store.uri} holds a run {start.run!r} already."
+                    f" Choose another name, or continue that one with 'flyte-ray resume {start.run}'."
+                )
+            with self._lock:
+                if start.run in self._books:
+                    return
+        self._store.put(index_key(start.run, started), body)
+        book = self._open(start.run, take_over=False)
+        with self._lock:
+            if not book.state.actions:
+                book.start(start.task, start.inputs, start.context)
+        book.recorder.commit()
+        self._pump(start.run)
+
+    def resume(
+        self, run: RunId, alive: set[str], *, by_person: bool, take_over: bool = False, tasks: dict[str, TaskRef]
+    ) -> None:
+        """Continue a run that no ledger holds any more.
+
+        Args:
+            run: Its name.
+            alive: Slots of it that live and will attach.
+            by_person: Failures are tried again; False after a restart of the ledger, which replays them.
+            take_over: Do not wait for the lease of another holder.
+            tasks: Today's references of tasks, by name, which replace those on record; for slots of this cluster.
+
+        Raises:
+            RunNotFoundError: The root holds no such run.
+            RunFencedError: Another ledger holds it.
+
+        """
+        load_spec(self._store, run)
+        with self._lock:
+            if run in self._books:
+                return
+        book = self._open(run, take_over=take_over)
+        with self._lock:
+            if not book.state.actions:
+                raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
+            book.replace_tasks(tasks)
+            book.recover(alive, resumed=by_person)
+        book.recorder.commit()
+        self._pump(run)
+
+    def _open(self, run: RunId, *, take_over: bool) -> RunBook:
+        lease = Lease(self._store, run, self._holder)
+        lease.take(force=take_over)
+        log = RunLog(self._store, run, uuid.uuid4().hex, self._fault)
+        recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
+        with self._lock:
+            self._leases[run] = lease
+            self._books[run] = RunBook(recorder, now_us)
+            return self._books[run]
+
+    def wait(self, run: RunId, waiter: Waiter) -> None:
+        """Call back when the run has ended and that is stored; at once if this ledger does not hold it."""
+        with self._lock:
+            if run in self._books:
+                self._waiters.setdefault(run, []).append(waiter)
+                return
+        waiter(RunNotFoundError(f"Run {run!r} is not active here."))
+
+    def abort(self, run: RunId, action: str, reason: str) -> bool:
+        """Abort an action and all below it; False if it is not active here."""
+        with self._lock:
+            book = self._books.get(run)
+            known = book.state.actions.get(action) if book else None
+            if book is None or known is None or known.phase.is_terminal:
+                return False
+            book.abort(action, reason)
+        self._pump(run)
+        return True
+
+    def look(self, run: RunId) -> dict[str, Any] | None:
+        """Summarize an active run for a live view; None if this ledger does not hold it."""
+        with self._lock:
+            book = self._books.get(run)
+            if book is None:
+                return None
+            return {
+                "counts": {phase.value: count for phase, count in book.state.counts.items() if count},
+                "running": [
+                    book.state.actions[name].task.split("@")[0] for slot in book.slots.values() for name in slot.running
+                ],
+                "slots": len(book.slots),
+                "starting": len(book.starting),
+                "waits_for_store": book.recorder.waits_for_store,
+                "waits": {shape: book.options_of(shape) for shape in book.shapes},
+            }
+
+    @property
+    def runs(self) -> list[RunId]:
+        """Runs that are held."""
+        with self._lock:
+            return list(self._books)
+
+    def close(self) -> None:
+        """Store what is left and let go of all runs."""
+        with self._lock:
+            books, self._books = list(self._books.items()), {}
+        for run, book in books:
+            book.recorder.close()
+            self._leases.pop(run).release()
+
+    # Slots
+
+    def exchange(self, message: Message, answer: Answer) -> None:
+        """Take a slot's message; `answer` is called once, now or when there is something to say."""
+        with self._lock:
+            book = self._books.get(RunId(message.run))
+            if book is None or message.slot in self._dead:
+                self._answers.append((answer, self._farewell(message)))
+            else:
+                self._hear(book, message, answer)
+        self._pump(RunId(message.run))
+
+    def _hear(self, book: RunBook, message: Message, answer: Answer) -> None:
+        slot = book.slots.get(message.slot)
+        if slot is None:
+            slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape)
+            book.starting.pop(message.slot, None)
+        if message.epoch != self.epoch and message.held is None and message.epoch:
+            # A slot of the ledger before this one: it shall hand in all it has.
+            slot.gap = True
+            self._answers.append((answer, slot.reply(self.epoch, 0, False, {})))
+            return
+        if message.held is not None and not slot.attached:
+            slot.received = message.first
+        older = message.seq < slot.seq
+        if slot.parked and not older:
+            self._reply(book, slot)
+        items = slot.hear(message)
+        try:
+            book.learn(message.tasks)
+            if message.held is not None:
+                book.hand_in(slot, message.held)
+            for item in items:
+                book.apply(slot, item)
+            if message.held is not None:
+                book.attend(slot, message.held)
+                slot.resend()
+                book.expected.discard(slot.id)
+        except RunFencedError:
+            self._answers.append((answer, self._farewell(message)))
+            return
+        slot.about.update(message.about)
+        if older or slot.gap:
+            self._answers.append((answer, self._build(book, slot)))
+        else:
+            slot.parked = answer
+
+    def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
+        """Take note that a slot is gone; what it ran is queued again."""
+        with self._lock:
+            self._dead.add(slot)
+            book = self._books.get(run)
+            if book:
+                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason)
+        self._pump(run)
+
+    def _farewell(self, message: Message) -> Reply:
+        upto = message.first + len(message.items)
+        return Reply(self.epoch, message.received, [Bye("its run has ended")], upto, upto, 0, {}, False)
+
+    def _build(self, book: RunBook, slot: Slot) -> Reply:
+        slot.mark(book.recorder.recorded)
+        others_wait = any(other is not book and slot.shape in other.shapes for other in self._books.values())
+        return slot.reply(self.epoch, book.recorder.stored, not others_wait, book.refs)
+
+    def _reply(self, book: RunBook, slot: Slot) -> None:
+        if slot.parked:
+            self._answers.append((slot.parked, self._build(book, slot)))
+            slot.parked = None
+
+    # Moving on
+
+    def _pump(self, run: RunId) -> None:
+        """Hand out what can be handed out, end what has ended, and answer whom there is something to tell."""
+        finished: list[tuple[Waiter, Ended | Exception]] = []
+        done: RunBook | None = None
+        with self._lock:
+            book = self._books.get(run)
+            if book:
+                if book.recorder.fenced:
+                    finished = self._let_go(run, book, book.recorder.fenced)
+                    done = book
+                elif book.end_mark is not None and book.recorder.stored >= book.end_mark:
+                    root = book.state.root
+                    finished = self._let_go(run, book, Ended(root.phase.value, root.result or "null"))
+                    done = book
+                else:
+                    self._serve(run, book)
+            answers, self._answers = self._answers, []
+        for answer, reply in answers:
+            answer(reply)
+        if done:
+            threading.Thread(target=self._finish, args=(run, done, finished), name="flyte-ray-finish").start()
+
+    def _serve(self, run: RunId, book: RunBook) -> None:
+        for slot in book.slots.values():
+            if slot.parked and slot.want:
+                book.hand_out(slot)
+            if slot.parked and slot.has_news:
+                self._reply(book, slot)
+        for shape in book.shapes:
+            options = book.options_of(shape)
+            for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
+                name = f"{run}-{uuid.uuid4().hex[:8]}"
+                book.starting[name] = shape
+                self._launcher.launch(name, run, shape, options)
+
+    def _let_go(self, run: RunId, book: RunBook, how: Ended | Exception) -> list[tuple[Waiter, Ended | Exception]]:
+        del self._books[run]
+        for slot in book.slots.values():
+            slot.order(Bye("its run has ended"))
+            self._reply(book, slot)
+        self._dead.update(book.starting)
+        for name in book.starting:
+            self._launcher.kill(name)
+        return [(waiter, how) for waiter in self._waiters.pop(run, [])]
+
+    def _finish(self, run: RunId, book: RunBook, waiters: list[tuple[Waiter, Ended | Exception]]) -> None:
+        for waiter, how in waiters:
+            waiter(how)
+        try:
+            book.recorder.close()
+            if not book.recorder.fenced:
+                write_snapshot(self._store, book.state, book.recorder.position)
+                self._leases.pop(run).release()
+        except Exception:
+            # The run's record is whole without its snapshot; readers fold the segments.
+            _log.exception("run %s has ended, but its snapshot could not be written", run)
+
+    def tick(self) -> None:
+        """Do what time brings: backoffs that are over, idle slots, leases; call about every 50 ms."""
+        with self._lock:
+            runs = list(self._books)
+            for book in self._books.values():
+                book.due()
+            self._dismiss_idle()
+        for run in runs:
+            self._pump(run)
+            lease = self._leases.get(run)
+            if lease:
+                lease.renew()
+
+    def _dismiss_idle(self) -> None:
+        now = time.monotonic()
+        wanted = any(book.starting for book in self._books.values())
+        for book in self._books.values():
+            for name in [name for name, shape in book.starting.items() if not len(book.queue(shape))]:
+                del book.starting[name]
+                self._dead.add(name)
+                self._launcher.kill(name)
+        for book in self._books.values():
+            for slot in list(book.slots.values()):
+                idle = slot.parked and not slot.running and not slot.has_news and not len(book.queue(slot.shape))
+                idle = idle and not slot.owes(book.recorder.stored)
+                if not idle:
+                    slot.idle_since = None
+                    continue
+                slot.idle_since = slot.idle_since or now
+                if now - slot.idle_since > (0.0 if wanted else LINGER_S):
+                    slot.order(Bye("it has nothing to do"))
+                    self._reply(book, slot)
+                    del book.slots[slot.id]
+                    self._dead.add(slot.id)
+
+    def fail_queued(self, run: RunId, shape: str, message: str, code: str = "ResourcesUnavailableError") -> None:
+        """Fail every queued action of a shape, because no slot of it can ever be had."""
+        with self._lock:
+            book = self._books.get(run)
+            if book is None:
+                return
+            for action in book.queued_of(shape):
+                book.fail(action, failure(code, "user", message))
+        self._pump(run)

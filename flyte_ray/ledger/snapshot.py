@@ -1,0 +1,68 @@
+"""Store the folded log of a run that has ended: `actions.arrow`, one row per action.
+
+Readers need one object in place of all segments, and any Arrow tool reads it. The segments stay the record: a
+snapshot that is missing or behind costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+
+from flyte_ray.errors import ObjectMissing
+from flyte_ray.ledger.paths import snapshot_key
+from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import Store
+
+_TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result")
+_NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "rounds")
+_TIMES = ("called_us", "started_us", "ended_us")
+
+
+def write_snapshot(store: Store, state: RunState, position: int) -> None:
+    """Store a run's actions as they are after all segments before `position`."""
+    import pyarrow as pa  # slow to import; only a run's end needs it
+
+    actions = list(state.actions.values())
+    columns: dict[str, pa.Array] = {}
+    for name in _TEXT:
+        values = [getattr(action, name) for action in actions]
+        columns[name] = pa.array([str(v.value) if name == "phase" else v for v in values], pa.large_string())
+    for name in _NUMBERS:
+        columns[name] = pa.array([getattr(action, name) for action in actions], pa.int32())
+    for name in _TIMES:
+        columns[name] = pa.array([getattr(action, name) for action in actions], pa.timestamp("us", tz="UTC"))
+    table = pa.table(columns).replace_schema_metadata(
+        {
+            "flyte_ray.position": str(position),
+            "flyte_ray.resumes": str(state.resumes),
+            "flyte_ray.tasks": json.dumps(state.tasks),
+        }
+    )
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    store.put(snapshot_key(state.id), sink.getvalue())
+
+
+def read_snapshot(store: Store, run: RunId) -> tuple[RunState, int]:
+    """Return a run's state and the position from which segments are to be folded onto it; empty and 0 without one."""
+    try:
+        data = store.get(snapshot_key(run))
+    except ObjectMissing:
+        return RunState(run), 0
+    import pyarrow as pa  # see write_snapshot
+
+    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+    meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    state = RunState(run, tasks=json.loads(meta["flyte_ray.tasks"]), resumes=int(meta["flyte_ray.resumes"]))
+    for name in _TIMES:
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table.column(name).cast(pa.int64()))
+    for row in table.to_pylist():
+        phase = ActionPhase(row.pop("phase"))
+        state.actions[row["id"]] = ActionState(**row, phase=phase)
+        state.counts[phase] = state.counts.get(phase, 0) + 1
+    return state, int(meta["flyte_ray.position"])

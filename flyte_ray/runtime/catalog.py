@@ -1,0 +1,122 @@
+"""Find tasks: from a declared task to the reference that travels, and back in the process that runs it.
+
+Invariants: a task that this process declared is never imported or unpickled again; equal settings give equal keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flyte_ray.errors import CodeBundleError
+from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.runtime.naming import task_identity
+from flyte_ray.spec.task import TaskSpec
+from flyte_ray.types import TaskCodec, build_codec
+
+Shaping = Callable[[TaskSpec], tuple[str, str]]
+"""Gives the key of a task's shape and its Ray options as JSON."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A task with all that is computed from it once."""
+
+    task: TaskSpec
+    ref: TaskRef
+    key: str
+    codec: TaskCodec
+    identity: str
+
+
+class Catalog:
+    """All tasks that a process has met in one run; safe to use from many threads."""
+
+    def __init__(self, shaping: Shaping, *, by_value: bool) -> None:
+        """Make an empty catalog.
+
+        Args:
+            shaping: Maps a task to its shape.
+            by_value: Functions that cannot be imported elsewhere travel as pickles.
+
+        """
+        self._shaping = shaping
+        self._by_value = by_value
+        self._by_spec: dict[int, Known] = {}
+        self._by_key: dict[str, Known] = {}
+        self._lock = threading.Lock()
+
+    def know(self, task: TaskSpec) -> Known:
+        """Return a declared task's entry, made at its first use."""
+        # The entry keeps the task alive, so that its id is not given to another one.
+        found = self._by_spec.get(id(task))
+        if found is None:
+            found = self._add(task, self._refer(task))
+        return found
+
+    def find(self, key: str, ref: TaskRef) -> Known:
+        """Return the entry of a task that another process named.
+
+        Raises:
+            CodeBundleError: The module has no such task.
+
+        """
+        found = self._by_key.get(key)
+        return found if found is not None else self._add(_load(ref), ref, key)
+
+    def _add(self, task: TaskSpec, ref: TaskRef, key: str | None = None) -> Known:
+        codec, identity = build_codec(task.interface, task.name), task_identity(task.name, task.interface)
+        known = Known(task, ref, key or ref.key, codec, identity)
+        with self._lock:
+            self._by_spec[id(task)] = known
+            return self._by_key.setdefault(known.key, known)
+
+    def _refer(self, task: TaskSpec) -> TaskRef:
+        shape, options = self._shaping(task)
+        module, qualname = task.func.__module__, task.func.__qualname__
+        importable = module not in ("__main__", "builtins") and "<" not in qualname
+        pickled = None
+        if self._by_value and not importable:
+            import cloudpickle  # only where functions travel by value
+
+            pickled = base64.b64encode(cloudpickle.dumps(task)).decode()
+        backoff = task.retries.backoff
+        return TaskRef(
+            task.name,
+            module if importable else "",
+            qualname,
+            pickled,
+            shape,
+            options,
+            task.retries.count,
+            (backoff.base.total_seconds(), backoff.factor, backoff.cap.total_seconds() if backoff.cap else None)
+            if backoff
+            else None,
+        )
+
+
+def _load(ref: TaskRef) -> TaskSpec:
+    if ref.pickled is not None:
+        import cloudpickle  # see Catalog._refer
+
+        task: TaskSpec = cloudpickle.loads(base64.b64decode(ref.pickled))
+        return task
+    if not ref.module:
+        raise CodeBundleError(
+            f"Task '{ref.name}' was declared in a notebook, a script's __main__ or inside a function, and is not known"
+            f" in this process. Declare it at the top level of a file."
+        )
+    found: Any = importlib.import_module(ref.module)
+    for part in ref.qualname.split("."):
+        found = getattr(found, part, None)
+    spec = getattr(found, "spec", None)
+    if not isinstance(spec, TaskSpec):
+        raise CodeBundleError(
+            f"Module '{ref.module}' should hold the task '{ref.qualname}', got {type(found).__name__}. Keep the"
+            f" decorated function under its own name."
+        )
+    return spec

@@ -1,0 +1,82 @@
+"""Keep a slot's end of its conversation with the ledger.
+
+Invariants: an item is kept until its segment is stored, an outcome until it rests on stored events, so that a
+restarted ledger gets both again; an order is taken once. Pure; guarded by the slot's lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from flyte_ray.ledger.messages import Item, Order, Outcome, Reply
+
+
+class Mailbox:
+    """Numbered items out, numbered orders in."""
+
+    def __init__(self) -> None:
+        """Begin a conversation."""
+        self.epoch = 0
+        self.received = 0
+        """All orders below this number have arrived."""
+        self.attach = False
+        """The ledger is new: the next message hands in what the slot holds."""
+        self._items: deque[Item] = deque()
+        self._base = 0
+        self._sent = 0
+        self._outcomes: deque[tuple[int, Outcome]] = deque()
+
+    def put(self, item: Item) -> None:
+        """Queue an item."""
+        self._items.append(item)
+
+    @property
+    def unsent(self) -> int:
+        """Number of items that no message has carried."""
+        return self._base + len(self._items) - self._sent
+
+    @property
+    def unstored(self) -> int:
+        """Number of items that are not known to be stored."""
+        return len(self._items)
+
+    def take(self) -> tuple[int, list[Item]]:
+        """Return the number of the first unsent item and all unsent ones, which count as sent from now on."""
+        first = self._sent
+        fresh = [self._items[number] for number in range(first - self._base, len(self._items))]
+        self._sent += len(fresh)
+        return first, fresh
+
+    def outcomes(self) -> list[Outcome]:
+        """Outcomes received that do not rest on stored events as far as is known."""
+        return [outcome for _, outcome in self._outcomes]
+
+    def again(self) -> None:
+        """Send all that is not stored again, because a message was lost."""
+        self._sent = self._base
+
+    def hear(self, reply: Reply) -> list[Order]:
+        """Take in a reply and return the orders that are new."""
+        if reply.epoch != self.epoch:
+            if self.epoch:
+                # The ledger has restarted: it numbers its orders from 0 and knows what is stored only.
+                self.attach = True
+                self.received = 0
+                self.again()
+            self.epoch = reply.epoch
+        if self.attach and reply.gap:
+            return []
+        while self._base < reply.stored and self._items:
+            self._items.popleft()
+            self._base += 1
+        self._sent = max(self._sent, self._base)
+        if reply.gap:
+            self._sent = max(self._base, min(self._sent, reply.received))
+        fresh = reply.orders[max(0, self.received - reply.first) :]
+        for order in fresh:
+            if type(order) is Outcome:
+                self._outcomes.append((self.received, order))
+            self.received += 1
+        while self._outcomes and self._outcomes[0][0] < reply.settled:
+            self._outcomes.popleft()
+        return fresh
