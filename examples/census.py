@@ -1,23 +1,33 @@
-"""Count what Python's standard library is made of: one action per package and one per file."""
+"""Count what Python's standard library is made of: one action per package and one per file.
+
+The root gathers over packages, each package maps over its files, and the rows become an Arrow table and a Parquet file.
+"""
 
 from __future__ import annotations
 
 import ast
 import asyncio
 import sysconfig
+import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 import flyte_ray as flyte
 
 env = flyte.TaskEnvironment("census")
 
+COUNTS = ["lines", "functions", "classes", "documented"]
+
 
 class FileRow(BaseModel):
-    """What one source file holds."""
+    """What one source file holds; `documented` counts its functions and classes with a docstring."""
 
     package: str
+    path: str
     lines: int = 0
     functions: int = 0
     classes: int = 0
@@ -25,19 +35,36 @@ class FileRow(BaseModel):
     parsed: bool = True
 
 
+class PackageRow(BaseModel):
+    """What one package holds; `docstring_coverage` is the documented part of its functions and classes, 0 to 1."""
+
+    package: str
+    files: int
+    lines: int
+    functions: int
+    classes: int
+    documented: int
+    docstring_coverage: float
+
+
 class Summary(BaseModel):
-    """What all files hold together; `docstring_coverage` is the documented part of functions and classes."""
+    """What all files hold together, and where their rows lie."""
 
     files: int
     unparsable: int
     lines: int
-    functions: int
-    classes: int
-    docstring_coverage: dict[str, float]
+    parquet: str
+    packages: list[PackageRow]
 
 
-def has_docstring(node: ast.AST) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and bool(ast.get_docstring(node))
+def find_packages(library: Path) -> dict[str, list[str]]:
+    """Source files by package; modules that are a single file go under one name."""
+    packages: dict[str, list[str]] = {}
+    for path in sorted(library.rglob("*.py")):
+        package, *inside = path.relative_to(library).parts
+        if package not in ("site-packages", "dist-packages"):
+            packages.setdefault(package if inside else "(modules)", []).append(str(path))
+    return packages
 
 
 @env.task
@@ -45,43 +72,52 @@ def parse_file(package: str, path: str) -> FileRow:
     data = Path(path).read_bytes()
     try:
         nodes = list(ast.walk(ast.parse(data)))
-    except (SyntaxError, ValueError):
-        return FileRow(package=package, parsed=False)
-    return FileRow(
-        package=package,
-        lines=data.count(b"\n"),
-        functions=sum(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in nodes),
-        classes=sum(isinstance(node, ast.ClassDef) for node in nodes),
-        documented=sum(map(has_docstring, nodes)),
-    )
+    except (SyntaxError, ValueError):  # some of the library's own tests are wrong on purpose
+        return FileRow(package=package, path=path, lines=data.count(b"\n"), parsed=False)
+    functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    counts = {"lines": data.count(b"\n"), "functions": len(functions), "classes": len(classes)}
+    documented = sum(ast.get_docstring(node) is not None for node in [*functions, *classes])
+    return FileRow(package=package, path=path, documented=documented, **counts)
 
 
 @env.task
-async def parse_package(package: str, paths: list[str]) -> list[FileRow]:
-    return list(await asyncio.gather(*(parse_file.aio(package, path) for path in paths)))
+def parse_package(package: str, paths: list[str]) -> list[FileRow]:
+    return list(flyte.map(parse_file, [package] * len(paths), paths, return_exceptions=False))
 
 
 @env.task
-async def census(limit: int = 0) -> Summary:
-    """Walk the standard library; `limit` bounds the number of packages, 0 takes all."""
-    library = Path(sysconfig.get_paths()["stdlib"])
-    packages: dict[str, list[str]] = {}
-    for path in sorted(library.rglob("*.py")):
-        parts = path.relative_to(library).parts
-        if parts[0] != "site-packages":
-            packages.setdefault(parts[0] if len(parts) > 1 else "(modules)", []).append(str(path))
-    chosen = list(packages.items())[: limit or None]
-    found = await asyncio.gather(*(parse_package(package, paths) for package, paths in chosen))
-    rows = [row for group in found for row in group]
-    coverage = {}
-    for (package, _), group in zip(chosen, found, strict=True):
-        things = sum(row.functions + row.classes for row in group)
-        coverage[package] = round(sum(row.documented for row in group) / things, 3) if things else 0.0
+def join(rows: list[FileRow]) -> pa.Table:
+    return pa.Table.from_pylist([row.model_dump() for row in rows])
+
+
+@env.task
+def save(table: pa.Table, path: str) -> str:
+    pq.write_table(table, path)  # a resumed run may write it again: the same rows to the same place
+    return path
+
+
+@env.task
+def summarize(table: pa.Table, parquet: str) -> Summary:
+    sums = table.group_by("package").aggregate([("path", "count"), *((name, "sum") for name in COUNTS)])
+    counts = sums.rename_columns(["package", "files", *COUNTS]).sort_by("package")
+    things = pc.max_element_wise(pc.add(counts["functions"], counts["classes"]), 1.0)  # 1: a package may hold none
+    counts = counts.append_column("docstring_coverage", pc.round(pc.divide(counts["documented"], things), 3))
     return Summary(
-        files=len(rows),
-        unparsable=sum(not row.parsed for row in rows),
-        lines=sum(row.lines for row in rows),
-        functions=sum(row.functions for row in rows),
-        classes=sum(row.classes for row in rows),
-        docstring_coverage=coverage,
+        files=len(table),
+        unparsable=pc.sum(pc.invert(table["parsed"])).as_py(),
+        lines=pc.sum(table["lines"]).as_py(),
+        parquet=parquet,
+        packages=counts.to_pylist(),
     )
+
+
+@env.task
+async def census(limit: int = 0, out: str = "") -> Summary:
+    """Walk the standard library; `limit` bounds the number of packages (0: all), `out` is the Parquet file to write."""
+    packages = find_packages(Path(sysconfig.get_paths()["stdlib"]))
+    chosen = list(packages.items())[: limit or None]
+    found = await asyncio.gather(*(parse_package.aio(package, paths) for package, paths in chosen))
+    table = await join.aio([row for rows in found for row in rows])
+    parquet = await save.aio(table, out or str(Path(tempfile.gettempdir()) / "census.parquet"))
+    return await summarize.aio(table, parquet)

@@ -9,6 +9,8 @@ import pytest
 
 TOP = Path(__file__).parent.parent
 MODULES = sorted((TOP / "flyte_ray").rglob("*.py"))
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+VAGUE = {"utils", "common", "helpers", "core"}
 SEAMS = {"ray": "cluster", "fsspec": "storage", "s3fs": "storage", "click": "cli", "rich": "cli"}
 
 
@@ -46,3 +48,17 @@ def test_a_module_says_its_duty_and_stays_small(path: Path) -> None:
     assert ast.get_docstring(ast.parse(text)), f"{path.name} has no docstring"
     # errors.py is one tree, drawn at its top: it is kept whole although it is longer.
     assert text.count("\n") <= (450 if path.name == "errors.py" else 400), f"{path.name} holds more than one idea"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
+def test_a_module_is_named_after_what_it_holds(path: Path) -> None:
+    vague = VAGUE & {part.removesuffix(".py") for part in path.relative_to(TOP).parts}
+    assert not vague, f"{path.relative_to(TOP)}: {vague} says nothing of what is in it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
+def test_a_function_fits_on_a_screen(path: Path) -> None:
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, FUNCTIONS)]
+    lengths = {f"{node.name}, line {node.lineno}": (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    long = {name: lines for name, lines in lengths.items() if lines > 60}
+    assert not long, f"{path.relative_to(TOP)} has functions of more than 60 lines: {long}"

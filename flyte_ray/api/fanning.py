@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextvars
+import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
+from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.execution import Pending
 from flyte_ray.spec.interface import bind
 
-_UNBOUNDED: Final = 32
-"""Threads of a `map` whose concurrency is not limited; local mode gains nothing from more."""
+_WINDOW: Final = 4096
+"""Actions that a `map` has open at a time unless told otherwise, so that endless iterables work."""
 
 
 def ctx() -> ActionContext | None:
@@ -60,24 +63,36 @@ def map_task(
 
     """
     action = current_action.get()
-    spec = func.spec
+    rows = zip(*iterables, strict=False)
+    if action is None:
+        for row in rows:
+            yield func(*row)
+        return
+    spec, controller = func.spec, action.controller
+    window: deque[tuple[Known, Pending]] = deque()
+    limit = concurrency or _WINDOW
 
-    def call(row: tuple[Any, ...]) -> Any:
-        if action is None:
-            return func(*row)
-        return action.controller.call(spec, bind(spec.interface, spec.name, row, {}))
-
-    pool = ThreadPoolExecutor(concurrency or _UNBOUNDED)
-    try:
+    def refill() -> None:
         with group(f"{spec.short_name}_{group_name or 'map'}"):
-            rows = zip(*iterables, strict=False)
-            futures = [pool.submit(contextvars.copy_context().run, call, row) for row in rows]
-        for future in futures:
-            try:
-                yield future.result()
-            except BaseRuntimeError as error:
-                if not return_exceptions:
-                    raise
-                yield error
+            for row in itertools.islice(rows, limit - len(window)):
+                window.append(controller.submit(spec, bind(spec.interface, spec.name, row, {})))
+
+    try:
+        refill()
+        while window:
+            yield _settle(controller, *window.popleft(), return_exceptions)
+            if concurrency or len(window) < limit // 2:
+                refill()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # The caller stopped early: what it did not take is not wanted.
+        for _, pending in window:
+            controller.drop(pending)
+
+
+def _settle(controller: Controller, known: Known, pending: Pending, return_exceptions: bool) -> Any:
+    try:
+        return controller.result(known, pending)
+    except BaseRuntimeError as error:
+        if not return_exceptions:
+            raise
+        return error

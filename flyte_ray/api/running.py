@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from typing import Any, Final
 
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.errors import BaseRuntimeError, UnsupportedError
 from flyte_ray.ledger.query import list_runs, load_spec, load_state
-from flyte_ray.runtime.controller import rebuild
-from flyte_ray.runtime.local import RunBlobs, create_run, execute_run
+from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.failures import rebuild
+from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
 from flyte_ray.spec.phase import ActionPhase
@@ -132,28 +134,27 @@ class Runner:
         run = validate_run_name(self._name) if self._name else make_run_name(os.urandom)
         inputs = build_codec(task.spec.interface, task.name).encode_inputs(values, RunBlobs(store, run)).text
         source = os.path.abspath(task.spec.func.__code__.co_filename)
-        spec = {"task": task.name, "inputs": inputs, "source": source, "labels": self._labels}
-        create_run(store, run, spec)
-        return _execute(store, run, task, values)
+        about = {"source": source, "labels": self._labels}
+        LocalRun(store, run).start(task.spec, inputs, None, uuid.uuid4().hex, about)
+        return _handle(store, run, task)
 
     async def run_aio(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
         """Run without blocking the caller's event loop."""
         return await asyncio.to_thread(self.run, task, *args, **kwargs)
 
 
-def _execute(store: Store, run: RunId, task: TaskTemplate, values: dict[str, Any]) -> Run:
-    execute_run(store, run, task.spec, values)
+def _handle(store: Store, run: RunId, task: TaskTemplate) -> Run:
     handle = Run(store, run)
     handle._task = task
     return handle
 
 
-def resume_run(store: Store, name: str, task: TaskTemplate) -> Run:
-    """Continue a run that was cut off: what succeeded or failed is answered from its record."""
+def resume_run(store: Store, name: str, task: TaskTemplate, *, take_over: bool = False) -> Run:
+    """Continue a run that was cut off: what succeeded is answered from its record."""
     run = RunId(name)
-    blobs = RunBlobs(store, run)
-    spec = load_spec(store, run)
-    return _execute(store, run, task, build_codec(task.spec.interface, task.name).decode_inputs(spec["inputs"], blobs))
+    load_spec(store, run)
+    LocalRun(store, run).resume(task.spec, take_over=take_over)
+    return _handle(store, run, task)
 
 
 def with_runcontext(

@@ -158,7 +158,7 @@ def get_action(root: str | None, run: str, action: str | None) -> None:
         seconds = (item.ended_us - item.started_us) / 1e6 if item.phase.is_terminal else 0.0
         failed = item.phase.is_terminal and item.phase is not ActionPhase.SUCCEEDED
         why = json.loads(item.result or "{}").get("message", "") if failed else ""
-        click.echo(f"{item.id:24}  {item.phase.value:9}  {item.task}  {seconds:.3f} s  {why}".rstrip())
+        click.echo(f"{item.id:24}  {item.phase.value:9}  {item.task_name}  {seconds:.3f} s  {why}".rstrip())
 
 
 @get.command("io")

@@ -327,10 +327,14 @@ class RunBook:
         """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
         if self.expected or self.end_mark is not None:
             return 0
-        there = sum(slot.shape == shape and not (slot.buried and slot.waiting) for slot in self.slots.values())
-        there += sum(asked == shape for asked in self.starting.values())
         queue = self._queues.get(shape)
-        return min(queue.slots_worth() if queue else 0, capacity) - there if queue else 0
+        if not queue:
+            return 0
+        # A buried slot that waits has lent its CPU and takes little.
+        usable = [slot for slot in self.slots.values() if slot.shape == shape and not (slot.buried and slot.waiting)]
+        hungry = sum(slot.want > 0 for slot in usable)
+        starting = sum(asked == shape for asked in self.starting.values())
+        return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
 
     def due(self) -> int | None:
         """Queue what has waited long enough; return when the next one is due, in microseconds."""
@@ -391,6 +395,8 @@ def _kind_of(action: ActionState) -> str:
 
 
 def _read_ref(body: str) -> TaskRef:
-    fields = json.loads(body)
-    fields[-1] = tuple(fields[-1]) if fields[-1] else None
-    return TaskRef(*fields)
+    ref = TaskRef(*json.loads(body))
+    if ref.backoff is None:
+        return ref
+    base, factor, cap = ref.backoff
+    return ref._replace(backoff=(base, factor, cap))

@@ -29,6 +29,7 @@ class TaskRef(NamedTuple):
     retries: int
     backoff: tuple[float, float, float | None] | None
     """Seconds of the first delay, factor, and cap."""
+    is_async: bool
 
     @property
     def key(self) -> str:

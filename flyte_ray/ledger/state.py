@@ -70,6 +70,11 @@ class ActionState:
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
 
     @property
+    def task_name(self) -> str:
+        """The task's qualified name, without the digest of its settings."""
+        return self.task.partition("@")[0]
+
+    @property
     def attempt(self) -> int:
         """Number of the current or last attempt, from 0."""
         return max(self.attempts - 1, 0)

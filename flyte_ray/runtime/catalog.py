@@ -96,6 +96,7 @@ class Catalog:
             (backoff.base.total_seconds(), backoff.factor, backoff.cap.total_seconds() if backoff.cap else None)
             if backoff
             else None,
+            task.interface.is_async,
         )
 
 

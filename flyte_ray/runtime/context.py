@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flyte_ray.runtime.controller import Controller
+    from flyte_ray.runtime.execution import Execution
 
 
 @dataclass
@@ -19,10 +19,11 @@ class ActionContext:
     action_name: str
     attempt_number: int
     """Counts attempts from 0."""
-    controller: Controller
+    controller: Controller = field(repr=False)
+    execution: Execution = field(repr=False)
+    mode: str = "remote"
+    """`local` or `remote`."""
     custom_context: dict[str, str] = field(default_factory=dict)
-    calls: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
-    """Identical calls so far in this attempt: what the sequence number of an id counts."""
 
 
 current_action: ContextVar[ActionContext | None] = ContextVar("flyte_ray_action", default=None)

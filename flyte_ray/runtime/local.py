@@ -1,116 +1,171 @@
-"""Run one run inside the user's process: the same recorder and controller, with threads instead of Ray.
+"""Run one run inside the user's process: the ledger's core, and threads as slots.
 
 Slot 0 is the calling thread, so that debuggers, Ctrl-C and main-thread libraries work.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+import logging
 import os
+import queue
 import socket
 import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError
-from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
-from flyte_ray.ledger.paths import data_prefix, index_key, spec_key
-from flyte_ray.ledger.recorder import RunRecorder, now_us
+from flyte_ray.ledger.log import FaultPoint, no_fault
+from flyte_ray.ledger.messages import Message, TaskRef
+from flyte_ray.ledger.service import Ended, Ledger, Start
+from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
-from flyte_ray.spec.ids import RunId
-from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.runtime.slot import Slot
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.policies import Timeout
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store
 
-MAX_THREADS: Final = 1000
-"""Bound on sync actions that wait at the same time."""
+_log = logging.getLogger("flyte_ray.runtime")
+TICK_S: Final = 0.05
+JOIN_S: Final = 2.0
+"""How long a slot's thread may take to end; a thread in a C call cannot be stopped and is abandoned."""
 
 
-@dataclass(frozen=True)
-class RunBlobs:
-    """A run's values that are not JSON."""
+@dataclass
+class LocalPort:
+    """Hands messages to the ledger in the same process."""
 
-    store: Store
-    run: RunId
+    ledger: Ledger
+    lends: bool = False
+    slot: Slot = field(init=False)
 
-    def put(self, data: bytes, suffix: str) -> str:
-        """Store bytes under a fresh name."""
-        uri = f"{uuid.uuid4().hex}{suffix}"
-        self.store.put(f"{data_prefix(self.run)}/{uri}", data)
-        return uri
+    def send(self, message: Message) -> None:
+        """Exchange; the reply comes from whatever thread has something to say."""
+        seq = message.seq
+        self.ledger.exchange(message, lambda reply: self.slot.hear(reply, seq))
 
-    def get(self, uri: str) -> bytes:
-        """Read bytes."""
-        return self.store.get(f"{data_prefix(self.run)}/{uri}")
+    def park(self) -> None:
+        """Never called: threads have no CPU to lend."""
 
 
-def create_run(store: Store, run: RunId, spec: Mapping[str, Any]) -> None:
-    """Put a run's start on record.
+class LocalLauncher:
+    """Starts threads as slots; the first one is left to the calling thread."""
 
-    Raises:
-        RunAlreadyExistsError: The root holds a run of this name.
+    def __init__(self, serve: Callable[[str, str], None]) -> None:
+        """Start slots with `serve(name, shape)`."""
+        self._serve = serve
+        self.first: queue.Queue[tuple[str, str] | None] = queue.Queue()
+        self._taken = False
+        self.threads: list[threading.Thread] = []
 
-    """
-    started = now_us()
-    body = json.dumps({**spec, "name": run, "started_us": started}).encode()
-    if not store.put_if_absent(spec_key(run), body):
-        raise RunAlreadyExistsError(
-            f"A new run needs a name of its own, but {store.uri} holds a run {run!r} already. Choose another name, or"
-            f" continue that one with 'flyte-ray resume {run}'."
+    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+        """Start a thread."""
+        if not self._taken:
+            self._taken = True
+            self.first.put((slot, shape))
+            return
+        thread = threading.Thread(target=self._serve, args=(slot, shape), name=f"flyte-ray-{slot}", daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def kill(self, slot: str) -> None:
+        """A thread cannot be killed: it ends by itself."""
+
+    def capacity(self, options: str) -> int:
+        """One slot per CPU."""
+        return max(2, os.cpu_count() or 2)
+
+
+def shape_locally(task: TaskSpec) -> tuple[str, str]:
+    """Give all tasks one shape, and say what a task declares that needs a process of its own."""
+    environment = task.environment
+    declared = {
+        "timeout": task.timeout != Timeout(),
+        "cache": task.cache.behavior != "disable",
+        "image": environment.image not in (None, "auto"),
+        "env_vars": bool(environment.env_vars),
+        "secrets": environment.secrets is not None,
+        "resources": environment.resources is not None,
+        "reusable": environment.reusable is not None,
+    }
+    ignored = ", ".join(name for name, given in declared.items() if given)
+    if ignored:
+        _log.warning("task %s runs without its %s: local mode does not act on it", task.name, ignored)
+    return "local", "{}"
+
+
+class LocalRun:
+    """A run that this process executes."""
+
+    def __init__(self, store: Store, run: RunId, fault: FaultPoint = no_fault) -> None:
+        """Prepare ledger and launcher."""
+        self._run = run
+        self._catalog = Catalog(shape_locally, by_value=False)
+        self._blobs = RunBlobs(store, run)
+        self._launcher = LocalLauncher(self._serve)
+        self._holder = f"local:{socket.gethostname()}:{os.getpid()}"
+        self.ledger = Ledger(store, self._launcher, self._holder, fault)
+        self._ended: Ended | Exception | None = None
+
+    def start(self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any]) -> Ended:
+        """Run a new run to its end."""
+        ref = self._catalog.know(task).ref
+        return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, about)))
+
+    def resume(self, task: TaskSpec, *, take_over: bool) -> Ended:
+        """Continue a recorded run to its end."""
+        ref: TaskRef = self._catalog.know(task).ref
+        tasks = {ref.name: ref}
+        return self._execute(
+            lambda: self.ledger.resume(self._run, set(), by_person=True, take_over=take_over, tasks=tasks)
         )
-    store.put(index_key(run, started), body)
 
-
-def execute_run(
-    store: Store, run: RunId, task: TaskSpec, values: Mapping[str, Any], fault: FaultPoint = no_fault
-) -> tuple[ActionPhase, BaseRuntimeError | None]:
-    """Run or continue a recorded run to its end in this process.
-
-    Returns:
-        The root action's phase, and its error if it did not succeed; both are stored by then.
-
-    """
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    recorder = RunRecorder(run, RunLog(store, run, uuid.uuid4().hex, fault), holder)
-    controller = Controller(recorder, RunBlobs(store, run), holder)
-    error: BaseRuntimeError | None = None
-    try:
-        with _event_loop() as loop:
-            controller.loop = loop
+    def _execute(self, begin: Callable[[], None]) -> Ended:
+        begin()
+        stop = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stop,), name="flyte-ray-tick", daemon=True)
+        ticker.start()
+        self.ledger.wait(self._run, self._end)
+        try:
             try:
-                controller.call(task, values)
-            except BaseRuntimeError as failure:
-                error = failure
-    finally:
-        # A thread cannot be stopped: what it runs is recorded as aborted, and what it still returns is dropped.
-        controller.abort_open("the run's root action ended")
-        recorder.close()
-    return recorder.state.phase, error
+                self._serve_first()
+            except KeyboardInterrupt:
+                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
+                while self._launcher.first.get(timeout=60) is not None:
+                    pass
+                raise
+        finally:
+            stop.set()
+            ticker.join()
+            for thread in self._launcher.threads:
+                thread.join(JOIN_S)
+            self.ledger.close()
+        if isinstance(self._ended, Exception):
+            raise self._ended
+        assert self._ended is not None
+        return self._ended
 
+    def _serve_first(self) -> None:
+        # A first slot that has nothing to do for a while says bye; the next one that is needed is again this thread.
+        while True:
+            found = self._launcher.first.get()
+            if found is None:
+                return
+            self._serve(*found)
+            self._launcher._taken = False
 
-@contextmanager
-def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="flyte-ray-action"))
-    thread = threading.Thread(target=loop.run_forever, name="flyte-ray-loop", daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    def _end(self, how: Ended | Exception) -> None:
+        self._ended = how
+        self._launcher.first.put(None)
 
+    def _tick(self, stop: threading.Event) -> None:
+        while not stop.wait(TICK_S):
+            self.ledger.tick()
 
-async def _cancel_others() -> None:
-    """Abort what the root left running, and wait until it has cleaned up."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    def _serve(self, name: str, shape: str) -> None:
+        controller = Controller(self._run, self._catalog, self._blobs, "local")
+        port = LocalPort(self.ledger)
+        slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
+        port.slot = controller.slot = slot
+        slot.serve()

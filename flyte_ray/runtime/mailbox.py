@@ -21,7 +21,7 @@ class Mailbox:
         """All orders below this number have arrived."""
         self.attach = False
         """The ledger is new: the next message hands in what the slot holds."""
-        self._items: deque[Item] = deque()
+        self._items: list[Item] = []
         self._base = 0
         self._sent = 0
         self._outcomes: deque[tuple[int, Outcome]] = deque()
@@ -43,7 +43,7 @@ class Mailbox:
     def take(self) -> tuple[int, list[Item]]:
         """Return the number of the first unsent item and all unsent ones, which count as sent from now on."""
         first = self._sent
-        fresh = [self._items[number] for number in range(first - self._base, len(self._items))]
+        fresh = self._items[first - self._base :]
         self._sent += len(fresh)
         return first, fresh
 
@@ -66,9 +66,9 @@ class Mailbox:
             self.epoch = reply.epoch
         if self.attach and reply.gap:
             return []
-        while self._base < reply.stored and self._items:
-            self._items.popleft()
-            self._base += 1
+        stored = min(max(reply.stored - self._base, 0), len(self._items))
+        del self._items[:stored]
+        self._base += stored
         self._sent = max(self._sent, self._base)
         if reply.gap:
             self._sent = max(self._base, min(self._sent, reply.received))

@@ -1,0 +1,82 @@
+"""One attempt in a slot: what it is, what it waits for, and how long it held the slot."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyte_ray.ledger.messages import Work
+from flyte_ray.runtime.catalog import Known
+
+
+class Pending:
+    """A child that somebody waits for."""
+
+    __slots__ = ("body", "deliver", "future", "id", "kind")
+
+    def __init__(self, name: str) -> None:
+        """Wait for the action `name`."""
+        self.id = name
+        self.kind = ""
+        """Empty until the child has ended, then the kind of event that ended it."""
+        self.body = ""
+        self.deliver: Callable[[], None] | None = None
+        """Wakes a thread that waits."""
+        self.future: asyncio.Future[None] | None = None
+        """Wakes a coroutine that waits."""
+
+
+@dataclass(eq=False)
+class Execution:
+    """An attempt that runs in this slot."""
+
+    work: Work
+    known: Known
+    stopwatch: float = field(default_factory=time.perf_counter)
+    held_s: float = 0.0
+    """Seconds in which it ran, without those in which it waited for children."""
+    open_calls: dict[str, Pending] = field(default_factory=dict)
+    """Children that it waits for."""
+    calls: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
+    """Identical calls so far in this attempt: what the sequence number of an id counts."""
+    fresh: list[tuple[Known, Any, Pending]] = field(default_factory=list)
+    """Async calls of this turn of the loop that are neither asked nor told yet."""
+    waiting: bool = False
+    """It waits for children and nothing else."""
+    in_user_code: bool = False
+    """A signal may raise in it now; only the main thread's top execution is ever asked."""
+    cancelled: str | None = None
+    """Why it was aborted."""
+    aio: asyncio.Task[None] | None = None
+    counting: threading.Lock = field(default_factory=threading.Lock)
+    """Guards `calls`: threads of one action may make identical calls at once."""
+    printed: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The action's id."""
+        return self.work.action
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the task is an async function."""
+        return self.known.task.interface.is_async
+
+    def pause(self) -> None:
+        """Note that it stops to run."""
+        self.waiting = True
+        self.held_s += time.perf_counter() - self.stopwatch
+
+    def go_on(self) -> None:
+        """Note that it runs again."""
+        self.waiting = False
+        self.stopwatch = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds that it held the slot so far."""
+        return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)

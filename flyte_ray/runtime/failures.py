@@ -1,0 +1,37 @@
+"""Turn exceptions into data and back: Ray never pickles a user's exception."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+
+from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, to_error
+
+
+class Aborted(BaseException):
+    """Raised inside the user's code of an action that was aborted; no `except Exception` catches it."""
+
+
+def describe(error: BaseException) -> str:
+    """Write an exception as JSON: code, kind, message and the user's traceback, innermost frame last."""
+    if isinstance(error, BaseRuntimeError):
+        code, kind = error.code, error.kind
+    elif isinstance(error, (Aborted, asyncio.CancelledError, KeyboardInterrupt)):
+        code, kind = "ActionAbortedError", "user"
+    else:
+        code, kind = type(error).__name__, "user"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/flyte_ray/" not in frame.filename]
+    text = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(type(error), error))
+    return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": text})
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether another attempt may succeed, as far as the exception tells."""
+    return not isinstance(error, NonRecoverableError)
+
+
+def rebuild(body: str | None) -> BaseRuntimeError:
+    """Turn a recorded failure back into an error of its class."""
+    recorded = json.loads(body or "{}")
+    return to_error(recorded.get("code", "Unknown"), recorded.get("kind", "unknown"), recorded.get("message", ""))

@@ -1,0 +1,51 @@
+"""Raise in the sync action on top of a slot's stack, and in no other code.
+
+A signal handler runs on the main thread between two of its instructions: whether the top of the stack is the one that
+was aborted is tested and acted upon in one step, and a sleeping system call is woken.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType, TracebackType
+from typing import Final
+
+from flyte_ray.runtime.execution import Execution
+from flyte_ray.runtime.failures import Aborted
+
+_SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(signal, "SIGRTMIN") else 0)
+
+
+class Interrupter:
+    """Interrupts one slot's main thread, where that is the process's main thread; elsewhere it does nothing."""
+
+    def __init__(self, stack: Sequence[Execution]) -> None:
+        """Watch a stack; its last element is the top."""
+        self._stack = stack
+        self._thread: int | None = None
+        self._before: object = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(_SIGNAL, self._raise)
+            self._thread = threading.get_ident()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._thread = None
+            signal.signal(_SIGNAL, self._before)  # type: ignore[arg-type]
+
+    def interrupt(self, execution: Execution) -> None:
+        """Ask the main thread to look whether this execution is on top."""
+        if self._thread is not None and execution.in_user_code:
+            signal.pthread_kill(self._thread, _SIGNAL)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.cancelled is not None and top.in_user_code:
+            top.in_user_code = False
+            raise Aborted(top.cancelled)

@@ -1,0 +1,476 @@
+"""Run actions in one slot: sync ones on its main thread, async ones on a loop beside it, one at a time.
+
+Invariants: one action runs the user's code at a time, others only wait; of the sync stack only the top can go on; a
+main thread with nothing to run sits in `Port.park`, which lends its CPU; whatever makes it runnable rings.
+Knows nothing of values (`runtime/controller.py`) and of how messages travel (`Port`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.messages import (
+    Bye,
+    Call,
+    Cancel,
+    Drop,
+    Held,
+    Item,
+    Message,
+    Outcome,
+    Reply,
+    Result,
+    Return,
+    TaskRef,
+    Work,
+)
+from flyte_ray.runtime.execution import Execution, Pending
+from flyte_ray.runtime.failures import Aborted, describe
+from flyte_ray.runtime.interrupt import Interrupter
+from flyte_ray.runtime.mailbox import Mailbox
+
+HOLD_BACK_S: Final = 0.005
+"""How long an item may wait for company while something runs here."""
+LEND_AFTER_S: Final = 0.05
+"""How long nothing must be runnable before the CPU is lent."""
+STALE_S: Final = 0.1
+"""Work that waits here for longer behind a running action is handed back."""
+MAX_DEPTH: Final = 64
+"""Sync actions on one stack; deeper ones go to another slot."""
+WANT: Final = 512
+"""Most actions asked for at a time."""
+
+
+class Port(Protocol):
+    """A slot's way to the ledger; replies come back through `Slot.hear`."""
+
+    lends: bool
+    """Whether `park` gives the CPU to others."""
+
+    def send(self, message: Message) -> None:
+        """Post a message; returns at once."""
+
+    def park(self) -> None:
+        """Block until the latest message is answered."""
+
+
+class Runner(Protocol):
+    """Runs the user's code of one execution."""
+
+    def begin(self, work: Work, ref: TaskRef) -> Execution:
+        """Find the task."""
+
+    def run(self, execution: Execution) -> Result:
+        """Run a sync task; the user's exceptions become a result."""
+
+    async def run_async(self, execution: Execution) -> Result:
+        """Run an async task."""
+
+
+class Slot:
+    """The scheduler inside a slot."""
+
+    def __init__(self, name: str, run: str, shape: str, port: Port, runner: Runner, about: dict[str, str]) -> None:
+        """Prepare; `serve` runs it on the calling thread."""
+        self.name = name
+        self.shape = shape
+        self.may_tell = False
+        self._run, self._port, self._runner, self._about = run, port, runner, about
+        self._mail = Mailbox()
+        self._changed = threading.Condition()
+        self._ready: deque[Work] = deque()
+        self._executions: dict[str, Execution] = {}
+        self._stack: list[Execution] = []
+        self._pendings: dict[str, tuple[Execution, Pending]] = {}
+        self._deliveries: list[Pending] = []
+        self._refs: dict[str, TaskRef] = {}
+        self._new_refs: dict[str, TaskRef] = {}
+        self._active = 0
+        """Executions that run the user's code."""
+        self._asked = False
+        """A message that wants work is unanswered."""
+        self._parked = self._bell = self._ended = False
+        self._moved = time.monotonic()
+        self._seq = 0
+        self._main = threading.get_ident()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._base = contextvars.copy_context()
+        self._interrupter = Interrupter(self._stack)
+
+    # The main thread
+
+    def serve(self) -> None:
+        """Run actions until the ledger says bye; the calling thread is the slot's main thread."""
+        self._main = threading.get_ident()
+        flusher = threading.Thread(target=self._flush, name="flyte-ray-exchange", daemon=True)
+        flusher.start()
+        try:
+            with self._interrupter:
+                self._run_until(lambda: self._ended)
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+            flusher.join()
+            self._stop_loop()
+
+    def _run_until(self, done: Callable[[], object]) -> None:
+        while True:
+            with self._changed:
+                while True:
+                    if done():
+                        return
+                    if not self._active and self._ready and not self._refs[self._ready[0].task].is_async:
+                        work = self._take()
+                        break
+                    self._rest(done)
+            self._run_sync(work)
+
+    def _rest(self, done: Callable[[], object]) -> None:
+        if self._active or self._ready or not self._port.lends:
+            self._changed.wait()
+            return
+        if self._changed.wait(LEND_AFTER_S) or self._active or self._ready or done():
+            return
+        self._parked = True
+        self._changed.release()
+        try:
+            self._port.park()
+        finally:
+            self._changed.acquire()
+            self._parked = False
+
+    def _take(self) -> Work:
+        self._active += 1
+        self._moved = time.monotonic()
+        return self._ready.popleft()
+
+    def _run_sync(self, work: Work) -> None:
+        execution = self._begin(work)
+        if execution is None:
+            return
+        self._stack.append(execution)
+        try:
+            result = self._base.copy().run(self._runner.run, execution)
+        finally:
+            self._stack.pop()
+        self._finish(execution, result)
+
+    def _begin(self, work: Work) -> Execution | None:
+        try:
+            execution = self._runner.begin(work, self._refs[work.task])
+        except BaseException as error:
+            # The task's module does not import here, or holds no such task.
+            result = Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
+            with self._changed:
+                self._active -= 1
+                self._post(result)
+                self._advance()
+            return None
+        with self._changed:
+            self._executions[work.action] = execution
+        return execution
+
+    def _finish(self, execution: Execution, result: Result) -> None:
+        with self._changed:
+            del self._executions[execution.id]
+            for child in execution.open_calls:
+                self._pendings.pop(child, None)
+            if not execution.waiting:
+                self._active -= 1
+            self._post(result)
+            self._moved = time.monotonic()
+            if result.kind == kinds.SUCCEEDED:
+                self._resolve(execution.id, result.kind, result.body)
+            self._advance()
+        self._deliver()
+
+    # The loop
+
+    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop_thread = threading.Thread(target=self._loop.run_forever, name="flyte-ray-loop", daemon=True)
+            self._loop_thread.start()
+        self._loop.call_soon_threadsafe(call, *args)
+
+    def _start_async(self, work: Work) -> None:
+        execution = self._begin(work)
+        if execution is not None:
+            assert self._loop is not None
+            execution.aio = self._base.copy().run(self._loop.create_task, self._run_async(execution))
+
+    async def _run_async(self, execution: Execution) -> None:
+        if execution.cancelled is not None and execution.aio is not None:
+            execution.aio.cancel()
+        self._finish(execution, await self._runner.run_async(execution))
+
+    def _stop_loop(self) -> None:
+        if self._loop is None:
+            return
+        loop = self._loop
+
+        async def cancel_all() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others, timeout=5)
+
+        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        self._loop_thread.join(5)
+        if not self._loop_thread.is_alive():
+            loop.close()
+
+    # What the user's code asks for
+
+    def is_top(self, execution: Execution) -> bool:
+        """Whether the caller is the main thread and runs this execution."""
+        return threading.get_ident() == self._main and bool(self._stack) and self._stack[-1] is execution
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether no more sync actions may be stacked here."""
+        return len(self._stack) >= MAX_DEPTH
+
+    def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a loop is the one that runs this slot's async actions."""
+        return loop is self._loop
+
+    def ask(self, execution: Execution, calls: list[tuple[TaskRef, Call, Pending]], *, pauses: bool) -> None:
+        """Queue calls of children, and start here those that are told.
+
+        Args:
+            execution: The parent.
+            calls: Children with their tasks.
+            pauses: The parent is async and does nothing but wait from here on.
+
+        """
+        with self._changed:
+            for ref, call, pending in calls:
+                if call.task not in self._refs:
+                    self._refs[call.task] = self._new_refs[call.task] = ref
+                self._post(call)
+                self._pendings[pending.id] = execution, pending
+                execution.open_calls[pending.id] = pending
+                if call.told:
+                    work = (call.action, call.parent, 0, call.task, call.inputs, call.group, call.context, False)
+                    self._ready.appendleft(Work(*work))
+            if pauses and execution.open_calls and not execution.waiting:
+                execution.pause()
+                self._active -= 1
+            self._advance()
+
+    def wait(self, execution: Execution, pending: Pending) -> None:
+        """Block until a child has ended; the main thread runs other actions meanwhile.
+
+        Raises:
+            Aborted: The waiting action was aborted.
+
+        """
+        if not self.is_top(execution):
+            arrived = threading.Event()
+            with self._changed:
+                pending.deliver = arrived.set
+                ready = bool(pending.kind)
+            if not ready:
+                arrived.wait()
+        elif not pending.kind:
+            with self._changed:
+                execution.pause()
+                self._active -= 1
+                self._advance()
+            try:
+                self._run_until(lambda: pending.kind or execution.cancelled is not None or self._ended)
+            finally:
+                with self._changed:
+                    self._active += 1
+                    execution.go_on()
+        if not pending.kind or execution.cancelled is not None:
+            raise Aborted(execution.cancelled or "its run has ended")
+
+    def drop(self, execution: Execution, pending: Pending, reason: str) -> None:
+        """Give up a child: it and all below it are aborted."""
+        with self._changed:
+            if not pending.kind:
+                self._pendings.pop(pending.id, None)
+                self._post(Drop(pending.id, reason))
+                self._settle(execution, pending)
+                self._advance()
+
+    # The conversation
+
+    def hear(self, reply: Reply, seq: int) -> None:
+        """Take in the reply to message number `seq`."""
+        with self._changed:
+            self._asked = False
+            self._refs.update(reply.tasks)
+            self.may_tell = reply.may_tell
+            for order in self._mail.hear(reply):
+                if type(order) is Work:
+                    self._ready.append(order)
+                elif type(order) is Outcome:
+                    self._resolve(order.action, order.kind, order.body)
+                elif type(order) is Cancel:
+                    self._cancel(order)
+                elif type(order) is Bye:
+                    self._end()
+            if self._mail.attach:
+                self._bell = True
+            self._advance()
+            if self._parked and seq != self._seq:
+                self._bell = True
+            self._changed.notify_all()
+        self._deliver()
+
+    def lost(self) -> None:
+        """Take note that a message was not answered: say it again."""
+        with self._changed:
+            self._mail.again()
+            self._asked = False
+            self._bell = True
+            self._changed.notify_all()
+
+    def _flush(self) -> None:
+        while True:
+            with self._changed:
+                held_since: float | None = None
+                while not self._ended and not self._must_send():
+                    now = time.monotonic()
+                    if self._mail.unsent and held_since is None:
+                        held_since = now
+                    if held_since is not None and now - held_since >= HOLD_BACK_S:
+                        break
+                    limits = [HOLD_BACK_S] if held_since is not None else []
+                    limits += [max(0.01, self._moved + STALE_S - now)] if self._ready else []
+                    self._changed.wait(min(limits) if limits else None)
+                    self._hand_back()
+                ended = self._ended
+                if ended and not self._mail.unsent:
+                    return
+                message = self._compose()
+            self._port.send(message)
+            if ended:
+                return
+
+    def _must_send(self) -> bool:
+        hungry = not self._active and not self._ready
+        return self._bell or (hungry and (self._mail.unsent > 0 or not self._asked))
+
+    def _compose(self) -> Message:
+        hungry = not self._active and not self._ready
+        waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
+        attach, self._mail.attach = self._mail.attach, False
+        first, items = self._mail.take()
+        self._seq += 1
+        self._bell = False
+        self._asked = hungry
+        refs, self._new_refs = (self._refs if attach else self._new_refs), {}
+        return Message(
+            slot=self.name,
+            run=self._run,
+            shape=self.shape,
+            seq=self._seq,
+            epoch=self._mail.epoch,
+            first=first,
+            items=items,
+            received=self._mail.received,
+            tasks=dict(refs),
+            want=WANT if hungry and not self.is_deep else 0,
+            waiting=frozenset(execution.id for execution in waits),
+            lone=frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
+            buried=bool(self._stack),
+            held=self._held() if attach else None,
+            about=self._about if self._seq == 1 or attach else {},
+        )
+
+    def _held(self) -> Held:
+        works = [execution.work for execution in self._executions.values()] + list(self._ready)
+        return Held(works, list(self._pendings), self._mail.outcomes())
+
+    def _hand_back(self) -> None:
+        if self._active and self._ready and time.monotonic() - self._moved > STALE_S:
+            for work in self._ready:
+                self._post(Return(work.action, work.attempt))
+            self._ready.clear()
+            self._bell = True
+
+    # Under the lock
+
+    def _post(self, item: Item) -> None:
+        if not self._mail.unsent:
+            self._changed.notify_all()
+        self._mail.put(item)
+
+    def _advance(self) -> None:
+        """Start what can start; wake who has to act."""
+        if not self._active and self._ready and self._refs[self._ready[0].task].is_async:
+            self._on_loop(self._start_async, self._take())
+        elif not self._active:
+            self._changed.notify_all()
+            if self._parked and self._ready:
+                self._bell = True
+
+    def _resolve(self, child: str, kind: str, body: str) -> None:
+        found = self._pendings.pop(child, None)
+        if found is None:
+            return
+        execution, pending = found
+        pending.kind, pending.body = kind, body
+        self._deliveries.append(pending)
+        self._settle(execution, pending)
+
+    def _settle(self, execution: Execution, pending: Pending) -> None:
+        execution.open_calls.pop(pending.id, None)
+        if execution.is_async and execution.waiting and not execution.open_calls:
+            execution.go_on()
+            self._active += 1
+        if self._parked:
+            self._bell = True
+
+    def _deliver(self) -> None:
+        if not self._deliveries:
+            return
+        with self._changed:
+            ended, self._deliveries = self._deliveries, []
+            self._changed.notify_all()
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for pending in ended:
+            if pending.future is not None:
+                by_loop.setdefault(pending.future.get_loop(), []).append(pending.future)
+            elif pending.deliver:
+                pending.deliver()
+        for loop, futures in by_loop.items():
+            loop.call_soon_threadsafe(_wake, futures)
+
+    def _cancel(self, order: Cancel) -> None:
+        for work in [work for work in self._ready if work.action == order.action]:
+            self._ready.remove(work)
+            self._post(Return(work.action, work.attempt))
+        execution = self._executions.get(order.action)
+        if execution is not None and execution.cancelled is None:
+            execution.cancelled = order.reason
+            if execution.aio is not None:
+                self._on_loop(execution.aio.cancel)
+            else:
+                self._interrupter.interrupt(execution)
+
+    def _end(self) -> None:
+        self._ended = True
+        for execution in self._executions.values():
+            if execution.cancelled is None:
+                self._cancel(Cancel(execution.id, "its run has ended"))
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -1,0 +1,85 @@
+"""docs/ledger.md says what the code does: its tables and diagram are compared, and its code is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.ledger.events import CALLED, KINDS, arrow_schema
+from flyte_ray.ledger.paths import code_key, data_prefix, lease_key, segment_key, snapshot_key, spec_key
+from flyte_ray.ledger.state import TRANSITIONS
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+
+DOCS = (Path(__file__).parent.parent.parent / "docs" / "ledger.md").read_text()
+
+env = flyte.TaskEnvironment("ledger_docs")
+
+
+@env.task
+def square(x: int) -> int:
+    return x * x
+
+
+@env.task
+def squares(n: int) -> int:
+    return sum(square(x) for x in range(n))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", DOCS, flags=re.MULTILINE | re.DOTALL)
+
+
+def rows(heading: str) -> list[list[str]]:
+    table = DOCS.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0].split("\n")[2:]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in table]
+
+
+def mermaid() -> str:
+    """Draw the transition table: one arrow per pair of phases, with all events that lead along it."""
+    arrows: dict[tuple[ActionPhase, ActionPhase], list[str]] = {}
+    for (kind, before), after in TRANSITIONS.items():
+        arrows.setdefault((before, after), []).append(kind)
+    lines = ["stateDiagram-v2", f"    [*] --> {ActionPhase.QUEUED.name}: {CALLED}"]
+    lines += [f"    {before.name} --> {after.name}: {', '.join(names)}" for (before, after), names in arrows.items()]
+    ends = dict.fromkeys(after for _, after in arrows if after.is_terminal)
+    return "\n".join([*lines, *(f"    {phase.name} --> [*]" for phase in ends)]) + "\n"
+
+
+def test_the_diagram_is_the_transition_table() -> None:
+    assert blocks("mermaid") == [mermaid()], f"docs/ledger.md should hold this diagram:\n{mermaid()}"
+
+
+def test_the_table_of_events_names_every_kind_and_no_other() -> None:
+    assert [row[0] for row in rows("Kind")] == list(KINDS)
+
+
+def test_the_table_of_columns_is_the_schema() -> None:
+    assert [row[:2] for row in rows("Column")] == [[field.name, str(field.type)] for field in arrow_schema()]
+
+
+def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
+    run = RunId("<run>")
+    made = {spec_key(run), segment_key(run, 0), snapshot_key(run), data_prefix(run), lease_key(run)}
+    made |= {code_key("<digest>"), "index/<inverse time>-<run>.json"}
+    assert {row[0] for row in rows("Path below the root")} == made
+
+
+def test_the_code_reads_a_runs_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas")
+    monkeypatch.setattr("flyte_ray.api.running._settings", {})
+    flyte.init(root=tmp_path)
+    flyte.with_runcontext("local", name="shown").run(squares, 3)
+    names: dict[str, Any] = {"root": tmp_path, "name": "shown"}
+    for block in blocks("python"):
+        exec(block, names)  # the page's own text: it shall run as it stands
+    kinds = names["log"]["kind"].to_pylist()
+    assert kinds[0] == "OPEN" and kinds.count("SUCCEEDED") == 4
+    slowest = names["slowest"]
+    assert slowest.index[0] == "a0", "the root lasts longer than its children"
+    assert [task.split("@")[0].split(".")[1] for task in slowest["task"]] == ["squares", "square", "square", "square"]
+    assert (slowest["ran"] >= slowest["ran"].iloc[-1]).all()
