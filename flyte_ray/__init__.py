@@ -5,7 +5,9 @@ from __future__ import annotations
 from flyte_ray.api.environment import TaskEnvironment, TaskTemplate
 from flyte_ray.api.fanning import ctx, custom_context, group
 from flyte_ray.api.fanning import map_task as map
-from flyte_ray.api.running import Run, init, run, with_runcontext
+from flyte_ray.api.run import Run
+from flyte_ray.api.running import run, with_runcontext
+from flyte_ray.api.settings import init, logger
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import Backoff, Cache, RetryStrategy, ReusePolicy, Timeout
 from flyte_ray.spec.resources import GPU, TPU, Device, Resources
@@ -32,6 +34,7 @@ __all__ = [
     "custom_context",
     "group",
     "init",
+    "logger",
     "map",
     "run",
     "with_runcontext",

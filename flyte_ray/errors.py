@@ -353,6 +353,10 @@ class RunFencedError(_NamedSystemError):
     """Another writer has taken the run over; this one must stop and release nothing."""
 
 
+class ClusterError(_NamedSystemError):
+    """The Ray cluster cannot be reached, or is not one that this process can work with."""
+
+
 class ObjectMissing(FileNotFoundError):
     """Nothing is stored at `uri`."""
 

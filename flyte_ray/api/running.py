@@ -1,175 +1,179 @@
-"""Start runs and look at them: `run`, `with_runcontext`, `Run`."""
+"""Start runs: `run`, `with_runcontext`, and continue them."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import uuid
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from flyte_ray.api.both import both_forms
 from flyte_ray.api.environment import TaskTemplate
-from flyte_ray.errors import BaseRuntimeError, UnsupportedError
-from flyte_ray.ledger.query import list_runs, load_spec, load_state
+from flyte_ray.api.run import Run
+from flyte_ray.api.settings import current_store, settings
+from flyte_ray.cluster.bundle import CopyStyle
+from flyte_ray.cluster.code import pack_code, store_code, unpack_code
+from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
+from flyte_ray.cluster.shaping import shaping_of
+from flyte_ray.errors import UnsupportedError
+from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.service import Start
 from flyte_ray.runtime.blobs import RunBlobs
-from flyte_ray.runtime.failures import rebuild
+from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
-from flyte_ray.spec.phase import ActionPhase
-from flyte_ray.storage import Store, ensure_writable, open_store
+from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
 
-DEFAULT_ROOT: Final = "~/.flyte-ray"
-_settings: dict[str, Any] = {}
+Mode = Literal["local", "remote"]
 
 
-def init(root: str | os.PathLike[str] | None = None, storage: dict[str, Any] | None = None) -> None:
-    """Set this process's root.
-
-    Args:
-        root: Where the record lies: a path or `s3://…`; default `FLYTE_RAY_ROOT`, else `~/.flyte-ray`.
-        storage: fsspec arguments for the root, such as `endpoint_url`; never recorded.
-
-    """
-    _settings.update(root=root, storage=storage)
-
-
-def current_store(root: str | None = None) -> Store:
-    """Open the root that applies: argument, `init`, `FLYTE_RAY_ROOT`, `~/.flyte-ray`."""
-    chosen = root or _settings.get("root") or os.environ.get("FLYTE_RAY_ROOT") or DEFAULT_ROOT
-    return open_store(chosen, _settings.get("storage"))
-
-
-class Run:
-    """A run as its store knows it. Mirrors Flyte's `Run`."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        """Refer to a run; use `get` to check that it exists."""
-        self._store = store
-        self.name = name
-
-    @classmethod
-    def get(cls, name: str) -> Run:
-        """Find a run by name; raises `RunNotFoundError`."""
-        store = current_store()
-        load_spec(store, RunId(name))
-        return cls(store, name)
-
-    @classmethod
-    def listall(cls, limit: int = 100) -> list[Run]:
-        """Return the newest runs of the root, newest first."""
-        store = current_store()
-        return [cls(store, spec["name"]) for spec in list_runs(store, limit)]
-
-    @property
-    def url(self) -> str:
-        """The run's URI."""
-        return f"{self._store.uri}/runs/{self.name}"
-
-    @property
-    def phase(self) -> ActionPhase:
-        """Phase of the root action, as stored."""
-        return load_state(self._store, RunId(self.name)).phase
-
-    def done(self) -> bool:
-        """Tell whether the run has ended."""
-        return self.phase.is_terminal
-
-    def wait(self) -> None:
-        """Return at once: a local run has ended when `run` returns."""
-
-    def outputs(self, task: TaskTemplate | None = None) -> tuple[Any, ...]:
-        """Return the outputs as Flyte's tuple, `(None,)` if there are none.
-
-        Args:
-            task: The task, for its return type; without it, values come back as plain JSON.
-
-        Raises:
-            BaseRuntimeError: The run did not succeed: its error, of the recorded class.
-
-        """
-        root = load_state(self._store, RunId(self.name)).root
-        if root.phase is not ActionPhase.SUCCEEDED:
-            raise rebuild(root.result)
-        known = task or self._task
-        if known is None:
-            import json  # the one case without a codec
-
-            return (json.loads(root.result or "null"),)
-        value = build_codec(known.spec.interface, known.name).decode_output(
-            root.result or "null", RunBlobs(self._store, RunId(self.name))
-        )
-        # A NamedTuple is one value; `tuple[A, B]` is two outputs.
-        return value if type(value) is tuple else (value,)
-
-    _task: TaskTemplate | None = None
-
-
+@dataclass(frozen=True)
 class Runner:
     """Starts runs with settings of their own: what `with_runcontext` returns."""
 
-    def __init__(self, mode: str | None, name: str | None, labels: dict[str, str] | None) -> None:
-        """Keep the settings."""
-        if mode not in (None, "local"):
-            raise UnsupportedError(
-                f"mode must be 'local' in this version, got {mode!r}: running on Ray is being built. Leave mode out."
-            )
-        self._name = name
-        self._labels = labels or {}
+    mode: Mode | None = None
+    name: str | None = None
+    env_vars: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    custom_context: dict[str, str] = field(default_factory=dict)
+    raw_data_path: str | None = None
+    overwrite_cache: bool = False
+    disable_run_cache: bool = False
+    copy_style: CopyStyle = "loaded_modules"
+    include: tuple[str, ...] = ()
+    lasting: bool = True
+    """The cluster outlives this process; False for a Ray that this process started."""
 
+    def __post_init__(self) -> None:
+        """Refuse modes that do not exist."""
+        if self.mode not in (None, "local", "remote"):
+            raise UnsupportedError(
+                f"mode must be 'local' or 'remote', got {self.mode!r}. Leave it out: the run then uses the Ray cluster"
+                f" that this process is connected to, else this process."
+            )
+
+    @both_forms
     def run(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-        """Run a task with all its descendants and return the ended run.
+        """Start a task with all its descendants.
+
+        Returns:
+            The run: ended in local mode, under way on a cluster (`wait`, `outputs`).
 
         Raises:
             TypeError: `task` is no task, or an argument is not of its parameter's type; nothing is recorded then.
             RunAlreadyExistsError: The name is taken.
             StoreError: The root cannot be written.
+            ClusterError: The cluster cannot be reached.
 
         """
         if not isinstance(task, TaskTemplate):
             raise TypeError(f"flyte.run expects a task made with @env.task, got {type(task).__name__}. Decorate it.")
         values = bind(task.spec.interface, task.name, args, kwargs)
         store = current_store()
+        run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
+        codec = build_codec(task.spec.interface, task.name)
         ensure_writable(store)
-        run = validate_run_name(self._name) if self._name else make_run_name(os.urandom)
-        inputs = build_codec(task.spec.interface, task.name).encode_inputs(values, RunBlobs(store, run)).text
-        source = os.path.abspath(task.spec.func.__code__.co_filename)
-        about = {"source": source, "labels": self._labels}
-        LocalRun(store, run).start(task.spec, inputs, None, uuid.uuid4().hex, about)
-        return _handle(store, run, task)
+        inputs = codec.encode_inputs(values, RunBlobs(store, run)).text
+        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
+        about: dict[str, Any] = {
+            "mode": "remote" if remote else "local",
+            "source": os.path.abspath(task.spec.func.__code__.co_filename),
+            "labels": self.labels,
+            "env_vars": self.env_vars,
+            "code": self._store_code(store, task),
+        }
+        context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
+        if remote:
+            self._start_remote(store, run, task, inputs, context, about)
+        else:
+            LocalRun(store, run).start(task.spec, inputs, context, uuid.uuid4().hex, about)
+        return Run(store, run, task)
 
-    async def run_aio(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-        """Run without blocking the caller's event loop."""
-        return await asyncio.to_thread(self.run, task, *args, **kwargs)
+    def _store_code(self, store: Store, task: TaskTemplate) -> str | None:
+        packed = pack_code(task.spec, self.copy_style, (*task.spec.environment.include, *self.include))
+        if packed is None:
+            return None
+        marker, bundle = packed
+        store_code(store, bundle)
+        return marker
 
+    def _start_remote(
+        self, store: Store, run: RunId, task: TaskTemplate, inputs: str, context: str | None, about: dict[str, Any]
+    ) -> None:
+        connect(settings.address)
+        from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-def _handle(store: Store, run: RunId, task: TaskTemplate) -> Run:
-    handle = Run(store, run)
-    handle._task = task
-    return handle
-
-
-def resume_run(store: Store, name: str, task: TaskTemplate, *, take_over: bool = False) -> Run:
-    """Continue a run that was cut off: what succeeded is answered from its record."""
-    run = RunId(name)
-    load_spec(store, run)
-    LocalRun(store, run).resume(task.spec, take_over=take_over)
-    return _handle(store, run, task)
+        ref = Catalog(shaping_of(about["code"], self.env_vars)).know(task.spec).ref
+        ledger = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting))
+        ledger.start(Start(run, uuid.uuid4().hex, ref, inputs, context, about))
 
 
 def with_runcontext(
-    mode: str | None = None, *, name: str | None = None, labels: dict[str, str] | None = None
+    mode: Mode | None = None,
+    *,
+    name: str | None = None,
+    env_vars: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    custom_context: dict[str, str] | None = None,
+    raw_data_path: str | None = None,
+    overwrite_cache: bool = False,
+    disable_run_cache: bool = False,
+    copy_style: CopyStyle = "loaded_modules",
 ) -> Runner:
-    """Return a runner whose runs have this name and these labels."""
-    return Runner(mode, name, labels)
+    """Return a runner with settings for its runs.
+
+    Args:
+        mode: `local` for this process, `remote` for a Ray cluster; None for the cluster if there is one.
+        name: The run's name, unique in the root; None makes one up.
+        env_vars: Variables of all its slots; they win over those of the environments.
+        labels: Shown with the run.
+        custom_context: What `flyte.ctx().custom_context` says in every action.
+        raw_data_path: Where large values go; None for the run's own folder.
+        overwrite_cache: Compute what is cached again, and cache the new outcome.
+        disable_run_cache: Neither read nor write the cache.
+        copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
+
+    """
+    return Runner(
+        mode,
+        name,
+        env_vars or {},
+        labels or {},
+        custom_context or {},
+        raw_data_path,
+        overwrite_cache,
+        disable_run_cache,
+        copy_style,
+    )
 
 
+@both_forms
 def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
     """Run a task with all its descendants; see `Runner.run`."""
-    return Runner(None, None, None).run(task, *args, **kwargs)
+    started: Run = Runner().run(task, *args, **kwargs)
+    return started
 
 
-def error_of(handle: Run) -> BaseRuntimeError | None:
-    """Return the error of a run that ended without success."""
-    root = load_state(handle._store, RunId(handle.name)).root
-    return None if root.phase is ActionPhase.SUCCEEDED else rebuild(root.result)
+def resume_run(store: Store, name: str, *, mode: Mode | None, take_over: bool, lasting: bool) -> Run:
+    """Continue a run that was cut off, with the code it began with: what succeeded is answered from its record.
+
+    Raises:
+        RunNotFoundError: The root holds no such run.
+        RunFencedError: Another ledger holds it and is alive.
+
+    """
+    run = RunId(name)
+    spec = load_spec(store, run)
+    if (mode or spec["mode"]) == "local":
+        unpack_code(store, spec["code"])
+        LocalRun(store, run).resume(take_over=take_over)
+    else:
+        connect(settings.address)
+        from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
+
+        ledger = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=lasting))
+        ledger.resume(run, take_over=take_over)
+    return Run(store, name)

@@ -71,14 +71,14 @@ class _Annotated(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             self.fail(f"{error}.", param, ctx)
 
 
-def parse_parameters(interface: Interface, task: str, words: Sequence[str]) -> dict[str, Any]:
-    """Parse the words after TASK, `--name value`, into the values to call it with.
+def parse_parameters(interface: Interface, task: str, words: Sequence[str], docs: str | None = None) -> dict[str, Any]:
+    """Parse the words after TASK, `--name value`, into the values to call it with; `--help` shows them and `docs`.
 
     Raises:
         click.UsageError: A parameter is unknown or missing, or its text does not fit its annotation.
 
     """
-    command = click.Command(task, params=[*task_options(interface)])
+    command = click.Command(task, params=[*task_options(interface)], help=docs)
     with command.make_context(f"flyte-ray submit FILE {task}", list(words)) as context:
         return to_values(interface, context.params)
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
+from flyte_ray.ledger.events import LOGGED
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.snapshot import read_snapshot
@@ -42,3 +43,11 @@ def load_state(store: Store, run: RunId) -> RunState:
 def list_runs(store: Store, limit: int) -> list[dict[str, Any]]:
     """Return what the newest runs were started with, newest first."""
     return [json.loads(store.get(key)) for key in store.keys("index")[:limit]]
+
+
+def load_logs(store: Store, run: RunId, action: str) -> str:
+    """Return what an action's attempts printed, as far as it is stored."""
+    segments = (segment.events for _, segment in read_segments(store, run))
+    return "".join(
+        event.body or "" for events in segments for event in events if event.kind == LOGGED and event.action == action
+    )

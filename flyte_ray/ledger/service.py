@@ -199,6 +199,7 @@ class Ledger:
             if book is None:
                 return None
             return {
+                "phase": book.state.phase.value,
                 "counts": {phase.value: count for phase, count in book.state.counts.items() if count},
                 "running": [
                     book.state.actions[name].task.split("@")[0] for slot in book.slots.values() for name in slot.running
@@ -386,6 +387,11 @@ class Ledger:
                     self._reply(book, slot)
                     del book.slots[slot.id]
                     self._dead.add(slot.id)
+
+    def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
+        """Return run, shape and options of everything that waits for a slot."""
+        with self._lock:
+            return [(run, shape, book.options_of(shape)) for run, book in self._books.items() for shape in book.shapes]
 
     def fail_queued(self, run: RunId, shape: str, message: str, code: str = "ResourcesUnavailableError") -> None:
         """Fail every queued action of a shape, because no slot of it can ever be had."""

@@ -36,16 +36,9 @@ class Known:
 class Catalog:
     """All tasks that a process has met in one run; safe to use from many threads."""
 
-    def __init__(self, shaping: Shaping, *, by_value: bool) -> None:
-        """Make an empty catalog.
-
-        Args:
-            shaping: Maps a task to its shape.
-            by_value: Functions that cannot be imported elsewhere travel as pickles.
-
-        """
+    def __init__(self, shaping: Shaping) -> None:
+        """Make an empty catalog."""
         self._shaping = shaping
-        self._by_value = by_value
         self._by_spec: dict[int, Known] = {}
         self._by_key: dict[str, Known] = {}
         self._lock = threading.Lock()
@@ -79,11 +72,7 @@ class Catalog:
         shape, options = self._shaping(task)
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
-        pickled = None
-        if self._by_value and not importable:
-            import cloudpickle  # only where functions travel by value
-
-            pickled = base64.b64encode(cloudpickle.dumps(task)).decode()
+        pickled = None if importable else _pickle(task)
         backoff = task.retries.backoff
         return TaskRef(
             task.name,
@@ -100,9 +89,19 @@ class Catalog:
         )
 
 
+def _pickle(task: TaskSpec) -> str | None:
+    import cloudpickle  # only where functions travel by value
+
+    try:
+        return base64.b64encode(cloudpickle.dumps(task)).decode()
+    except Exception:
+        # In this process the task is known; another one will say what it misses.
+        return None
+
+
 def _load(ref: TaskRef) -> TaskSpec:
     if ref.pickled is not None:
-        import cloudpickle  # see Catalog._refer
+        import cloudpickle  # see _pickle
 
         task: TaskSpec = cloudpickle.loads(base64.b64decode(ref.pickled))
         return task

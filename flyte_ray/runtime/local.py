@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flyte_ray.ledger.log import FaultPoint, no_fault
-from flyte_ray.ledger.messages import Message, TaskRef
+from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.service import Ended, Ledger, Start
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
@@ -101,7 +101,7 @@ class LocalRun:
     def __init__(self, store: Store, run: RunId, fault: FaultPoint = no_fault) -> None:
         """Prepare ledger and launcher."""
         self._run = run
-        self._catalog = Catalog(shape_locally, by_value=False)
+        self._catalog = Catalog(shape_locally)
         self._blobs = RunBlobs(store, run)
         self._launcher = LocalLauncher(self._serve)
         self._holder = f"local:{socket.gethostname()}:{os.getpid()}"
@@ -113,12 +113,10 @@ class LocalRun:
         ref = self._catalog.know(task).ref
         return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, about)))
 
-    def resume(self, task: TaskSpec, *, take_over: bool) -> Ended:
-        """Continue a recorded run to its end."""
-        ref: TaskRef = self._catalog.know(task).ref
-        tasks = {ref.name: ref}
+    def resume(self, *, take_over: bool) -> Ended:
+        """Continue a recorded run to its end, with the tasks on record."""
         return self._execute(
-            lambda: self.ledger.resume(self._run, set(), by_person=True, take_over=take_over, tasks=tasks)
+            lambda: self.ledger.resume(self._run, set(), by_person=True, take_over=take_over, tasks={})
         )
 
     def _execute(self, begin: Callable[[], None]) -> Ended:

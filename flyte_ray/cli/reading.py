@@ -1,0 +1,132 @@
+"""The verbs that show what a root holds: `get run|action|io|logs`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from flyte_ray.api.run import Run
+from flyte_ray.api.settings import current_store
+from flyte_ray.cli.options import common, prepare
+from flyte_ray.ledger.query import list_runs, load_spec, load_state
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.phase import ActionPhase
+
+
+@click.group()
+def get() -> None:
+    """Show what a root holds."""
+
+
+def show(rows: list[dict[str, Any]], output: str) -> None:
+    """Print rows as a table or as JSON."""
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo("none")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name.upper(), no_wrap=name != "error", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console = Console()
+    # Off a terminal nothing is cut: other programs read it.
+    (console if console.is_terminal else Console(width=1000)).print(table)
+
+
+def _time(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(sep=" ", timespec="seconds") if us else ""
+
+
+@get.command("run")
+@common
+@click.option("--limit", default=100, show_default=True, help="How many runs at most.")
+@click.argument("name", required=False)
+def get_run(name: str | None, limit: int, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+    """List runs, newest first, or show one with its actions by phase."""
+    prepare(root, address, verbose)
+    store = current_store()
+    rows = []
+    for spec in [load_spec(store, RunId(name))] if name else list_runs(store, limit):
+        state = load_state(store, RunId(spec["name"]))
+        counts = ", ".join(f"{count} {phase.value}" for phase, count in state.counts.items() if count)
+        rows.append(
+            {
+                "name": spec["name"],
+                "phase": state.phase.value,
+                "task": spec["task"],
+                "started": _time(spec["started_us"]),
+                "actions": counts,
+            }
+        )
+    show(rows, output)
+
+
+@get.command("action")
+@common
+@click.argument("run")
+@click.argument("action", required=False)
+def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error."""
+    prepare(root, address, verbose)
+    actions = _actions(run)
+    show([_row(item) for item in ([_pick(actions, run, action)] if action else actions.values())], output)
+
+
+def _row(item: ActionState) -> dict[str, Any]:
+    ended = item.phase.is_terminal
+    failed = ended and item.phase not in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+    seconds = (item.ended_us - item.started_us) / 1e6 if ended and item.started_us else None
+    return {
+        "id": item.id,
+        "phase": item.phase.value,
+        "task": item.task_name,
+        "attempts": item.attempts,
+        "seconds": None if seconds is None else round(seconds, 3),
+        "error": json.loads(item.result or "{}").get("message", "") if failed else "",
+    }
+
+
+@get.command("io")
+@common
+@click.argument("run")
+@click.argument("action", default=ROOT_ACTION)
+def get_io(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+    """Print inputs and result of ACTION of RUN (default a0) as JSON."""
+    prepare(root, address, verbose)
+    item = _pick(_actions(run), run, action)
+    result = json.loads(item.result) if item.result else None
+    click.echo(json.dumps({"inputs": json.loads(item.inputs), "result": result}, indent=2))
+
+
+@get.command("logs")
+@common
+@click.argument("run")
+@click.argument("action", default=ROOT_ACTION)
+def get_logs(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+    """Print what the attempts of ACTION of RUN (default a0) printed."""
+    prepare(root, address, verbose)
+    _pick(_actions(run), run, action)
+    click.echo(Run.get(run).get_logs(action), nl=False)
+
+
+def _actions(run: str) -> dict[str, ActionState]:
+    store = current_store()
+    load_spec(store, RunId(run))
+    return load_state(store, RunId(run)).actions
+
+
+def _pick(actions: dict[str, ActionState], run: str, action: str) -> ActionState:
+    if action not in actions:
+        raise click.UsageError(
+            f"Run {run!r} has no action {action!r}. 'flyte-ray get action {run}' lists those it has."
+        )
+    return actions[action]

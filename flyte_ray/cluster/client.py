@@ -1,0 +1,80 @@
+"""Ask the ledger of a root, from a user's process: start, wait, abort, look, resume."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from flyte_ray.cluster.names import NAMESPACE, ledger_name
+from flyte_ray.cluster.session import find_ledger
+from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.ledger.service import Ended, Start
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store
+
+AGAIN_S: Final = 0.5
+GONE_S: Final = 60.0
+"""How long a ledger may be away before this gives up."""
+
+
+class LedgerClient:
+    """A root's ledger on the connected cluster; outlives restarts of the actor."""
+
+    def __init__(self, store: Store, actor: Any) -> None:
+        """Speak to an actor; `store` says which root it serves."""
+        self._store, self._actor = store, actor
+
+    def start(self, start: Start) -> None:
+        """Start a run; returns when its start is stored."""
+        self._ask("start", start)
+
+    def resume(self, run: RunId, *, take_over: bool) -> None:
+        """Continue a run that was cut off."""
+        self._ask("resume", run, take_over, {})
+
+    def wait(self, run: RunId, timeout_s: float | None = None) -> Ended | None:
+        """Return how an active run ended, None after the timeout; raises `RunNotFoundError` if it is not active."""
+        ended: Ended | None = self._ask("wait", run, timeout_s=timeout_s)
+        return ended
+
+    def abort(self, run: RunId, action: str, reason: str) -> bool:
+        """Abort an action and all below it; False if it is not active."""
+        return bool(self._ask("abort", run, action, reason))
+
+    def look(self, run: RunId) -> dict[str, Any] | None:
+        """Summarize an active run; None if it is not active."""
+        found: dict[str, Any] | None = self._ask("look", run)
+        return found
+
+    def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        since: float | None = None
+        while True:
+            try:
+                return ray.get(getattr(self._actor, method).remote(*args), timeout=timeout_s)
+            except ray.exceptions.GetTimeoutError:
+                return None
+            except RayTaskError as error:
+                # Ray wraps the exception; ours are meant for the user as they are.
+                cause = error.cause if isinstance(error.cause, BaseRuntimeError) else None
+                raise cause or error from None
+            except RayActorError:
+                since = since or time.monotonic()
+                if time.monotonic() - since > GONE_S:
+                    raise
+                time.sleep(AGAIN_S)
+                self._reconnect()
+
+    def _reconnect(self) -> None:
+        try:
+            self._actor = ray.get_actor(ledger_name(self._store.uri), NAMESPACE)
+        except ValueError:
+            return
+
+
+def find_client(store: Store) -> LedgerClient | None:
+    """Return the client of a root's ledger on the connected cluster, None if there is none."""
+    actor = find_ledger(store)
+    return LedgerClient(store, actor) if actor is not None else None

@@ -1,0 +1,70 @@
+"""Bring a run's code to where it runs: packed when the run starts, unpacked once per machine.
+
+The marker `<digest>:<folder>:…` names a bundle and the folders in it that belong on `sys.path`; it is recorded with
+the run, so that a resumed run uses the code it began with.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from flyte_ray.cluster.bundle import Bundle, CopyStyle, build_bundle, collect, extract_bundle, find_root
+from flyte_ray.ledger.paths import code_key
+from flyte_ray.spec.task import TaskSpec
+from flyte_ray.storage import Store
+
+
+def pack_code(
+    task: TaskSpec, copy_style: CopyStyle = "loaded_modules", include: Sequence[str] = ()
+) -> tuple[str, Bundle] | None:
+    """Pack the project of a task's file; None for code that has no file of its own to travel.
+
+    Returns:
+        The marker, and the bundle.
+
+    Raises:
+        CodeBundleError: The files are too large, or lie outside the project.
+
+    """
+    file = Path(task.func.__code__.co_filename)
+    if not file.is_file() or _is_installed(file):
+        # A notebook's function travels by value; its project is the folder where the notebook runs.
+        file = Path(os.path.abspath("notebook"))
+    root = find_root(file)
+    ours = Path(__file__).parent.parent
+    chosen = [path for path in collect(root, file, copy_style, include) if path.is_file()] if file.is_file() else []
+    files = [path for path in chosen if not path.is_relative_to(ours)]
+    if not files:
+        return None
+    bundle = build_bundle(root, files)
+    folder = file.resolve().parent.relative_to(root.resolve()).as_posix()
+    return f"{bundle.digest}:{'' if folder == '.' else folder + ':'}", bundle
+
+
+def store_code(store: Store, bundle: Bundle) -> None:
+    """Store a bundle unless the root has it."""
+    if not store.exists(code_key(bundle.digest)):
+        store.put(code_key(bundle.digest), bundle.data)
+
+
+def unpack_code(store: Store, marker: str | None) -> None:
+    """Put the code that a marker names first on `sys.path`."""
+    if not marker:
+        return
+    digest, *folders = marker.split(":")
+    into = Path(tempfile.gettempdir()) / f"flyte-ray-code-{os.getuid()}"
+    target = into / digest
+    if not target.is_dir():
+        target = extract_bundle(store.get(code_key(digest)), digest, into)
+    for folder in reversed(folders):
+        path = str(target / folder) if folder else str(target)
+        if path not in sys.path:
+            sys.path.insert(0, path)
+
+
+def _is_installed(file: Path) -> bool:
+    return any(part in ("site-packages", "dist-packages") for part in file.parts)

@@ -1,0 +1,113 @@
+"""Own the slots' Ray tasks: a tiny actor that starts them and reports their deaths.
+
+Ray ends what a dead owner owns, so neither a user's driver nor a slot may own a slot; and a ledger that is restarted
+must find its slots alive. No values and no log text pass through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RuntimeEnvSetupError, WorkerCrashedError
+
+from flyte_ray.cluster.names import NAMESPACE
+
+
+class SlotOrder(NamedTuple):
+    """What starts a slot."""
+
+    slot: str
+    run: str
+    shape: str
+    options: str
+    """JSON of the Ray options."""
+
+
+class SlotDeath(NamedTuple):
+    """A slot that has ended."""
+
+    run: str
+    slot: str
+    shape: str
+    reason: str
+    """Empty if it ended by itself, as it was told to."""
+    hopeless: bool
+    """Another slot of this shape would fail in the same way."""
+
+
+def _slot(order: SlotOrder, ledger: str, root: str, storage: dict[str, Any]) -> None:
+    # Ray pickles this function by value, even from a module: its body must import all that it needs.
+    from flyte_ray.cluster.slot_process import serve_slot
+
+    serve_slot(order.slot, order.run, order.shape, ledger, root, storage)
+
+
+class Launcher:
+    """The actor; create it with `max_restarts=0`, before the ledger, so that memory pressure hits it last."""
+
+    def __init__(self, ledger: str, root: str, storage: dict[str, Any]) -> None:
+        """Launch slots for the ledger of this name."""
+        self._ledger, self._root, self._storage = ledger, root, storage
+        self._refs: dict[str, Any] = {}
+        self._orders: dict[str, SlotOrder] = {}
+        self._deaths: list[SlotDeath] = []
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._entry = ray.remote(_slot)
+
+    async def launch(self, orders: list[SlotOrder]) -> None:
+        """Start slots."""
+        for order in orders:
+            try:
+                options = json.loads(order.options)
+                remote = self._entry.options(**options, name=f"flyte-ray slot {order.slot}")
+                ref = remote.remote(order, self._ledger, self._root, self._storage)
+            except Exception as error:
+                await self._report(SlotDeath(order.run, order.slot, order.shape, f"Ray refused: {error}", True))
+                continue
+            self._refs[order.slot], self._orders[order.slot] = ref, order
+            watcher = asyncio.ensure_future(self._watch(order, ref))
+            self._watchers.add(watcher)
+            watcher.add_done_callback(self._watchers.discard)
+
+    async def kill(self, slots: list[str]) -> None:
+        """End slots, those too that have not begun."""
+        for slot in slots:
+            ref = self._refs.get(slot)
+            if ref is not None:
+                ray.cancel(ref, force=True)
+
+    async def alive(self) -> dict[str, str]:
+        """Return the run of each slot that lives or is about to."""
+        return {slot: order.run for slot, order in self._orders.items()}
+
+    async def _watch(self, order: SlotOrder, ref: Any) -> None:
+        reason, hopeless = "", False
+        try:
+            await ref
+        except OutOfMemoryError as error:
+            reason = f"Ray ended it for lack of memory: {error}"
+        except WorkerCrashedError:
+            reason = "its process ended unexpectedly (killed, exited or crashed)"
+        except RuntimeEnvSetupError as error:
+            reason, hopeless = f"its environment could not be set up: {error}", True
+        except RayError as error:
+            # An error in our own entry, such as a package that is missing: the next slot would meet it too.
+            reason, hopeless = f"{type(error).__name__}: {error}", isinstance(error, ray.exceptions.RayTaskError)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        del self._refs[order.slot], self._orders[order.slot]
+        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, hopeless))
+
+    async def _report(self, death: SlotDeath) -> None:
+        while True:
+            try:
+                await ray.get_actor(self._ledger, NAMESPACE).slot_ended.remote(death)
+                return
+            except (RayActorError, ValueError):
+                # The ledger is being restarted; deaths are kept until it takes them.
+                await asyncio.sleep(0.5)

@@ -1,0 +1,20 @@
+"""Give each task its shape: the Ray options of its environment and their key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from flyte_ray.cluster.options import remote_options, shape_key
+from flyte_ray.runtime.catalog import Shaping
+from flyte_ray.spec.task import TaskSpec
+
+
+def shaping_of(bundle: str | None, run_env: Mapping[str, str]) -> Shaping:
+    """Return the shaping of a run with this code bundle and these variables."""
+
+    def shape(task: TaskSpec) -> tuple[str, str]:
+        options = remote_options(task.environment, bundle_digest=bundle, run_env=run_env)
+        return shape_key(options), json.dumps(options, sort_keys=True)
+
+    return shape

@@ -1,0 +1,109 @@
+"""Be a slot inside a Ray task: fetch the code, connect to the ledger, run actions."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import queue
+import threading
+import time
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError
+
+from flyte_ray.cluster.code import unpack_code
+from flyte_ray.cluster.names import NAMESPACE
+from flyte_ray.cluster.options import BUNDLE_VAR
+from flyte_ray.cluster.shaping import shaping_of
+from flyte_ray.ledger.messages import Message, Reply
+from flyte_ray.ledger.query import load_spec
+from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.output import capture_output
+from flyte_ray.runtime.slot import Slot
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
+
+GONE_S: Final = 60.0
+"""A slot ends itself when its ledger has not answered for this long."""
+
+
+class RayPort:
+    """Exchanges messages with the ledger actor; a thread of its own receives the replies in order."""
+
+    lends = True
+
+    def __init__(self, ledger: str) -> None:
+        """Connect to the ledger of this name."""
+        self._name = ledger
+        self._ledger = ray.get_actor(ledger, NAMESPACE)
+        self._open: queue.Queue[tuple[int, Any] | None] = queue.Queue()
+        self._latest: Any = None
+        self.slot: Slot | None = None
+        threading.Thread(target=self._receive, name="flyte-ray-receive", daemon=True).start()
+
+    def send(self, message: Message) -> None:
+        """Post a message to the ledger."""
+        # Ray's own pickler calls back into Python for every object; a plain pickle of the whole is far cheaper.
+        ref = self._ledger.exchange.remote(pickle.dumps(message, 5))
+        self._latest = ref
+        self._open.put((message.seq, ref))
+
+    def park(self) -> None:
+        """Lend the CPU until the latest message is answered: Ray takes it back from a task that waits so."""
+        ray.wait([self._latest], timeout=None, fetch_local=False)
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._open.put(None)
+
+    def _receive(self) -> None:
+        silent_since: float | None = None
+        while (item := self._open.get()) is not None:
+            seq, ref = item
+            assert self.slot is not None
+            try:
+                reply: Reply = pickle.loads(ray.get(ref))
+            except RayActorError:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > GONE_S:
+                    os._exit(1)  # nobody is left to tell; the launcher, if it lives, reports the death
+                time.sleep(0.2)
+                self._reconnect()
+                self.slot.lost()
+                continue
+            silent_since = None
+            self.slot.hear(reply, seq)
+
+    def _reconnect(self) -> None:
+        try:
+            self._ledger = ray.get_actor(self._name, NAMESPACE)
+        except ValueError:
+            return  # not there yet: the old handle fails again, and we come back
+
+
+def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: dict[str, Any]) -> None:
+    """Run a slot of a run to its end; the calling thread must be the process's main thread."""
+    store = open_store(root, storage)
+    spec = load_spec(store, RunId(run))
+    unpack_code(store, os.environ.get(BUNDLE_VAR))
+    catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))
+    controller = Controller(RunId(run), catalog, RunBlobs(store, RunId(run)), "remote")
+    port = RayPort(ledger)
+    context = ray.get_runtime_context()
+    about = {
+        "pid": str(os.getpid()),
+        "node": context.get_node_id(),
+        "python": platform.python_version(),
+        "ray": ray.__version__,
+    }
+    slot = Slot(name, run, shape, port, controller, about)
+    port.slot = controller.slot = slot
+    try:
+        with capture_output():
+            slot.serve()
+    finally:
+        port.close()
