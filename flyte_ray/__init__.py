@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flyte_ray import remote
 from flyte_ray.api.environment import TaskEnvironment, TaskTemplate
 from flyte_ray.api.fanning import ctx, custom_context, group
 from flyte_ray.api.fanning import map_task as map
@@ -36,6 +37,7 @@ __all__ = [
     "init",
     "logger",
     "map",
+    "remote",
     "run",
     "with_runcontext",
 ]

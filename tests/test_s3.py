@@ -8,8 +8,6 @@ import flyte_ray as flyte
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.storage import Store, open_store
 
-pytest_plugins = ["tests.s3_server"]
-
 env = flyte.TaskEnvironment("stored")
 
 

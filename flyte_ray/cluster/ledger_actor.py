@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import pickle
 import threading
 import time
@@ -95,6 +96,10 @@ class LedgerActor:
         """Answer when the runs held before a restart are open again."""
         await self._recovered()
         return self._holder
+
+    async def process(self) -> int:
+        """Return the id of this process."""
+        return os.getpid()
 
     async def exchange(self, message: bytes) -> bytes:
         """Carry one exchange."""

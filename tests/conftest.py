@@ -1,0 +1,8 @@
+"""Fixtures that several files use."""
+
+from __future__ import annotations
+
+from tests.ray_cluster import ray_address
+from tests.s3_server import s3_root
+
+__all__ = ["ray_address", "s3_root"]

@@ -1,0 +1,211 @@
+"""Runs on a real Ray cluster, as a user sees them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.errors import RuntimeUserError
+from flyte_ray.ledger.query import load_state
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
+from tests import workloads
+from tests.ray_cluster import QUIET, cluster, ray_environ
+
+CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
+WORKLOADS = str(Path(workloads.__file__))
+
+
+@pytest.fixture(scope="module")
+def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Connect this process to the cluster, with one root for all tests of the module."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        flyte.init(root=root, address=ray_address)
+        yield root
+        import ray
+
+        ray.shutdown()
+
+
+def outputs(task: object, **inputs: object) -> object:
+    return flyte.run(task, **inputs).outputs()[0]
+
+
+def test_sync_and_async_tasks_nest(connected: Path) -> None:
+    assert outputs(workloads.mixed, n=10) == 570
+
+
+def test_5000_actions_run_in_one_run(connected: Path) -> None:
+    run = flyte.run(workloads.fan_out, n=5000)
+    assert run.outputs() == (sum(x * x for x in range(5000)),)
+    assert len(load_state(open_store(connected), RunId(run.name)).actions) == 5001
+
+
+def test_an_error_keeps_its_type_over_processes(connected: Path) -> None:
+    with pytest.raises(RuntimeUserError, match="boom") as caught:
+        outputs(workloads.failing)
+    assert caught.value.code == "ValueError"
+
+
+def test_what_an_action_prints_is_kept(connected: Path) -> None:
+    run = flyte.run(workloads.speaking)
+    run.wait()
+    assert run.get_logs() == "a word\n"
+
+
+def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(workloads.suicidal, marker=str(tmp_path / "marker"))
+    assert run.outputs() == (7,)
+    root = load_state(open_store(connected), RunId(run.name)).root
+    assert (root.attempts, root.losses, root.failures) == (2, 1, 0)
+
+
+def test_a_run_is_aborted_with_its_actions(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.slow_steps, n=4, seconds=60.0, counts=str(counts))
+    wait_for(counts, "begin")
+    run.abort("enough")
+    assert run.phase.value == "aborted"
+    assert {action.phase.value for action in flyte.remote.Action.listall(run.name)} == {"aborted"}
+
+
+def test_a_killed_ledger_comes_back_and_no_action_runs_twice(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.slow_steps, n=6, seconds=1.5, counts=str(counts))
+    wait_for(counts, "begin")
+    time.sleep(0.5)
+    os.kill(ledger_pid(connected), signal.SIGKILL)
+    assert run.outputs() == (15,)
+    begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
+    assert sorted(begun) == sorted(set(begun)), counts.read_text()
+
+
+def test_requests_that_no_node_can_meet_fail_within_seconds(connected: Path) -> None:
+    big = workloads.square.override(resources=flyte.Resources(cpu=99))
+    with pytest.raises(RuntimeUserError, match="needs 99 CPU, the largest node has 2"):
+        outputs(big, x=1)
+
+
+def test_recursion_of_depth_50_ends_on_one_cpu(tmp_path: Path) -> None:
+    with cluster(1) as address:
+        assert "o0 = 50" in submit(tmp_path, "recursive", "--depth", "50", address=address)
+
+
+def test_every_mode_gives_the_same_result_and_record(ray_address: str, tmp_path: Path) -> None:
+    records = {}
+    for mode, options in {"local": ["--local"], "embedded": [], "attached": ["--address", ray_address]}.items():
+        root = tmp_path / mode
+        done = submit(root, "mixed", "--n", "6", options=[*options, "--name", "same"])
+        assert "o0 = 110" in done
+        actions = load_state(open_store(root), RunId("same")).actions.values()
+        records[mode] = {
+            (item.id, item.parent, item.task_name, item.group, item.inputs, item.phase, item.result) for item in actions
+        }
+    assert records["local"] == records["embedded"] == records["attached"]
+    assert len(records["local"]) == 1 + 1 + 6 + 1 + 12
+
+
+SCRIPT = """
+    import os, sys, time
+    import ray
+    import flyte_ray as flyte
+
+    env = flyte.TaskEnvironment("script")
+
+    @env.task
+    def step(x: int) -> int:
+        time.sleep(0.5)
+        return x
+
+    @env.task
+    def main(n: int) -> int:
+        return sum(step(x) for x in range(n))
+
+    if __name__ == "__main__":
+        ray.init(address=os.environ["ADDRESS"], log_to_driver=False)
+        flyte.init(root=os.environ["ROOT"])
+        run = flyte.with_runcontext(name="from-main").run(main, n=8)
+        print("started", flush=True)
+        run.wait()
+"""
+
+SECOND = """
+    import os
+    import ray
+    import flyte_ray as flyte
+
+    ray.init(address=os.environ["ADDRESS"], log_to_driver=False)
+    flyte.init(root=os.environ["ROOT"])
+    run = flyte.remote.Run.get("from-main")
+    print(run.outputs())
+"""
+
+
+def test_a_run_outlives_the_script_that_started_it_and_is_found_by_name(ray_address: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(textwrap.dedent(SCRIPT))
+    second.write_text(textwrap.dedent(SECOND))
+    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(tmp_path / "root")}
+    process = subprocess.Popen([sys.executable, str(first)], env=environ, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = subprocess.run([sys.executable, str(second)], env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(28,)", done.stderr
+
+
+def test_a_run_whose_cluster_is_gone_is_resumed_on_another(tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    words = ["slow_chain", "--n", "6", "--seconds", "0.7", "--counts", str(counts)]
+    with cluster(2) as address:
+        submit(tmp_path / "root", *words, options=["--address", address, "--name", "cut", "--detach"])
+        wait_for(counts, "begin 4")
+    with cluster(2) as address:
+        command = [*CLI, "resume", "--root", str(tmp_path / "root"), "--address", address, "cut"]
+        done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False)
+    assert "o0 = 15" in done.stdout, done.stderr
+    begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
+    # A stored success is older than a commit's linger of one second: steps 0 to 2 are stored for certain.
+    assert [begun.count(step) for step in "0125"] == [1, 1, 1, 1]
+
+
+def submit(root: Path, *words: str, options: list[str] | None = None, address: str | None = None) -> str:
+    command = [*CLI, "submit", "--root", str(root), *(options or [])]
+    command += ["--address", address] if address else []
+    done = subprocess.run(
+        [*command, WORKLOADS, *words], env=ray_environ(), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_for(file: Path, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while not (file.exists() and text in file.read_text()):
+        assert time.monotonic() < deadline, f"{text!r} never appeared"
+        time.sleep(0.05)
+
+
+def ledger_pid(root: Path) -> int:
+    """The process of a root's ledger on the connected cluster."""
+    import ray
+
+    from flyte_ray.cluster.session import find_ledger
+
+    actor = find_ledger(open_store(root))
+    assert actor is not None
+    return int(ray.get(actor.process.remote()))

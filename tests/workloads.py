@@ -1,0 +1,91 @@
+"""Tasks that the tests run in every mode; each writes what it executes to a file named by an input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import flyte_ray as flyte
+
+env = flyte.TaskEnvironment("work")
+
+
+def note(counts: str, text: str) -> None:
+    if counts:
+        with open(counts, "a") as file:
+            file.write(f"{text}\n")
+
+
+@env.task
+def square(x: int) -> int:
+    return x * x
+
+
+@env.task
+async def square_later(x: int) -> int:
+    return int(await square.aio(x))
+
+
+@env.task
+async def gathered(n: int) -> list[int]:
+    return list(await asyncio.gather(*(square_later(x) for x in range(n))))
+
+
+@env.task
+def mapped(n: int) -> int:
+    return sum(flyte.map(square, range(n), return_exceptions=False))
+
+
+@env.task
+def mixed(n: int) -> int:
+    return int(mapped(n)) + sum(asyncio.run(gathered(n)))
+
+
+@env.task
+def recursive(depth: int) -> int:
+    return 0 if depth == 0 else 1 + int(recursive(depth - 1))
+
+
+@env.task
+async def fan_out(n: int) -> int:
+    return sum(await asyncio.gather(*(square.aio(x) for x in range(n))))
+
+
+@env.task
+def slow_step(x: int, seconds: float, counts: str) -> int:
+    note(counts, f"begin {x} {os.getpid()}")
+    time.sleep(seconds)
+    note(counts, f"end {x} {os.getpid()}")
+    return x
+
+
+@env.task
+async def slow_steps(n: int, seconds: float, counts: str) -> int:
+    return sum(await asyncio.gather(*(slow_step.aio(x, seconds, counts) for x in range(n))))
+
+
+@env.task
+async def slow_chain(n: int, seconds: float, counts: str) -> int:
+    return sum([await slow_step.aio(x, seconds, counts) for x in range(n)])
+
+
+@env.task
+def failing() -> int:
+    raise ValueError("boom")
+
+
+@env.task
+def speaking() -> str:
+    print("a word")
+    return "said"
+
+
+@env.task
+def suicidal(marker: str) -> int:
+    path = Path(marker)
+    if not path.exists():
+        path.write_text("once")
+        os.kill(os.getpid(), 9)
+    return 7
