@@ -79,9 +79,9 @@ class Launcher:
             if ref is not None:
                 ray.cancel(ref, force=True)
 
-    async def alive(self) -> dict[str, str]:
-        """Return the run of each slot that lives or is about to."""
-        return {slot: order.run for slot, order in self._orders.items()}
+    async def alive(self) -> list[SlotOrder]:
+        """Return what started each slot that lives or is about to."""
+        return list(self._orders.values())
 
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
         reason, hopeless = "", False

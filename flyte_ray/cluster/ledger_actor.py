@@ -124,7 +124,7 @@ class LedgerActor:
     async def resume(self, run: RunId, take_over: bool, tasks: dict[str, TaskRef]) -> None:
         """Continue a run that was cut off."""
         await self._recovered()
-        await asyncio.to_thread(self._ledger.resume, run, set(), by_person=True, take_over=take_over, tasks=tasks)
+        await asyncio.to_thread(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
 
     async def wait(self, run: RunId) -> Ended:
         """Return when a run has ended; raises `RunNotFoundError` if it is not active here."""
@@ -167,12 +167,12 @@ class LedgerActor:
                 _log.exception("the ledger's clock met an error and goes on")
 
     def _recover(self) -> None:
-        alive: dict[str, str] = ray.get(self._launcher.actor.alive.remote())
+        alive: list[SlotOrder] = ray.get(self._launcher.actor.alive.remote())
         for key in self._store.keys("active"):
             run = RunId(key.rpartition("/")[2])
             lease = read_lease(self._store, run)
             if lease and lease["holder"] == self._holder:
-                slots = {slot for slot, of in alive.items() if of == run}
+                slots = {order.slot: order.shape for order in alive if order.run == run}
                 try:
                     self._ledger.resume(run, slots, by_person=False, tasks={})
                 except Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Final
 
@@ -25,6 +25,10 @@ from flyte_ray.spec.phase import ActionPhase
 
 MAX_LOSSES: Final = 3
 """Lost slots that an action may be the suspect of; the next one fails it."""
+BEGIN_US: Final = 3_000_000
+"""Time in which a slot that has begun attaches to a restarted ledger; the others wait for room."""
+SILENT_US: Final = 60_000_000
+"""Time after which a slot that holds work and does not attach is ended."""
 _SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
 
 
@@ -44,14 +48,17 @@ class RunBook:
         self.slots: dict[str, Slot] = {}
         self.starting: dict[str, str] = {}
         """Shapes of the slots that were asked for and have not attached, by id."""
-        self.expected: set[str] = set()
-        """Slots that live and have not attached to this ledger: until they have, nothing is handed out."""
+        self.expected: dict[str, str] = {}
+        """Shapes of the slots that live and have not attached to this ledger, by id: until they have, nothing is
+        handed out."""
+        self._expected_since_us = 0
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
         self._now_us = now_us
         self._durations = Durations()
         self._queues: dict[str, ShapeQueue] = {}
         self._queued: set[str] = set()
+        self._early: dict[str, tuple[Slot, Result]] = {}
         self._timers: list[tuple[int, str]] = []
         self._open_children: dict[str, set[str]] = {}
         for action in self.state.actions.values():
@@ -145,6 +152,13 @@ class RunBook:
             if call.told:
                 self._record(kinds.STARTED, call.action, 0, slot=slot.id)
                 slot.running[call.action] = 0
+            early = self._early.pop(call.action, None)
+            if early:
+                by, result = early
+                self._record(kinds.STARTED, call.action, result.attempt, slot=by.id)
+                slot.awaiting.add(call.action)
+                self._result(by, result)
+                return
         elif known.phase.is_terminal:
             renewed = known.phase not in _SUCCEEDED and known.generation < self.state.generation_of(call.parent)
             if not renewed:
@@ -160,7 +174,11 @@ class RunBook:
         if slot.running.get(result.action) == result.attempt:
             del slot.running[result.action]
         action = self.state.actions.get(result.action)
-        if action is None or action.phase.is_terminal or action.attempt != result.attempt:
+        if action is None:
+            # Handed out by the ledger before this one, which had not stored the call: the parent's slot repeats it.
+            self._early[result.action] = slot, result
+            return
+        if action.phase.is_terminal or action.attempt != result.attempt:
             return
         self._durations.add(action.task, result.seconds)
         if result.log:
@@ -182,11 +200,11 @@ class RunBook:
         self._record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context)
         self._enqueue(self.state.root)
 
-    def recover(self, alive: set[str], *, resumed: bool) -> None:
+    def recover(self, alive: Mapping[str, str], *, resumed: bool) -> None:
         """Queue again what was cut off.
 
         Args:
-            alive: Slots of the run that live and will attach.
+            alive: Shapes of the run's slots that live, by id: they attach, or have not begun yet.
             resumed: A person continues the run: failures are tried again, that of the root too.
 
         """
@@ -194,7 +212,8 @@ class RunBook:
             self._record(kinds.RESUMED)
             if self.state.root.phase.is_terminal and self.state.root.phase not in _SUCCEEDED:
                 self._record(kinds.RENEWED, ROOT_ACTION)
-        self.expected = set(alive)
+        self.expected = dict(alive)
+        self._expected_since_us = self._now_us()
         for action in self.state.actions.values():
             if action.phase is ActionPhase.RUNNING and action.slot not in alive:
                 self._record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
@@ -209,7 +228,7 @@ class RunBook:
         """Queue again what a dead slot ran; fail what has killed too many."""
         self.slots.pop(slot.id, None)
         self.starting.pop(slot.id, None)
-        self.expected.discard(slot.id)
+        self.expected.pop(slot.id, None)
         for name, attempt in slot.running.items():
             action = self.state.actions[name]
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
@@ -335,6 +354,16 @@ class RunBook:
         hungry = sum(slot.want > 0 for slot in usable)
         starting = sum(asked == shape for asked in self.starting.values())
         return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
+
+    def silent(self) -> list[str]:
+        """Stop to expect slots that have not attached in time; return those that hold work and must be ended."""
+        waited_us = self._now_us() - self._expected_since_us
+        holding = {action.slot for action in self.state.actions.values() if action.slot in self.expected}
+        if waited_us > BEGIN_US:
+            # They hold nothing that is on record: they have not begun, because Ray has no room for them yet.
+            for name in [name for name in self.expected if name not in holding]:
+                self.starting[name] = self.expected.pop(name)
+        return list(self.expected) if waited_us > SILENT_US else []
 
     def due(self) -> int | None:
         """Queue what has waited long enough; return when the next one is due, in microseconds."""

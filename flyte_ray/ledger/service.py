@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -134,13 +134,19 @@ class Ledger:
         self._pump(start.run)
 
     def resume(
-        self, run: RunId, alive: set[str], *, by_person: bool, take_over: bool = False, tasks: dict[str, TaskRef]
+        self,
+        run: RunId,
+        alive: Mapping[str, str],
+        *,
+        by_person: bool,
+        take_over: bool = False,
+        tasks: dict[str, TaskRef],
     ) -> None:
         """Continue a run that no ledger holds any more.
 
         Args:
             run: Its name.
-            alive: Slots of it that live and will attach.
+            alive: Shapes of its slots that live, by id.
             by_person: Failures are tried again; False after a restart of the ledger, which replays them.
             take_over: Do not wait for the lease of another holder.
             tasks: Today's references of tasks, by name, which replace those on record; for slots of this cluster.
@@ -261,10 +267,10 @@ class Ledger:
             if message.held is not None:
                 book.attend(slot, message.held)
                 slot.resend()
-                book.expected.discard(slot.id)
         except RunFencedError:
             self._answers.append((answer, self._farewell(message)))
             return
+        book.expected.pop(slot.id, None)
         slot.about.update(message.about)
         if older or slot.gap:
             self._answers.append((answer, self._build(book, slot)))
@@ -359,6 +365,9 @@ class Ledger:
             runs = list(self._books)
             for book in self._books.values():
                 book.due()
+                if book.expected:
+                    for name in book.silent():
+                        self._launcher.kill(name)  # its death is reported, and its work queued again
             self._dismiss_idle()
         for run in runs:
             self._pump(run)

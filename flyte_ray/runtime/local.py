@@ -115,9 +115,7 @@ class LocalRun:
 
     def resume(self, *, take_over: bool) -> Ended:
         """Continue a recorded run to its end, with the tasks on record."""
-        return self._execute(
-            lambda: self.ledger.resume(self._run, set(), by_person=True, take_over=take_over, tasks={})
-        )
+        return self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, tasks={}))
 
     def _execute(self, begin: Callable[[], None]) -> Ended:
         begin()

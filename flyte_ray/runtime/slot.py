@@ -98,7 +98,7 @@ class Slot:
         """A message that wants work is unanswered."""
         self._parked = self._bell = self._ended = False
         self._moved = time.monotonic()
-        self._seq = 0
+        self._seq = self._answered = 0
         self._main = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._base = contextvars.copy_context()
@@ -312,6 +312,9 @@ class Slot:
         """Take in the reply to message number `seq`."""
         with self._changed:
             self._asked = False
+            self._answered = max(self._answered, seq)
+            if self._answered == self._seq:
+                self._changed.notify_all()
             self._refs.update(reply.tasks)
             self.may_tell = reply.may_tell
             for order in self._mail.hear(reply):
@@ -345,7 +348,8 @@ class Slot:
                 held_since: float | None = None
                 while not self._ended and not self._must_send():
                     now = time.monotonic()
-                    if self._mail.unsent and held_since is None:
+                    # An exchange is always open: it is how the ledger reaches the slot.
+                    if (self._mail.unsent or self._answered == self._seq) and held_since is None:
                         held_since = now
                     if held_since is not None and now - held_since >= HOLD_BACK_S:
                         break
