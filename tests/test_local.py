@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -137,10 +138,10 @@ def test_an_environment_is_cloned_without_its_tasks() -> None:
 def test_actions_and_their_values_can_be_read_back(root: Path) -> None:
     flyte.with_runcontext(name="read").run(recursive, 1)
     command = [sys.executable, "-m", "flyte_ray.cli.main", "get"]
-    listed = subprocess.check_output([*command, "action", "--root", str(root), "read"], text=True).splitlines()
-    assert [line.split()[1:3] for line in listed] == [["succeeded", "local.recursive"]] * 2
-    shown = subprocess.check_output([*command, "io", "--root", str(root), "read"], text=True)
-    assert shown.strip() == '{"inputs": {"depth":1}, "result": 1}'
+    listed = json.loads(subprocess.check_output([*command, "action", "-o", "json", "--root", str(root), "read"]))
+    assert [(row["phase"], row["task"]) for row in listed] == [("succeeded", "local.recursive")] * 2
+    shown = json.loads(subprocess.check_output([*command, "io", "--root", str(root), "read"]))
+    assert shown == {"inputs": {"depth": 1}, "result": 1}
 
 
 def test_outside_a_run_a_task_is_a_plain_function(root: Path) -> None:

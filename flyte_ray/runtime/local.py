@@ -95,6 +95,14 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
     return "local", "{}"
 
 
+_ledgers: dict[RunId, Ledger] = {}
+
+
+def local_ledger(run: RunId) -> Ledger | None:
+    """Return the ledger of a run that this process executes at the moment."""
+    return _ledgers.get(run)
+
+
 class LocalRun:
     """A run that this process executes."""
 
@@ -122,6 +130,7 @@ class LocalRun:
         stop = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stop,), name="flyte-ray-tick", daemon=True)
         ticker.start()
+        _ledgers[self._run] = self.ledger
         self.ledger.wait(self._run, self._end)
         try:
             try:
@@ -136,6 +145,7 @@ class LocalRun:
             ticker.join()
             for thread in self._launcher.threads:
                 thread.join(JOIN_S)
+            del _ledgers[self._run]
             self.ledger.close()
         if isinstance(self._ended, Exception):
             raise self._ended

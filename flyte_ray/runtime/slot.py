@@ -16,28 +16,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import (
-    Bye,
-    Call,
-    Cancel,
-    Drop,
-    Held,
-    Item,
-    Message,
-    Outcome,
-    Reply,
-    Result,
-    Return,
-    TaskRef,
-    Work,
-)
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Outcome, Reply, Result, Return, TaskRef, Work
+from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
 from flyte_ray.runtime.failures import Aborted, describe
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.mailbox import Mailbox
 
-HOLD_BACK_S: Final = 0.005
-"""How long an item may wait for company while something runs here."""
 LEND_AFTER_S: Final = 0.05
 """How long nothing must be runnable before the CPU is lent."""
 STALE_S: Final = 0.1
@@ -46,19 +31,6 @@ MAX_DEPTH: Final = 64
 """Sync actions on one stack; deeper ones go to another slot."""
 WANT: Final = 512
 """Most actions asked for at a time."""
-
-
-class Port(Protocol):
-    """A slot's way to the ledger; replies come back through `Slot.hear`."""
-
-    lends: bool
-    """Whether `park` gives the CPU to others."""
-
-    def send(self, message: Message) -> None:
-        """Post a message; returns at once."""
-
-    def park(self) -> None:
-        """Block until the latest message is answered."""
 
 
 class Runner(Protocol):
@@ -82,23 +54,19 @@ class Slot:
         self.name = name
         self.shape = shape
         self.may_tell = False
-        self._run, self._port, self._runner, self._about = run, port, runner, about
-        self._mail = Mailbox()
+        self._port, self._runner = port, runner
         self._changed = threading.Condition()
+        self._exchange = Exchange(name, run, shape, about, self._changed, port)
         self._ready: deque[Work] = deque()
         self._executions: dict[str, Execution] = {}
         self._stack: list[Execution] = []
         self._pendings: dict[str, tuple[Execution, Pending]] = {}
         self._deliveries: list[Pending] = []
-        self._refs: dict[str, TaskRef] = {}
-        self._new_refs: dict[str, TaskRef] = {}
+        self._refs = self._exchange.refs
         self._active = 0
         """Executions that run the user's code."""
-        self._asked = False
-        """A message that wants work is unanswered."""
-        self._parked = self._bell = self._ended = False
+        self._ended = False
         self._moved = time.monotonic()
-        self._seq = self._answered = 0
         self._main = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._base = contextvars.copy_context()
@@ -109,16 +77,17 @@ class Slot:
     def serve(self) -> None:
         """Run actions until the ledger says bye; the calling thread is the slot's main thread."""
         self._main = threading.get_ident()
-        flusher = threading.Thread(target=self._flush, name="flyte-ray-exchange", daemon=True)
-        flusher.start()
+        speaker = threading.Thread(target=self._exchange.run, args=(self,), name="flyte-ray-exchange", daemon=True)
+        speaker.start()
         try:
             with self._interrupter:
                 self._run_until(lambda: self._ended)
         finally:
             with self._changed:
                 self._ended = True
+                self._exchange.close()
                 self._changed.notify_all()
-            flusher.join()
+            speaker.join()
             self._stop_loop()
 
     def _run_until(self, done: Callable[[], object]) -> None:
@@ -139,13 +108,13 @@ class Slot:
             return
         if self._changed.wait(LEND_AFTER_S) or self._active or self._ready or done():
             return
-        self._parked = True
+        self._exchange.parked = True
         self._changed.release()
         try:
             self._port.park()
         finally:
             self._changed.acquire()
-            self._parked = False
+            self._exchange.parked = False
 
     def _take(self) -> Work:
         self._active += 1
@@ -171,7 +140,7 @@ class Slot:
             result = Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
             with self._changed:
                 self._active -= 1
-                self._post(result)
+                self._exchange.post(result)
                 self._advance()
             return None
         with self._changed:
@@ -185,7 +154,7 @@ class Slot:
                 self._pendings.pop(child, None)
             if not execution.waiting:
                 self._active -= 1
-            self._post(result)
+            self._exchange.post(result)
             self._moved = time.monotonic()
             if result.kind == kinds.SUCCEEDED:
                 self._resolve(execution.id, result.kind, result.body)
@@ -256,9 +225,8 @@ class Slot:
         """
         with self._changed:
             for ref, call, pending in calls:
-                if call.task not in self._refs:
-                    self._refs[call.task] = self._new_refs[call.task] = ref
-                self._post(call)
+                self._exchange.learn(call.task, ref)
+                self._exchange.post(call)
                 self._pendings[pending.id] = execution, pending
                 execution.open_calls[pending.id] = pending
                 if call.told:
@@ -302,7 +270,7 @@ class Slot:
         with self._changed:
             if not pending.kind:
                 self._pendings.pop(pending.id, None)
-                self._post(Drop(pending.id, reason))
+                self._exchange.post(Drop(pending.id, reason))
                 self._settle(execution, pending)
                 self._advance()
 
@@ -311,13 +279,8 @@ class Slot:
     def hear(self, reply: Reply, seq: int) -> None:
         """Take in the reply to message number `seq`."""
         with self._changed:
-            self._asked = False
-            self._answered = max(self._answered, seq)
-            if self._answered == self._seq:
-                self._changed.notify_all()
-            self._refs.update(reply.tasks)
             self.may_tell = reply.may_tell
-            for order in self._mail.hear(reply):
+            for order in self._exchange.hear(reply, seq):
                 if type(order) is Work:
                     self._ready.append(order)
                 elif type(order) is Outcome:
@@ -326,93 +289,50 @@ class Slot:
                     self._cancel(order)
                 elif type(order) is Bye:
                     self._end()
-            if self._mail.attach:
-                self._bell = True
             self._advance()
-            if self._parked and seq != self._seq:
-                self._bell = True
             self._changed.notify_all()
         self._deliver()
 
     def lost(self) -> None:
-        """Take note that a message was not answered: say it again."""
+        """Take note that a message was not answered."""
         with self._changed:
-            self._mail.again()
-            self._asked = False
-            self._bell = True
+            self._exchange.lost()
             self._changed.notify_all()
 
-    def _flush(self) -> None:
-        while True:
-            with self._changed:
-                held_since: float | None = None
-                while not self._ended and not self._must_send():
-                    now = time.monotonic()
-                    # An exchange is always open: it is how the ledger reaches the slot.
-                    if (self._mail.unsent or self._answered == self._seq) and held_since is None:
-                        held_since = now
-                    if held_since is not None and now - held_since >= HOLD_BACK_S:
-                        break
-                    limits = [HOLD_BACK_S] if held_since is not None else []
-                    limits += [max(0.01, self._moved + STALE_S - now)] if self._ready else []
-                    self._changed.wait(min(limits) if limits else None)
-                    self._hand_back()
-                ended = self._ended
-                if ended and not self._mail.unsent:
-                    return
-                message = self._compose()
-            self._port.send(message)
-            if ended:
-                return
+    # What the conversation asks, with the lock held
 
-    def _must_send(self) -> bool:
-        hungry = not self._active and not self._ready
-        return self._bell or (hungry and (self._mail.unsent > 0 or not self._asked))
+    def is_hungry(self) -> bool:
+        """Whether nothing runs here and nothing waits to run."""
+        return not self._active and not self._ready
 
-    def _compose(self) -> Message:
-        hungry = not self._active and not self._ready
+    def standing(self) -> Standing:
+        """Say what this slot wants and what waits in it."""
+        hungry = self.is_hungry()
         waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
-        attach, self._mail.attach = self._mail.attach, False
-        first, items = self._mail.take()
-        self._seq += 1
-        self._bell = False
-        self._asked = hungry
-        refs, self._new_refs = (self._refs if attach else self._new_refs), {}
-        return Message(
-            slot=self.name,
-            run=self._run,
-            shape=self.shape,
-            seq=self._seq,
-            epoch=self._mail.epoch,
-            first=first,
-            items=items,
-            received=self._mail.received,
-            tasks=dict(refs),
-            want=WANT if hungry and not self.is_deep else 0,
-            waiting=frozenset(execution.id for execution in waits),
-            lone=frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
-            buried=bool(self._stack),
-            held=self._held() if attach else None,
-            about=self._about if self._seq == 1 or attach else {},
+        return Standing(
+            WANT if hungry and not self.is_deep else 0,
+            frozenset(execution.id for execution in waits),
+            frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
+            bool(self._stack),
         )
 
-    def _held(self) -> Held:
+    def held(self, mail: Mailbox) -> Held:
+        """Say what a restarted ledger must know."""
         works = [execution.work for execution in self._executions.values()] + list(self._ready)
-        return Held(works, list(self._pendings), self._mail.outcomes())
+        return Held(works, list(self._pendings), mail.outcomes())
 
-    def _hand_back(self) -> None:
+    def stale_at(self) -> float | None:
+        """When the work that waits here is to be handed back."""
+        return self._moved + STALE_S if self._ready else None
+
+    def hand_back(self) -> None:
+        """Hand back what waits behind an action that takes long."""
         if self._active and self._ready and time.monotonic() - self._moved > STALE_S:
             for work in self._ready:
-                self._post(Return(work.action, work.attempt))
+                self._exchange.post(Return(work.action, work.attempt))
             self._ready.clear()
-            self._bell = True
 
     # Under the lock
-
-    def _post(self, item: Item) -> None:
-        if not self._mail.unsent:
-            self._changed.notify_all()
-        self._mail.put(item)
 
     def _advance(self) -> None:
         """Start what can start; wake who has to act."""
@@ -420,8 +340,8 @@ class Slot:
             self._on_loop(self._start_async, self._take())
         elif not self._active:
             self._changed.notify_all()
-            if self._parked and self._ready:
-                self._bell = True
+            if self._ready:
+                self._exchange.ring()
 
     def _resolve(self, child: str, kind: str, body: str) -> None:
         found = self._pendings.pop(child, None)
@@ -437,8 +357,7 @@ class Slot:
         if execution.is_async and execution.waiting and not execution.open_calls:
             execution.go_on()
             self._active += 1
-        if self._parked:
-            self._bell = True
+        self._exchange.ring()
 
     def _deliver(self) -> None:
         if not self._deliveries:
@@ -458,7 +377,7 @@ class Slot:
     def _cancel(self, order: Cancel) -> None:
         for work in [work for work in self._ready if work.action == order.action]:
             self._ready.remove(work)
-            self._post(Return(work.action, work.attempt))
+            self._exchange.post(Return(work.action, work.attempt))
         execution = self._executions.get(order.action)
         if execution is not None and execution.cancelled is None:
             execution.cancelled = order.reason
