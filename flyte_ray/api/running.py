@@ -18,7 +18,7 @@ from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import UnsupportedError
 from flyte_ray.ledger.query import load_spec
-from flyte_ray.ledger.service import Start
+from flyte_ray.ledger.requests import Start
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun

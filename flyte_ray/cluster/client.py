@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
 from flyte_ray.cluster.session import find_ledger
 from flyte_ray.errors import BaseRuntimeError
-from flyte_ray.ledger.service import Ended, Start
+from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 

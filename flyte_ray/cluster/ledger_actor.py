@@ -18,7 +18,8 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits
 from flyte_ray.ledger.lease import read_lease
 from flyte_ray.ledger.messages import Reply, TaskRef
-from flyte_ray.ledger.service import Ended, Ledger, Start
+from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 

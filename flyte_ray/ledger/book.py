@@ -7,17 +7,15 @@ Called with the service's lock held. Knows nothing of messages' transport, Ray o
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Callable, Mapping
-from math import ceil
 from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work
-from flyte_ray.ledger.queue import BATCH_S, SHORT_S, Durations, ShapeQueue
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION
@@ -54,12 +52,9 @@ class RunBook:
         self._expected_since_us = 0
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
+        self.dispatch = Dispatch(self.state.actions, lambda action: self.refs[action.task].shape, now_us)
         self._now_us = now_us
-        self._durations = Durations()
-        self._queues: dict[str, ShapeQueue] = {}
-        self._queued: set[str] = set()
         self._early: dict[str, tuple[Slot, Result]] = {}
-        self._timers: list[tuple[int, str]] = []
         self._open_children: dict[str, set[str]] = {}
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
@@ -180,7 +175,7 @@ class RunBook:
             return
         if action.phase.is_terminal or action.attempt != result.attempt:
             return
-        self._durations.add(action.task, result.seconds)
+        self.dispatch.durations.add(action.task, result.seconds)
         if result.log:
             self._record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
@@ -188,7 +183,7 @@ class RunBook:
         ref = self.refs[action.task]
         if result.kind == kinds.FAILED and result.retry and action.failures < ref.retries:
             self._record(kinds.RETRIED, action.id, result.attempt, body=result.body)
-            self._enqueue_later(action, ref.delay_s(action.failures - 1))
+            self._enqueue(action, ref.delay_s(action.failures - 1))
         else:
             self._end(action, result.kind, result.body, slot)
 
@@ -298,63 +293,6 @@ class RunBook:
         """The Ray options of a shape, as JSON."""
         return next(ref.options for ref in self.refs.values() if ref.shape == shape)
 
-    def queued_of(self, shape: str) -> list[str]:
-        """Ids of the actions that wait for a slot of a shape."""
-        actions = (self.state.actions[name] for name in self._queued)
-        return [action.id for action in actions if self.refs[action.task].shape == shape]
-
-    def queue(self, shape: str) -> ShapeQueue:
-        """The queue of a shape; empty if nothing was called for it."""
-        found = self._queues.get(shape)
-        if found is None:
-            found = self._queues[shape] = ShapeQueue(self._durations)
-        return found
-
-    @property
-    def shapes(self) -> list[str]:
-        """Shapes with queued actions."""
-        return [shape for shape, queue in self._queues.items() if len(queue)]
-
-    def hand_out(self, slot: Slot) -> None:
-        """Order as much work as the slot wants and should have."""
-        queue = self._queues.get(slot.shape)
-        if not queue or slot.want <= 0 or self.expected or self.end_mark is not None:
-            return
-        share = ceil(len(queue) / max(1, self._takers(slot.shape)))
-        taken, seconds = 0, 0.0
-        while taken < min(slot.want, share) and seconds < BATCH_S:
-            head = queue.peek()
-            if head is None:
-                break
-            action = self.state.actions[head[0]]
-            if action.phase is not ActionPhase.QUEUED:
-                queue.pop()
-                self._queued.discard(action.id)
-                continue
-            mean = self._durations.mean(action.task)
-            alone = mean is None or action.losses > 0
-            if (alone and taken) or (slot.waiting and not self._may_visit(slot, action, mean)):
-                break
-            queue.pop()
-            self._queued.discard(action.id)
-            self._give(slot, action)
-            taken += 1
-            seconds += BATCH_S if alone else mean or 0.0
-        slot.want = 0 if taken else slot.want
-
-    def slots_lacking(self, shape: str, capacity: int) -> int:
-        """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
-        if self.expected or self.end_mark is not None:
-            return 0
-        queue = self._queues.get(shape)
-        if not queue:
-            return 0
-        # A buried slot that waits has lent its CPU and takes little.
-        usable = [slot for slot in self.slots.values() if slot.shape == shape and not (slot.buried and slot.waiting)]
-        hungry = sum(slot.want > 0 for slot in usable)
-        starting = sum(asked == shape for asked in self.starting.values())
-        return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
-
     def silent(self) -> list[str]:
         """Stop to expect slots that have not attached in time; return those that hold work and must be ended."""
         waited_us = self._now_us() - self._expected_since_us
@@ -365,24 +303,32 @@ class RunBook:
                 self.starting[name] = self.expected.pop(name)
         return list(self.expected) if waited_us > SILENT_US else []
 
-    def due(self) -> int | None:
-        """Queue what has waited long enough; return when the next one is due, in microseconds."""
-        while self._timers and self._timers[0][0] <= self._now_us():
-            action = self.state.actions[heapq.heappop(self._timers)[1]]
-            if action.phase is ActionPhase.QUEUED:
-                self._enqueue(action)
-        return self._timers[0][0] if self._timers else None
+    def hand_out(self, slot: Slot) -> None:
+        """Order as much work as the slot wants and should have."""
+        if slot.want <= 0 or self._is_halted:
+            return
+        takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
+        chosen = self.dispatch.choose(slot, takers)
+        for action in chosen:
+            self._give(slot, action)
+        if chosen:
+            slot.want = 0
 
-    def _takers(self, shape: str) -> int:
-        return sum(slot.shape == shape for slot in self.slots.values()) + len(self.starting)
+    def slots_lacking(self, shape: str, capacity: int) -> int:
+        """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
+        if self._is_halted:
+            return 0
+        slots = [slot for slot in self.slots.values() if slot.shape == shape]
+        starting = sum(asked == shape for asked in self.starting.values())
+        return self.dispatch.lacking(shape, capacity, slots, starting)
 
-    def _may_visit(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
-        """Whether an action may run while others wait in the slot."""
-        if len(slot.running) > 1000 or action.losses:
-            return False
-        if not slot.buried or action.parent in slot.lone:
-            return True
-        return action.parent in slot.waiting if mean is None else mean < SHORT_S
+    @property
+    def _is_halted(self) -> bool:
+        return bool(self.expected) or self.end_mark is not None
+
+    def _enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
+        if self.end_mark is None:
+            self.dispatch.enqueue(action, delay_s)
 
     def _give(self, slot: Slot, action: ActionState) -> None:
         attempt = action.attempts
@@ -392,17 +338,6 @@ class RunBook:
         slot.order(
             Work(action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context, replay)
         )
-
-    def _enqueue(self, action: ActionState) -> None:
-        if action.id not in self._queued and self.end_mark is None:
-            self._queued.add(action.id)
-            self.queue(self.refs[action.task].shape).push(action.id, action.task, action.depth)
-
-    def _enqueue_later(self, action: ActionState, delay_s: float) -> None:
-        if delay_s <= 0:
-            self._enqueue(action)
-        else:
-            heapq.heappush(self._timers, (self._now_us() + round(delay_s * 1e6), action.id))
 
     def _record(
         self,

@@ -12,8 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook, failure
@@ -24,6 +23,7 @@ from flyte_ray.ledger.messages import Bye, Message, Reply, TaskRef
 from flyte_ray.ledger.paths import index_key, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder, now_us
+from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
@@ -31,41 +31,6 @@ from flyte_ray.storage import Store
 LINGER_S: Final = 2.0
 """How long a slot without work is kept while nobody else waits for its resources."""
 _log = logging.getLogger("flyte_ray.ledger")
-
-
-class Launcher(Protocol):
-    """Starts and ends slots."""
-
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
-        """Start a slot; returns at once."""
-
-    def kill(self, slot: str) -> None:
-        """End a slot's process, running or not yet started."""
-
-    def capacity(self, options: str) -> int:
-        """How many slots with these options the cluster can hold at a time."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What starts a run."""
-
-    run: RunId
-    nonce: str
-    """Made by the client: a repeated start finds its own run."""
-    task: TaskRef
-    inputs: str
-    context: str | None = None
-    about: dict[str, Any] = field(default_factory=dict)
-    """More for the run's specification: labels, source, code."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended; stored when this is handed out."""
-
-    phase: str
-    body: str
 
 
 Waiter = Callable[[Ended | Exception], None]
@@ -213,7 +178,7 @@ class Ledger:
                 "slots": len(book.slots),
                 "starting": len(book.starting),
                 "waits_for_store": book.recorder.waits_for_store,
-                "waits": {shape: book.options_of(shape) for shape in book.shapes},
+                "waits": {shape: book.options_of(shape) for shape in book.dispatch.shapes},
             }
 
     @property
@@ -292,7 +257,7 @@ class Ledger:
 
     def _build(self, book: RunBook, slot: Slot) -> Reply:
         slot.mark(book.recorder.recorded)
-        others_wait = any(other is not book and slot.shape in other.shapes for other in self._books.values())
+        others_wait = any(other is not book and slot.shape in other.dispatch.shapes for other in self._books.values())
         return slot.reply(self.epoch, book.recorder.stored, not others_wait, book.refs)
 
     def _reply(self, book: RunBook, slot: Slot) -> None:
@@ -330,7 +295,7 @@ class Ledger:
                 book.hand_out(slot)
             if slot.parked and slot.has_news:
                 self._reply(book, slot)
-        for shape in book.shapes:
+        for shape in book.dispatch.shapes:
             options = book.options_of(shape)
             for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
                 name = f"{run}-{uuid.uuid4().hex[:8]}"
@@ -364,7 +329,7 @@ class Ledger:
         with self._lock:
             runs = list(self._books)
             for book in self._books.values():
-                book.due()
+                book.dispatch.due()
                 if book.expected:
                     for name in book.silent():
                         self._launcher.kill(name)  # its death is reported, and its work queued again
@@ -379,13 +344,15 @@ class Ledger:
         now = time.monotonic()
         wanted = any(book.starting for book in self._books.values())
         for book in self._books.values():
-            for name in [name for name, shape in book.starting.items() if not len(book.queue(shape))]:
+            for name in [name for name, shape in book.starting.items() if not len(book.dispatch.queue(shape))]:
                 del book.starting[name]
                 self._dead.add(name)
                 self._launcher.kill(name)
         for book in self._books.values():
             for slot in list(book.slots.values()):
-                idle = slot.parked and not slot.running and not slot.has_news and not len(book.queue(slot.shape))
+                idle = (
+                    slot.parked and not slot.running and not slot.has_news and not len(book.dispatch.queue(slot.shape))
+                )
                 idle = idle and not slot.owes(book.recorder.stored)
                 if not idle:
                     slot.idle_since = None
@@ -400,7 +367,11 @@ class Ledger:
     def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
         """Return run, shape and options of everything that waits for a slot."""
         with self._lock:
-            return [(run, shape, book.options_of(shape)) for run, book in self._books.items() for shape in book.shapes]
+            return [
+                (run, shape, book.options_of(shape))
+                for run, book in self._books.items()
+                for shape in book.dispatch.shapes
+            ]
 
     def fail_queued(self, run: RunId, shape: str, message: str, code: str = "ResourcesUnavailableError") -> None:
         """Fail every queued action of a shape, because no slot of it can ever be had."""
@@ -408,6 +379,6 @@ class Ledger:
             book = self._books.get(run)
             if book is None:
                 return
-            for action in book.queued_of(shape):
+            for action in book.dispatch.queued_of(shape):
                 book.fail(action, failure(code, "user", message))
         self._pump(run)

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.messages import Message
-from flyte_ray.ledger.service import Ended, Ledger, Start
+from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller

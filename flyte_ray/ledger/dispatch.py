@@ -1,0 +1,133 @@
+"""Choose which of one run's queued actions go to which slot, and how many slots they are worth.
+
+Invariants: an action is in at most one queue; a batch is a reply's worth of measured work, and what is unmeasured or
+has lost a slot goes alone; on a waiting sync action is stacked only what is short or what it waits for.
+Decides nothing about outcomes (`ledger/book.py`) and records nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+from typing import Final
+
+from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.queue import BATCH_S, SHORT_S, Durations, ShapeQueue
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.spec.phase import ActionPhase
+
+MAX_VISITORS: Final = 1000
+"""Actions that one slot may hold at a time, most of them waiting."""
+
+
+class Dispatch:
+    """The queues of one run."""
+
+    def __init__(
+        self,
+        actions: Mapping[str, ActionState],
+        shape_of: Callable[[ActionState], str],
+        now_us: Callable[[], int],
+    ) -> None:
+        """Begin with empty queues.
+
+        Args:
+            actions: The run's actions by id, as its events are folded.
+            shape_of: Gives the shape that an action needs.
+            now_us: The ledger's clock.
+
+        """
+        self.durations = Durations()
+        self._actions, self._shape_of, self._now_us = actions, shape_of, now_us
+        self._queues: dict[str, ShapeQueue] = {}
+        self._queued: set[str] = set()
+        self._timers: list[tuple[int, str]] = []
+
+    def enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
+        """Queue an action, now or after a backoff; queueing it twice changes nothing."""
+        if delay_s > 0:
+            heapq.heappush(self._timers, (self._now_us() + round(delay_s * 1e6), action.id))
+        elif action.id not in self._queued:
+            self._queued.add(action.id)
+            self.queue(self._shape_of(action)).push(action.id, action.task, action.depth)
+
+    def due(self) -> None:
+        """Queue what has waited long enough."""
+        while self._timers and self._timers[0][0] <= self._now_us():
+            action = self._actions[heapq.heappop(self._timers)[1]]
+            if action.phase is ActionPhase.QUEUED:
+                self.enqueue(action)
+
+    def queue(self, shape: str) -> ShapeQueue:
+        """The queue of a shape; empty if nothing was called for it."""
+        found = self._queues.get(shape)
+        if found is None:
+            found = self._queues[shape] = ShapeQueue(self.durations)
+        return found
+
+    @property
+    def shapes(self) -> list[str]:
+        """Shapes with queued actions."""
+        return [shape for shape, queue in self._queues.items() if len(queue)]
+
+    def queued_of(self, shape: str) -> list[str]:
+        """Ids of the actions that wait for a slot of a shape."""
+        return [name for name in self._queued if self._shape_of(self._actions[name]) == shape]
+
+    def choose(self, slot: Slot, takers: int) -> list[ActionState]:
+        """Take from the queue what a slot should have.
+
+        Args:
+            slot: It wants work.
+            takers: Slots that share the queue.
+
+        """
+        queue = self._queues.get(slot.shape)
+        chosen: list[ActionState] = []
+        if not queue:
+            return chosen
+        most = min(slot.want, ceil(len(queue) / max(1, takers)))
+        seconds = 0.0
+        while len(chosen) < most and seconds < BATCH_S:
+            head = queue.peek()
+            if head is None:
+                break
+            action = self._actions[head[0]]
+            if action.phase is ActionPhase.QUEUED:
+                mean = self.durations.mean(action.task)
+                alone = mean is None or action.losses > 0
+                if (alone and chosen) or (slot.waiting and not _may_visit(slot, action, mean)):
+                    break
+                chosen.append(action)
+                seconds += BATCH_S if alone else mean or 0.0
+            queue.pop()
+            self._queued.discard(action.id)
+        return chosen
+
+    def lacking(self, shape: str, capacity: int, slots: Sequence[Slot], starting: int) -> int:
+        """How many more slots of a shape its queue is worth.
+
+        Args:
+            shape: The shape.
+            capacity: Slots of it that the cluster can hold.
+            slots: Those there are.
+            starting: Those asked for.
+
+        """
+        queue = self._queues.get(shape)
+        if not queue:
+            return 0
+        # A buried slot that waits has lent its CPU and takes little.
+        usable = [slot for slot in slots if not (slot.buried and slot.waiting)]
+        hungry = sum(slot.want > 0 for slot in usable)
+        return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
+
+
+def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:
+    """Whether an action may run while others wait in the slot."""
+    if len(slot.running) > MAX_VISITORS or action.losses:
+        return False
+    if not slot.buried or action.parent in slot.lone:
+        return True
+    return action.parent in slot.waiting if mean is None else mean < SHORT_S

@@ -1,0 +1,44 @@
+"""Say what clients and clusters bring to the ledger: how a run starts and ends, and who launches slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.spec.ids import RunId
+
+
+class Launcher(Protocol):
+    """Starts and ends slots."""
+
+    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+        """Start a slot; returns at once."""
+
+    def kill(self, slot: str) -> None:
+        """End a slot's process, running or not yet started."""
+
+    def capacity(self, options: str) -> int:
+        """How many slots with these options the cluster can hold at a time."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What starts a run."""
+
+    run: RunId
+    nonce: str
+    """Made by the client: a repeated start finds its own run."""
+    task: TaskRef
+    inputs: str
+    context: str | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    """More for the run's specification: labels, source, code."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended; stored when this is handed out."""
+
+    phase: str
+    body: str
