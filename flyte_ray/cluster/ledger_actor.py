@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import pickle
 import threading
 import time
 from typing import Any, Final
@@ -20,6 +19,7 @@ from flyte_ray.ledger.lease import read_lease
 from flyte_ray.ledger.messages import Reply, TaskRef
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.wire import dump_reply, load_message
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 
@@ -107,8 +107,8 @@ class LedgerActor:
         await self._recovered()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._ledger.exchange(pickle.loads(message), lambda reply: _fulfil(loop, future, reply))
-        return pickle.dumps(await future, 5)
+        self._ledger.exchange(load_message(message), lambda reply: _fulfil(loop, future, reply))
+        return dump_reply(await future)
 
     async def slot_ended(self, death: SlotDeath) -> None:
         """Take note that a slot is gone."""

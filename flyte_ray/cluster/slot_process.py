@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import platform
 import queue
 import threading
@@ -17,8 +16,9 @@ from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
-from flyte_ray.ledger.messages import Message, Reply
+from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.wire import dump_message, load_reply
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
@@ -47,8 +47,7 @@ class RayPort:
 
     def send(self, message: Message) -> None:
         """Post a message to the ledger."""
-        # Ray's own pickler calls back into Python for every object; a plain pickle of the whole is far cheaper.
-        ref = self._ledger.exchange.remote(pickle.dumps(message, 5))
+        ref = self._ledger.exchange.remote(dump_message(message))
         self._latest = ref
         self._open.put((message.seq, ref))
 
@@ -66,7 +65,7 @@ class RayPort:
             seq, ref = item
             assert self.slot is not None
             try:
-                reply: Reply = pickle.loads(ray.get(ref))
+                reply = load_reply(ray.get(ref))
             except RayActorError:
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > GONE_S:

@@ -168,7 +168,10 @@ class Slot:
             self._loop = asyncio.new_event_loop()
             self._loop_thread = threading.Thread(target=self._loop.run_forever, name="flyte-ray-loop", daemon=True)
             self._loop_thread.start()
-        self._loop.call_soon_threadsafe(call, *args)
+        if threading.get_ident() == self._loop_thread.ident:
+            self._loop.call_soon(call, *args)  # waking the loop through its pipe costs more than a short action
+        else:
+            self._loop.call_soon_threadsafe(call, *args)
 
     def _start_async(self, work: Work) -> None:
         execution = self._begin(work)
@@ -372,7 +375,10 @@ class Slot:
             elif pending.deliver:
                 pending.deliver()
         for loop, futures in by_loop.items():
-            loop.call_soon_threadsafe(_wake, futures)
+            if loop is self._loop:
+                self._on_loop(_wake, futures)
+            else:
+                loop.call_soon_threadsafe(_wake, futures)
 
     def _cancel(self, order: Cancel) -> None:
         for work in [work for work in self._ready if work.action == order.action]:

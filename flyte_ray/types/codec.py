@@ -6,7 +6,6 @@ equal inputs is equal in every process, except that a pickled value enters it as
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import json
@@ -18,7 +17,10 @@ from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
 from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, Blobs, build_leaf
 
-_write = functools.partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+# One encoder for all: `json.dumps` with options makes a new one for each call.
+_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_write_sorted = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
+_PLAIN = frozenset({int, str, bool, float, type(None)})
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def _digest(raw: Any) -> str:
             return {key: canonical(value) for key, value in part.items()}
         return [canonical(value) for value in part] if isinstance(part, list) else part
 
-    return hashlib.sha256(_write(canonical(raw), sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(_write_sorted(canonical(raw)).encode()).hexdigest()[:32]
 
 
 def _type_name(annotation: Any) -> str:
@@ -73,7 +75,11 @@ class TaskCodec:
                     f"Task '{self._task}', parameter '{name}': expected {_type_name(annotation)}, got"
                     f" {type(value).__name__} {value!r:.80}. Pass a value of that type."
                 ) from error
-        return Encoded(_write(raw), _digest(raw))
+        text = _write(raw)
+        if all(type(part) in _PLAIN for part in raw.values()):
+            # Parameters are in the order of declaration: the text is canonical as it is.
+            return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
+        return Encoded(text, _digest(raw))
 
     def decode_inputs(self, text: str, blobs: Blobs) -> dict[str, Any]:
         """Rebuild the arguments."""

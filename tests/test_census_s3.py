@@ -1,0 +1,128 @@
+"""The census on an embedded Ray with its root on a real S3 server: undisturbed, and killed half way and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flyte_ray.ledger.events import STARTED, SUCCEEDED
+from flyte_ray.ledger.log import read_segments
+from flyte_ray.ledger.query import load_state
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import Store, open_store
+from tests.ray_cluster import ray_environ
+
+CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
+CENSUS = str(Path(__file__).parent.parent / "examples" / "census.py")
+# One file more than 600 in it: enough that a kill in the middle leaves much on both sides.
+LIMIT = 25
+
+
+@pytest.fixture(scope="module")
+def root(s3_root: str) -> str:
+    return f"{s3_root}/census"
+
+
+@pytest.fixture(scope="module")
+def printed(root: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What an undisturbed run prints as its result."""
+    out = tmp_path_factory.mktemp("whole") / "census.parquet"
+    done = subprocess.run(
+        submit(root, "whole", out), env=ray_environ(), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return result_line(done.stdout, out)
+
+
+def test_every_action_of_the_census_is_recorded_on_s3(root: str, printed: str) -> None:
+    actions = load_state(open_store(root), RunId("whole")).actions.values()
+    assert {action.phase for action in actions} == {ActionPhase.SUCCEEDED}
+    files = int(printed.partition("files=")[2].partition(",")[0])
+    assert files > 1000
+    # The root, one for each package and file, and the three that join, save and summarize.
+    assert len(actions) == 1 + LIMIT + files + 3
+
+
+def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
+    root: str, printed: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "census.parquet"
+    store, run = open_store(root), RunId("cut")
+    with (tmp_path / "submit.log").open("w") as log:
+        process = subprocess.Popen(
+            submit(root, run, out), env=ray_environ(), stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            wait_for_successes(store, run, 500, process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    wait_until_gone(process.pid)
+    position, done_before = stored_successes(store, run)
+    assert 500 <= len(done_before) < 1500
+
+    command = [*CLI, "resume", "--root", root, run]
+    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert result_line(done.stdout, out) == printed
+    started = {
+        event.action
+        for _, segment in read_segments(store, run, position)
+        for event in segment.events
+        if event.kind == STARTED
+    }
+    assert started, "nothing was left to do: the kill came too late"
+    assert not started & done_before
+
+
+def submit(root: str, name: str, out: Path) -> list[str]:
+    command = [*CLI, "submit", "--root", root, "--name", name, CENSUS, "census"]
+    return [*command, "--limit", str(LIMIT), "--out", str(out)]
+
+
+def result_line(text: str, out: Path) -> str:
+    """The printed result, without the one path that differs between the runs."""
+    return next(line for line in text.splitlines() if line.startswith("o0 = ")).replace(str(out), "OUT")
+
+
+def stored_successes(store: Store, run: RunId) -> tuple[int, set[str]]:
+    """The log's next position, and the actions that it says have succeeded."""
+    position, found = 0, set()
+    for place, segment in read_segments(store, run):
+        position = place + 1
+        found.update(event.action for event in segment.events if event.kind == SUCCEEDED)
+    return position, found
+
+
+def wait_for_successes(store: Store, run: RunId, number: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while len(stored_successes(store, run)[1]) < number:
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended or never came so far"
+        time.sleep(0.1)
+
+
+def wait_until_gone(group: int) -> None:
+    """Wait until no process of a killed session is left: Ray's own are to die with the one that started them."""
+    deadline = time.monotonic() + 30
+    while left := list(living(group)):
+        assert time.monotonic() < deadline, f"these outlived the killed process: {left}"
+        time.sleep(0.1)
+
+
+def living(session: int) -> Iterator[str]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, _, _, owner, *_ = rest.split()
+        if int(owner) == session and state not in "ZX":
+            yield name
