@@ -125,6 +125,15 @@ class RunBook:
                 if action.phase is ActionPhase.QUEUED:
                     self._enqueue(action)
 
+    def reconcile(self, slot: Slot) -> None:
+        """Queue again what is on record as running in a slot that has attached and does not hold it."""
+        for action in list(self.state.actions.values()):
+            if action.slot == slot.id and action.id not in slot.running:
+                # Its order was lost with the ledger that sent it.
+                self._record(kinds.RETURNED, action.id, action.attempt)
+                if action.id == ROOT_ACTION or self._holder(action):
+                    self._enqueue(action)
+
     def _call(self, slot: Slot, call: Call) -> None:
         parent = self.state.actions.get(call.parent)
         if parent is None or parent.slot != slot.id:
@@ -223,8 +232,12 @@ class RunBook:
         """Queue again what a dead slot ran; fail what has killed too many."""
         self.slots.pop(slot.id, None)
         self.starting.pop(slot.id, None)
-        self.expected.pop(slot.id, None)
-        for name, attempt in slot.running.items():
+        running = dict(slot.running)
+        if self.expected.pop(slot.id, None) is not None:
+            # It has not attached since this ledger started: what it ran is known from the log alone.
+            held = (action for action in self.state.actions.values() if action.slot == slot.id)
+            running = {action.id: action.attempt for action in held}
+        for name, attempt in running.items():
             action = self.state.actions[name]
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
                 continue

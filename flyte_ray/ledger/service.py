@@ -232,10 +232,11 @@ class Ledger:
             if message.held is not None:
                 book.attend(slot, message.held)
                 slot.resend()
+            if book.expected.pop(slot.id, None) is not None:
+                book.reconcile(slot)
         except RunFencedError:
             self._answers.append((answer, self._farewell(message)))
             return
-        book.expected.pop(slot.id, None)
         slot.about.update(message.about)
         if older or slot.gap:
             self._answers.append((answer, self._build(book, slot)))

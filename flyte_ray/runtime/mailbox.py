@@ -57,6 +57,8 @@ class Mailbox:
 
     def hear(self, reply: Reply) -> list[Order]:
         """Take in a reply and return the orders that are new."""
+        if reply.epoch < self.epoch:
+            return []  # from a ledger that is gone
         if reply.epoch != self.epoch:
             if self.epoch:
                 # The ledger has restarted: it numbers its orders from 0 and knows what is stored only.

@@ -1,0 +1,257 @@
+"""Whatever is lost, repeated or restarted: a run ends right, and no stored success is executed again."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flyte_ray.errors import ObjectMissing
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.book import MAX_LOSSES
+from flyte_ray.ledger.log import read_segments
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Held, Message, Outcome, Reply, Result, TaskRef, Work
+from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.wire import dump_message, dump_reply, load_message, load_reply
+from flyte_ray.runtime.mailbox import Mailbox
+from flyte_ray.spec.ids import RunId
+
+RUN = RunId("r")
+TASK = TaskRef("e.tree", "m", "tree", None, "s", "{}", 1, None, True)
+SIZE = 3
+
+
+class MemoryStore:
+    uri = "memory://test"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.lock = threading.Lock()
+
+    def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        with self.lock:
+            return self.objects.setdefault(key, data) is data
+
+    def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise ObjectMissing(key)
+        return self.objects[key]
+
+    def exists(self, key: str) -> bool:
+        return key in self.objects
+
+    def keys(self, prefix: str) -> list[str]:
+        return sorted(key for key in list(self.objects) if key.startswith(prefix))
+
+    def delete(self, keys: list[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+
+class SimulatedSlot:
+    """Runs a tree: an action of depth n calls two of depth n - 1, and returns how many actions there are with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.mail, self.seq = name, Mailbox(), 0
+        self.works: dict[str, Work] = {}
+        self.children: dict[str, dict[str, int | None]] = {}
+        self.ended = False
+        self.replies: list[bytes] = []
+
+    def take(self, data: bytes) -> None:
+        reply: Reply = load_reply(data)
+        for order in self.mail.hear(reply):
+            if type(order) is Work:
+                self.begin(order)
+            elif type(order) is Outcome:
+                for children in self.children.values():
+                    if order.action in children and order.kind == kinds.SUCCEEDED:
+                        children[order.action] = json.loads(order.body)
+            elif type(order) is Cancel:
+                self.works.pop(order.action, None)
+                self.children.pop(order.action, None)
+            elif type(order) is Bye:
+                self.ended = True
+        self.finish()
+
+    def begin(self, work: Work) -> None:
+        depth = json.loads(work.inputs)
+        self.works[work.action] = work
+        names = [f"{work.action}.{index}" for index in range(2)] if depth else []
+        self.children[work.action] = dict.fromkeys(names)
+        for name in names:
+            self.mail.put(Call(name, work.action, TASK.key, str(depth - 1), None, None, told=False))
+
+    def finish(self) -> None:
+        moved = True
+        while moved:
+            moved = False
+            for name, children in list(self.children.items()):
+                if name in self.works and all(value is not None for value in children.values()):
+                    total = 1 + sum(value or 0 for value in children.values())
+                    work = self.works.pop(name)
+                    del self.children[name]
+                    self.mail.put(Result(name, work.attempt, kinds.SUCCEEDED, str(total), False, 0.001, None))
+                    for others in self.children.values():
+                        if name in others:
+                            others[name] = total
+                    moved = True
+
+    def message(self) -> bytes:
+        attach, self.mail.attach = self.mail.attach, False
+        self.seq += 1
+        waiting = [child for children in self.children.values() for child, value in children.items() if value is None]
+        held = Held(list(self.works.values()), waiting, self.mail.outcomes()) if attach else None
+        first, items = self.mail.take()
+        return dump_message(
+            Message(
+                slot=self.name,
+                run=RUN,
+                shape="s",
+                seq=self.seq,
+                epoch=self.mail.epoch,
+                first=first,
+                items=items,
+                received=self.mail.received,
+                tasks={TASK.key: TASK},
+                want=2,
+                waiting=frozenset(self.works),
+                held=held,
+            )
+        )
+
+
+class Hands:
+    """What one ledger does to the world, until it dies."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+        if self is self.world.hands:
+            self.world.slots[slot] = SimulatedSlot(slot)
+
+    def kill(self, slot: str) -> None:
+        if self is self.world.hands:
+            self.world.slots.pop(slot, None)
+
+    def capacity(self, options: str) -> int:
+        return 3
+
+
+class World:
+    """A ledger, its slots and a network that loses, repeats and reorders."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.slots: dict[str, SimulatedSlot] = {}
+        self.flying: list[tuple[str, bytes]] = []
+        self.kills = 0
+        self.ledger = self.make_ledger()
+        self.ledger.start(Start(RUN, "n", TASK, str(SIZE)))
+
+    def make_ledger(self) -> Ledger:
+        self.hands = Hands(self)
+        return Ledger(self.store, self.hands, "holder")
+
+    def pick(self, number: int) -> SimulatedSlot | None:
+        names = sorted(self.slots)
+        return self.slots[names[number % len(names)]] if names else None
+
+    def deliver(self, name: str, data: bytes) -> None:
+        ledger, slot = self.ledger, self.slots.get(name)
+
+        def answer(reply: Reply) -> None:
+            if slot is not None and ledger is self.ledger:
+                slot.replies.append(dump_reply(reply))
+
+        ledger.exchange(load_message(data), answer)
+
+    def step(self, what: str, number: int) -> None:
+        slot = self.pick(number)
+        if what == "restart":
+            # What is not stored dies with the ledger: its threads may go on, the next epoch fences them.
+            self.ledger = self.make_ledger()
+            self.ledger.resume(RUN, dict.fromkeys(self.slots, "s"), by_person=False, tasks={})
+            for each in self.slots.values():
+                each.replies.clear()
+                each.mail.again()
+        elif what == "commit":
+            for book in list(self.ledger._books.values()):
+                book.recorder.commit()
+        elif slot is None:
+            return
+        elif what == "speak":
+            self.deliver(slot.name, slot.message())
+        elif what == "lose":
+            slot.message()
+            slot.mail.again()
+        elif what == "late":
+            self.flying.append((slot.name, slot.message()))
+        elif what == "repeat":
+            data = slot.message()
+            self.deliver(slot.name, data)
+            self.deliver(slot.name, data)
+        elif what == "kill" and self.kills < MAX_LOSSES:
+            self.kills += 1
+            del self.slots[slot.name]
+            self.ledger.slot_ended(RUN, slot.name, "killed")
+        elif what == "hear" and slot.replies:
+            slot.take(slot.replies.pop(number % len(slot.replies)))
+        elif what == "land" and self.flying:
+            self.deliver(*self.flying.pop(number % len(self.flying)))
+
+    def drain(self) -> None:
+        for _ in range(400):
+            if RUN not in self.ledger.runs:
+                return
+            for slot in list(self.slots.values()):
+                slot.mail.again()
+                self.deliver(slot.name, slot.message())
+                while slot.replies:
+                    slot.take(slot.replies.pop(0))
+                if slot.ended:
+                    self.slots.pop(slot.name, None)
+            self.step("commit", 0)
+        raise AssertionError(f"the run does not end: {self.ledger.look(RUN)}")
+
+
+STEPS = st.sampled_from(
+    ["speak"] * 6 + ["hear"] * 6 + ["commit", "commit", "lose", "late", "land", "repeat", "kill", "restart"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=60))
+def test_any_loss_ends_in_the_undisturbed_result(steps: list[tuple[str, int]]) -> None:
+    world = World()
+    for what, number in steps:
+        if RUN not in world.ledger.runs:
+            break
+        world.step(what, number)
+    world.drain()
+    check(world.store)
+
+
+def check(store: Any) -> None:
+    succeeded: Counter[str] = Counter()
+    result = None
+    for _, segment in read_segments(store, RUN):
+        for event in segment.events:
+            if event.kind == kinds.STARTED:
+                assert not succeeded[event.action], f"{event.action} was stored as succeeded and started again"
+            if event.kind == kinds.SUCCEEDED:
+                succeeded[event.action] += 1
+                result = event.body if event.action == "a0" else result
+    assert result == str(2 ** (SIZE + 1) - 1)
+    assert set(succeeded.values()) == {1}
+    assert pickle.loads(pickle.dumps(succeeded)) == succeeded
