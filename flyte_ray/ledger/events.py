@@ -91,7 +91,7 @@ def arrow_schema() -> pa.Schema:
             ("task", pa.string()),
             ("group", pa.string()),
             ("slot", pa.string()),
-            ("body", pa.large_string()),
+            ("body", pa.string()),
             ("context", pa.string()),
         ]
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flyte_ray.errors import StoreError
+from flyte_ray.ledger.columns import column
 from flyte_ray.ledger.events import FORMAT, Event, arrow_schema
 
 _BLANK: Final = b"crc32=00000000"
@@ -41,7 +42,7 @@ def encode_segment(segment: Segment) -> bytes:
         }
     )
     columns = list(zip(*segment.events, strict=True)) if segment.events else [()] * len(schema)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [column(values, field.type) for values, field in zip(columns, schema, strict=True)]
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -70,8 +71,8 @@ def decode_segment(data: bytes, uri: str) -> Segment:
             f"{uri} has log format {meta['flyte_ray.format']}, this version reads up to {FORMAT}. Install a newer one."
         )
     columns = [
-        (column.cast(pa.int64()) if column_name == "at" else column).to_pylist()
-        for column_name, column in zip(table.column_names, table.columns, strict=True)
+        (values.cast(pa.int64()) if name == "at" else values).to_pylist()
+        for name, values in zip(table.column_names, table.columns, strict=True)
     ]
     events = [Event(*row) for row in zip(*columns, strict=True)]
     return Segment(int(meta["flyte_ray.epoch"]), meta["flyte_ray.writer"], events)

@@ -10,6 +10,7 @@ import io
 import json
 
 from flyte_ray.errors import ObjectMissing
+from flyte_ray.ledger.columns import column
 from flyte_ray.ledger.paths import snapshot_key
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import RunId
@@ -29,11 +30,11 @@ def write_snapshot(store: Store, state: RunState, position: int) -> None:
     columns: dict[str, pa.Array] = {}
     for name in _TEXT:
         values = [getattr(action, name) for action in actions]
-        columns[name] = pa.array([str(v.value) if name == "phase" else v for v in values], pa.large_string())
+        columns[name] = column([v.value if name == "phase" else v for v in values], pa.string())
     for name in _NUMBERS:
-        columns[name] = pa.array([getattr(action, name) for action in actions], pa.int32())
+        columns[name] = column([getattr(action, name) for action in actions], pa.int32())
     for name in _TIMES:
-        columns[name] = pa.array([getattr(action, name) for action in actions], pa.timestamp("us", tz="UTC"))
+        columns[name] = column([getattr(action, name) for action in actions], pa.timestamp("us", tz="UTC"))
     table = pa.table(columns).replace_schema_metadata(
         {
             "flyte_ray.position": str(position),
