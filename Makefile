@@ -15,7 +15,7 @@ $(BIN)/pytest: $(BIN)/flyte-ray
 	touch $@
 
 demo: $(BIN)/flyte-ray
-	$(BIN)/flyte-ray submit --local examples/census.py census
+	$(BIN)/flyte-ray submit examples/census.py census
 
 test: $(BIN)/pytest
 	$(BIN)/pytest --durations=10
