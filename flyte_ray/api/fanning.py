@@ -18,6 +18,8 @@ from flyte_ray.spec.interface import bind
 
 _WINDOW: Final = 4096
 """Actions that a `map` has open at a time unless told otherwise, so that endless iterables work."""
+_REFILL: Final = 256
+"""Actions that are asked for at a time: long refills would keep the slot from the work that it has."""
 
 
 def ctx() -> ActionContext | None:
@@ -81,7 +83,7 @@ def map_task(
         refill()
         while window:
             yield _settle(controller, *window.popleft(), return_exceptions)
-            if concurrency or len(window) < limit // 2:
+            if concurrency or len(window) <= limit - _REFILL:
                 refill()
     finally:
         # The caller stopped early: what it did not take is not wanted.

@@ -15,6 +15,7 @@ import ray
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits
+from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_lease
 from flyte_ray.ledger.messages import Reply, TaskRef
 from flyte_ray.ledger.requests import Ended, Start
@@ -28,6 +29,8 @@ NODES_S: Final = 1.0
 """Age at which the list of nodes is asked for again."""
 HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
+WARM_S: Final = 3.0
+"""Age at which an idle ledger loads what its first large segment would load."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 
@@ -56,6 +59,21 @@ class RayLauncher:
         """Count the slots that all nodes can hold together."""
         needs = json.loads(options)
         return sum(_slots_on(node, needs) for node in self.nodes)
+
+    def wanted(self, options: str) -> str:
+        """Say what a slot needs and what of it is free, such as `1 GPU (0 of 2 free)`."""
+        needs = json.loads(options)
+        amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), **needs.get("resources", {})}
+        amounts["GiB of memory"] = needs.get("memory", 0) / 1024**3
+        free, total = ray.available_resources(), ray.cluster_resources()
+        for each in (free, total):
+            each["GiB of memory"] = each.get("memory", 0) / 1024**3
+        words = [
+            f"{amount:g} {name} ({free.get(name, 0):.3g} of {total.get(name, 0):.3g} free)"
+            for name, amount in amounts.items()
+            if amount
+        ]
+        return f"needs {', '.join(words)}"
 
     def lacking(self, options: str) -> list[str]:
         """Say what the best node lacks for a slot."""
@@ -146,7 +164,10 @@ class LedgerActor:
     async def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run."""
         await self._recovered()
-        return self._ledger.look(run)
+        live = self._ledger.look(run)
+        if live is not None:
+            live["waits"] = [self._launcher.wanted(options) for options in live["waits"]]
+        return live
 
     async def _recovered(self) -> None:
         while not self._ready.is_set():
@@ -156,9 +177,13 @@ class LedgerActor:
         self._recover()
         self._ready.set()
         asked = 0.0
+        warm_at: float | None = time.monotonic() + WARM_S
         while True:
             time.sleep(TICK_S)
             try:
+                if warm_at and time.monotonic() > warm_at and not self._ledger.runs:
+                    warm_at = None
+                    warm_up()
                 self._ledger.tick()
                 if time.monotonic() - asked > NODES_S:
                     asked = time.monotonic()

@@ -30,3 +30,10 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     builder = pa.lib.StringBuilder()
     builder.append_values(values)
     return builder.finish()
+
+
+def warm_up() -> None:
+    """Load what the first large column would load."""
+    import pyarrow as pa  # see column
+
+    column([""] * (FEW + 1), pa.string())

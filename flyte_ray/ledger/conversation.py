@@ -31,6 +31,7 @@ class Slot:
     waiting: frozenset[str] = frozenset()
     lone: frozenset[str] = frozenset()
     buried: bool = False
+    calling: bool = False
     running: dict[str, int] = field(default_factory=dict)
     """Attempts it was handed or told us of and that have not come back, by action."""
     awaiting: set[str] = field(default_factory=set)
@@ -61,7 +62,8 @@ class Slot:
         self.received += len(fresh)
         if message.seq > self.seq:
             self.seq, self.want = message.seq, message.want
-            self.waiting, self.lone, self.buried = message.waiting, message.lone, message.buried
+            self.waiting, self.lone = message.waiting, message.lone
+            self.buried, self.calling = message.buried, message.calling
         return fresh
 
     def order(self, order: Order) -> None:

@@ -25,6 +25,7 @@ from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
+from flyte_ray.ledger.standstill import OVERFLOW_S, STUCK_S, Standstill, lends
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -61,6 +62,7 @@ class Ledger:
         self._waiters: dict[RunId, list[Waiter]] = {}
         self._answers: list[tuple[Answer, Reply]] = []
         self._dead: set[str] = set()
+        self._watches: dict[RunId, Standstill] = {}
 
     # Runs
 
@@ -178,7 +180,7 @@ class Ledger:
                 "slots": len(book.slots),
                 "starting": len(book.starting),
                 "waits_for_store": book.recorder.waits_for_store,
-                "waits": {shape: book.options_of(shape) for shape in book.dispatch.shapes},
+                "waits": [book.options_of(shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
             }
 
     @property
@@ -299,12 +301,11 @@ class Ledger:
         for shape in book.dispatch.shapes:
             options = book.options_of(shape)
             for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
-                name = f"{run}-{uuid.uuid4().hex[:8]}"
-                book.starting[name] = shape
-                self._launcher.launch(name, run, shape, options)
+                self._launch(run, book, shape, options)
 
     def _let_go(self, run: RunId, book: RunBook, how: Ended | Exception) -> list[tuple[Waiter, Ended | Exception]]:
         del self._books[run]
+        self._watches.pop(run, None)
         for slot in book.slots.values():
             slot.order(Bye("its run has ended"))
             self._reply(book, slot)
@@ -335,11 +336,32 @@ class Ledger:
                     for name in book.silent():
                         self._launcher.kill(name)  # its death is reported, and its work queued again
             self._dismiss_idle()
+            for run, book in self._books.items():
+                self._unstick(run, book)
         for run in runs:
             self._pump(run)
             lease = self._leases.get(run)
             if lease:
                 lease.renew()
+
+    def _unstick(self, run: RunId, book: RunBook) -> None:
+        watch = self._watches.setdefault(run, Standstill(book, now_us))
+        for shape, seconds in watch.look().items():
+            if any(other is not book and other.slots for other in self._books.values()):
+                continue  # what is missing may be theirs
+            options = json.loads(book.options_of(shape))
+            if not lends(options) and seconds > STUCK_S:
+                for action in book.dispatch.queued_of(shape):
+                    book.fail(action, failure("ResourceDeadlockError", "user", watch.message()))
+            elif (
+                lends(options) and seconds > OVERFLOW_S and not any(name.startswith("over-") for name in book.starting)
+            ):
+                self._launch(run, book, shape, json.dumps({**options, "num_cpus": 0}), "over-")
+
+    def _launch(self, run: RunId, book: RunBook, shape: str, options: str, prefix: str = "") -> None:
+        name = f"{prefix}{run}-{uuid.uuid4().hex[:8]}"
+        book.starting[name] = shape
+        self._launcher.launch(name, run, shape, options)
 
     def _dismiss_idle(self) -> None:
         now = time.monotonic()

@@ -39,6 +39,7 @@ class Standing:
     waiting: frozenset[str]
     lone: frozenset[str]
     buried: bool
+    calling: bool
 
 
 class Host(Protocol):
@@ -108,7 +109,9 @@ class Exchange:
 
     def hear(self, reply: Reply, seq: int) -> list[Order]:
         """Take in the reply to message number `seq`; return the orders that are new."""
-        self._asked = False
+        if seq == self._seq:
+            # An older one was answered because the latest superseded it: that still asks.
+            self._asked = False
         self._answered = max(self._answered, seq)
         self.refs.update(reply.tasks)
         orders = self._mail.hear(reply)
@@ -177,6 +180,7 @@ class Exchange:
             waiting=standing.waiting,
             lone=standing.lone,
             buried=standing.buried,
+            calling=standing.calling,
             held=host.held(self._mail) if attach else None,
             about=self._about if self._seq == 1 or attach else {},
         )

@@ -74,7 +74,7 @@ class LocalLauncher:
         """A thread cannot be killed: it ends by itself."""
 
     def capacity(self, options: str) -> int:
-        """One slot per CPU."""
+        """One slot per CPU; an action that waits without lending gets another thread when the run does nothing else."""
         return max(2, os.cpu_count() or 2)
 
 

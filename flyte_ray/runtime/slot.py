@@ -21,6 +21,7 @@ from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
 from flyte_ray.runtime.failures import Aborted, describe
 from flyte_ray.runtime.interrupt import Interrupter
+from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 
 LEND_AFTER_S: Final = 0.05
@@ -68,7 +69,7 @@ class Slot:
         self._ended = False
         self._moved = time.monotonic()
         self._main = threading.get_ident()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = LoopThread()
         self._base = contextvars.copy_context()
         self._interrupter = Interrupter(self._stack)
 
@@ -88,7 +89,7 @@ class Slot:
                 self._exchange.close()
                 self._changed.notify_all()
             speaker.join()
-            self._stop_loop()
+            self._loop.stop()
 
     def _run_until(self, done: Callable[[], object]) -> None:
         while True:
@@ -163,44 +164,15 @@ class Slot:
 
     # The loop
 
-    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._loop_thread = threading.Thread(target=self._loop.run_forever, name="flyte-ray-loop", daemon=True)
-            self._loop_thread.start()
-        if threading.get_ident() == self._loop_thread.ident:
-            self._loop.call_soon(call, *args)  # waking the loop through its pipe costs more than a short action
-        else:
-            self._loop.call_soon_threadsafe(call, *args)
-
     def _start_async(self, work: Work) -> None:
         execution = self._begin(work)
         if execution is not None:
-            assert self._loop is not None
-            execution.aio = self._base.copy().run(self._loop.create_task, self._run_async(execution))
+            execution.aio = self._loop.create_task(self._run_async(execution), self._base.copy())
 
     async def _run_async(self, execution: Execution) -> None:
         if execution.cancelled is not None and execution.aio is not None:
             execution.aio.cancel()
         self._finish(execution, await self._runner.run_async(execution))
-
-    def _stop_loop(self) -> None:
-        if self._loop is None:
-            return
-        loop = self._loop
-
-        async def cancel_all() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            if others:
-                await asyncio.wait(others, timeout=5)
-
-        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        self._loop_thread.join(5)
-        if not self._loop_thread.is_alive():
-            loop.close()
 
     # What the user's code asks for
 
@@ -215,7 +187,7 @@ class Slot:
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a loop is the one that runs this slot's async actions."""
-        return loop is self._loop
+        return loop is self._loop.loop
 
     def ask(self, execution: Execution, calls: list[tuple[TaskRef, Call, Pending]], *, pauses: bool) -> None:
         """Queue calls of children, and start here those that are told.
@@ -317,6 +289,7 @@ class Slot:
             frozenset(execution.id for execution in waits),
             frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
             bool(self._stack),
+            self._active > 0 and all(each.waiting or each.open_calls for each in self._executions.values()),
         )
 
     def held(self, mail: Mailbox) -> Held:
@@ -340,7 +313,7 @@ class Slot:
     def _advance(self) -> None:
         """Start what can start; wake who has to act."""
         if not self._active and self._ready and self._refs[self._ready[0].task].is_async:
-            self._on_loop(self._start_async, self._take())
+            self._loop.call(self._start_async, self._take())
         elif not self._active:
             self._changed.notify_all()
             if self._ready:
@@ -375,8 +348,8 @@ class Slot:
             elif pending.deliver:
                 pending.deliver()
         for loop, futures in by_loop.items():
-            if loop is self._loop:
-                self._on_loop(_wake, futures)
+            if loop is self._loop.loop:
+                self._loop.call(_wake, futures)
             else:
                 loop.call_soon_threadsafe(_wake, futures)
 
@@ -388,7 +361,7 @@ class Slot:
         if execution is not None and execution.cancelled is None:
             execution.cancelled = order.reason
             if execution.aio is not None:
-                self._on_loop(execution.aio.cancel)
+                self._loop.call(execution.aio.cancel)
             else:
                 self._interrupter.interrupt(execution)
 

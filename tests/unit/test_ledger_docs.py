@@ -69,9 +69,8 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     assert {row[0] for row in rows("Path below the root")} == made
 
 
-def test_the_code_reads_a_runs_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_reads_a_runs_log(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
-    monkeypatch.setattr("flyte_ray.api.running._settings", {})
     flyte.init(root=tmp_path)
     flyte.with_runcontext("local", name="shown").run(squares, 3)
     names: dict[str, Any] = {"root": tmp_path, "name": "shown"}

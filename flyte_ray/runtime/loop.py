@@ -1,0 +1,55 @@
+"""Run a slot's async actions on one event loop, on a thread that is started when the first of them comes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final
+
+STOP_S: Final = 5.0
+"""How long cancelled actions may take to clean up when the slot ends."""
+
+
+class LoopThread:
+    """An event loop with a thread of its own."""
+
+    def __init__(self) -> None:
+        """Prepare; nothing is started yet."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function on the loop, soon."""
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self.loop.run_forever, name="flyte-ray-loop", daemon=True)
+            self._thread.start()
+        if self._thread is not None and threading.get_ident() == self._thread.ident:
+            self.loop.call_soon(function, *args)  # waking the loop through its pipe costs more than a short action
+        else:
+            self.loop.call_soon_threadsafe(function, *args)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
+        """Make a task in a context; only on the loop's thread."""
+        assert self.loop is not None
+        return context.run(self.loop.create_task, coroutine)
+
+    def stop(self) -> None:
+        """Cancel what runs, wait for it to clean up, and end the thread."""
+        if self.loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(STOP_S)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=STOP_S)
