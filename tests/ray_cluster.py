@@ -32,7 +32,7 @@ def ray_environ() -> dict[str, str]:
 
 
 @contextmanager
-def cluster(cpus: int) -> Iterator[str]:
+def cluster(cpus: int, memory: int = 0) -> Iterator[str]:
     """Start a cluster of one node and yield its address."""
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -41,6 +41,7 @@ def cluster(cpus: int) -> Iterator[str]:
         command += [f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false", f"--temp-dir={folder}"]
         command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
+        command += [f"--memory={memory}"] if memory else []
         log = Path(folder, "start.log")
         with log.open("w") as file:
             process = subprocess.Popen(command, env=ray_environ(), stdout=file, stderr=file, start_new_session=True)
@@ -51,7 +52,7 @@ def cluster(cpus: int) -> Iterator[str]:
                 time.sleep(0.1)
             yield f"127.0.0.1:{port}"
         finally:
-            # Asked politely, Ray waits half a minute for our detached actors. Its processes are in a group of their own.
+            # Asked politely, Ray waits half a minute for our detached actors. Its processes have a group of their own.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 

@@ -98,9 +98,13 @@ def test_requests_that_no_node_can_meet_fail_within_seconds(connected: Path) -> 
         outputs(big, x=1)
 
 
-def test_recursion_of_depth_50_ends_on_one_cpu(tmp_path: Path) -> None:
-    with cluster(1) as address:
+def test_recursion_ends_on_one_cpu_and_what_can_never_start_is_named(tmp_path: Path) -> None:
+    with cluster(1, memory=600 * 1024**2) as address:
         assert "o0 = 50" in submit(tmp_path, "recursive", "--depth", "50", address=address)
+        # asyncio.run hides from Ray that its caller waits, so that no CPU is lent.
+        assert "o0 = 3" in submit(tmp_path, "asyncio_in_sync", "--depth", "3", address=address)
+        with pytest.raises(AssertionError, match=r"work.holds_memory|wide.holds_memory \(a0\) holds 1 CPU, 0.3 GiB"):
+            submit(tmp_path, "holds_memory", address=address)
 
 
 def test_every_mode_gives_the_same_result_and_record(ray_address: str, tmp_path: Path) -> None:

@@ -89,3 +89,28 @@ def suicidal(marker: str) -> int:
         path.write_text("once")
         os.kill(os.getpid(), 9)
     return 7
+
+
+@env.task
+def asyncio_in_sync(depth: int) -> int:
+    if depth == 0:
+        return 0
+
+    async def inner() -> int:
+        return 1 + int(await asyncio_in_sync.aio(depth - 1))
+
+    return asyncio.run(inner())
+
+
+wide = flyte.TaskEnvironment("wide", resources=flyte.Resources(cpu=1, memory="300Mi"))
+wider = flyte.TaskEnvironment("wider", resources=flyte.Resources(cpu=1, memory="400Mi"))
+
+
+@wider.task
+def needs_more() -> int:
+    return 1
+
+
+@wide.task
+def holds_memory() -> int:
+    return int(needs_more())

@@ -258,11 +258,11 @@ class RunBook:
             holder.order(Cancel(name, reason))
         self._end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
 
-    def fail(self, name: str, body: str) -> None:
-        """End an action that cannot run."""
-        action = self.state.actions[name]
-        if not action.phase.is_terminal:
-            self._end(action, kinds.FAILED, body, None)
+    def fail_queued(self, shape: str, body: str) -> None:
+        """End every action that waits for a slot of a shape, because none can ever be had."""
+        for name in self.dispatch.queued_of(shape):
+            if not self.state.actions[name].phase.is_terminal:
+                self._end(self.state.actions[name], kinds.FAILED, body, None)
 
     def _end(self, action: ActionState, kind: str, body: str, by: Slot | None) -> None:
         self._record(kind, action.id, action.attempt, body=body)

@@ -25,7 +25,7 @@ from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
-from flyte_ray.ledger.standstill import OVERFLOW_S, STUCK_S, Standstill, lends
+from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -346,17 +346,13 @@ class Ledger:
 
     def _unstick(self, run: RunId, book: RunBook) -> None:
         watch = self._watches.setdefault(run, Standstill(book, now_us))
-        for shape, seconds in watch.look().items():
-            if any(other is not book and other.slots for other in self._books.values()):
-                continue  # what is missing may be theirs
-            options = json.loads(book.options_of(shape))
-            if not lends(options) and seconds > STUCK_S:
-                for action in book.dispatch.queued_of(shape):
-                    book.fail(action, failure("ResourceDeadlockError", "user", watch.message()))
-            elif (
-                lends(options) and seconds > OVERFLOW_S and not any(name.startswith("over-") for name in book.starting)
-            ):
-                self._launch(run, book, shape, json.dumps({**options, "num_cpus": 0}), "over-")
+        if any(other is not book and other.slots for other in self._books.values()):
+            return  # what is missing may be theirs
+        for shape, options in watch.look():
+            if options is None:
+                book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
+            else:
+                self._launch(run, book, shape, options, OVERFLOW)
 
     def _launch(self, run: RunId, book: RunBook, shape: str, options: str, prefix: str = "") -> None:
         name = f"{prefix}{run}-{uuid.uuid4().hex[:8]}"
@@ -399,9 +395,6 @@ class Ledger:
     def fail_queued(self, run: RunId, shape: str, message: str, code: str = "ResourcesUnavailableError") -> None:
         """Fail every queued action of a shape, because no slot of it can ever be had."""
         with self._lock:
-            book = self._books.get(run)
-            if book is None:
-                return
-            for action in book.dispatch.queued_of(shape):
-                book.fail(action, failure(code, "user", message))
+            if run in self._books:
+                self._books[run].fail_queued(shape, failure(code, "user", message))
         self._pump(run)

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from flyte_ray.ledger.book import RunBook
 
+OVERFLOW: Final = "over-"
+"""Begins the names of slots that take no CPU."""
 OVERFLOW_S: Final = 2.0
 """How long a run may do nothing but wait for CPUs before it gets a slot that asks for none."""
 STUCK_S: Final = 8.0
@@ -22,13 +24,28 @@ class Standstill:
         self._book, self._now_us = book, now_us
         self._since: dict[str, int] = {}
 
-    def look(self) -> dict[str, float]:
-        """Return for how many seconds nothing but waiting has gone on while actions are queued, by their shape."""
+    def look(self) -> list[tuple[str, str | None]]:
+        """Return what must be done about it.
+
+        Returns:
+            Shapes whose actions wait for too long, each with the Ray options of a slot that takes no CPU, or with None
+            where no slot can ever start.
+
+        """
         book, now_us = self._book, self._now_us()
         # `calling`: inside of asyncio.run or a thread pool, a sync action may wait without saying so.
         stands = bool(book.slots) and all(slot.waiting or slot.calling for slot in book.slots.values())
         self._since = {shape: self._since.get(shape, now_us) for shape in book.dispatch.shapes if stands}
-        return {shape: (now_us - since) / 1e6 for shape, since in self._since.items()}
+        found: list[tuple[str, str | None]] = []
+        for shape, since in self._since.items():
+            seconds = (now_us - since) / 1e6
+            options = json.loads(book.options_of(shape))
+            if not _lends(options):
+                found += [(shape, None)] if seconds > STUCK_S else []
+            elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):
+                # Those who wait hold CPUs that they do not use and cannot lend.
+                found.append((shape, json.dumps({**options, "num_cpus": 0})))
+        return found
 
     def message(self) -> str:
         """Name the waiting actions and what their slots hold."""
@@ -41,7 +58,7 @@ class Standstill:
         )
 
 
-def lends(options: dict[str, Any]) -> bool:
+def _lends(options: dict[str, Any]) -> bool:
     """Whether a waiting slot with these Ray options gives back all that it holds."""
     return not any(options.get(name) for name in ("memory", "num_gpus", "resources"))
 
