@@ -193,7 +193,8 @@ class LedgerActor:
                 _log.exception("the ledger's clock met an error and goes on")
 
     def _recover(self) -> None:
-        alive: list[SlotOrder] = ray.get(self._launcher.actor.alive.remote())
+        # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
+        alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
         for key in self._store.keys("active"):
             run = RunId(key.rpartition("/")[2])
             lease = read_lease(self._store, run)
