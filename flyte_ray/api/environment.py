@@ -13,7 +13,7 @@ from typing import Any, Final
 from flyte_ray.errors import SyncTaskCallInAsyncContextError
 from flyte_ray.runtime.context import current_action
 from flyte_ray.spec.image import Image
-from flyte_ray.spec.interface import bind, build_interface
+from flyte_ray.spec.interface import Interface, bind, build_interface
 from flyte_ray.spec.policies import (
     CacheRequest,
     RetryStrategy,
@@ -26,6 +26,7 @@ from flyte_ray.spec.policies import (
 from flyte_ray.spec.resources import Resources
 from flyte_ray.spec.secret import SecretRequest
 from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
+from flyte_ray.types import inputs_schema
 
 _UNCHANGED: Final[Any] = type("Unchanged", (), {"__repr__": lambda self: "unchanged"})()
 
@@ -33,9 +34,10 @@ _UNCHANGED: Final[Any] = type("Unchanged", (), {"__repr__": lambda self: "unchan
 class TaskTemplate:
     """A task: what `@env.task` returns. Mirrors Flyte's `TaskTemplate`."""
 
-    def __init__(self, spec: TaskSpec) -> None:
-        """Wrap a declared function."""
+    def __init__(self, spec: TaskSpec, owner: str | None = None) -> None:
+        """Wrap a declared function; `owner` names the environment that declared it."""
         self.spec = spec
+        self.parent_env_name = owner
         self.__doc__ = spec.func.__doc__
         self.__name__ = spec.func.__name__
         self.__wrapped__ = spec.func
@@ -46,9 +48,29 @@ class TaskTemplate:
         return self.spec.name
 
     @property
-    def interface(self) -> Any:
+    def short_name(self) -> str:
+        """What is shown to people; the function's name unless the task says otherwise."""
+        return self.spec.short_name
+
+    @property
+    def docs(self) -> str | None:
+        """The function's docstring."""
+        return self.spec.docs
+
+    @property
+    def source_file(self) -> str:
+        """The file that declares the function."""
+        return self.spec.func.__code__.co_filename
+
+    @property
+    def interface(self) -> Interface:
         """Parameters and return annotation."""
         return self.spec.interface
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """JSON schema of the inputs: an object with one property per parameter."""
+        return inputs_schema(self.spec.interface, self.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run as an action inside a run, as a plain function outside; an async task returns an awaitable."""
@@ -58,7 +80,7 @@ class TaskTemplate:
         values = bind(self.spec.interface, self.name, args, kwargs)
         if self.spec.interface.is_async:
             return action.controller.call_async(self.spec, values)
-        if _in_loop():
+        if in_loop():
             raise SyncTaskCallInAsyncContextError(
                 f"Task '{self.name}' is sync and was called from async code, which it would block. Write"
                 f" 'await {self.spec.func.__name__}.aio(...)'."
@@ -96,7 +118,8 @@ class TaskTemplate:
         }
         outer: dict[str, Any] = {"resources": resources, "env_vars": env_vars}
         environment = dataclasses.replace(self.spec.environment, **_only_given(outer))
-        return TaskTemplate(dataclasses.replace(self.spec, environment=environment, **_only_given(given)))
+        changed = dataclasses.replace(self.spec, environment=environment, **_only_given(given))
+        return TaskTemplate(changed, self.parent_env_name)
 
 
 class TaskEnvironment:
@@ -165,6 +188,38 @@ class TaskEnvironment:
         kept = {key: value for key, value in mine.items() if key not in ("name", "declaring_file", "plugin_config")}
         return TaskEnvironment(name, **{**kept, "cache": self.cache, "depends_on": list(self.depends_on), **changes})
 
+    @classmethod
+    def from_task(
+        cls, name: str, *tasks: TaskTemplate, depends_on: list[TaskEnvironment] | None = None
+    ) -> TaskEnvironment:
+        """Make an environment of tasks that no environment has declared.
+
+        Args:
+            name: Of the new environment.
+            tasks: At least one; all with the same image.
+            depends_on: Environments whose tasks they call.
+
+        Raises:
+            ValueError: There is no task, their images differ, or one belongs to an environment already.
+
+        """
+        if not tasks:
+            raise ValueError(f"TaskEnvironment.from_task('{name}') expects at least one task, got none.")
+        for task in tasks:
+            if task.parent_env_name is not None:
+                raise ValueError(
+                    f"Task '{task.name}' belongs to environment '{task.parent_env_name}' already. Call it from there,"
+                    f" or declare it again under '{name}'."
+                )
+        first = tasks[0].spec.environment
+        if any(task.spec.environment.image != first.image for task in tasks):
+            raise ValueError(f"The tasks of environment '{name}' should share one image, got several. Split them.")
+        made = cls(name, image=first.image, resources=first.resources, env_vars=first.env_vars, depends_on=depends_on)
+        for task in tasks:
+            spec = dataclasses.replace(task.spec, name=f"{name}.{task.spec.func.__name__}", environment=made.spec)
+            made._tasks[spec.name] = TaskTemplate(spec, name)
+        return made
+
     def add_dependency(self, *environments: TaskEnvironment) -> None:
         """Name environments whose tasks are called from here; naming one twice changes nothing."""
         for environment in environments:
@@ -198,7 +253,8 @@ class TaskEnvironment:
                     timeout=timeout_from(timeout),
                     report=report,
                     docs=function.__doc__,
-                )
+                ),
+                self.name,
             )
             self._tasks[template.name] = template
             return template
@@ -210,7 +266,8 @@ def _only_given(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if value is not _UNCHANGED}
 
 
-def _in_loop() -> bool:
+def in_loop() -> bool:
+    """Whether an event loop runs on the calling thread."""
     import asyncio  # at call time only: declaring tasks does not need it
 
     try:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from flyte_ray.types.codec import Encoded, TaskCodec, build_codec
 from flyte_ray.types.leaves import Blobs
+from flyte_ray.types.schema import inputs_schema
 
-__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec"]
+__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec", "inputs_schema"]
