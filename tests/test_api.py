@@ -26,6 +26,9 @@ class Opaque:
     pass
 
 
+OPAQUE = Opaque()
+
+
 @env.task
 def double(x: int) -> int:
     """Return twice as much."""
@@ -35,7 +38,7 @@ def double(x: int) -> int:
 
 
 @env.task
-def described(point: Point, names: list[str], scale: float = 1.5, thing: Opaque = Opaque()) -> int:
+def described(point: Point, names: list[str], scale: float = 1.5, thing: Opaque = OPAQUE) -> int:
     return 0
 
 

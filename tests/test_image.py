@@ -13,7 +13,7 @@ import pytest
 from tests.ray_cluster import ray_environ
 
 # Ray calls `podman run OPTIONS IMAGE python -c PROBE` once (with a folder mounted at /shared), then starts each slot by
-# `podman run OPTIONS --entrypoint python IMAGE WORKER ...`. The folder's path is put into the probe: nothing is mounted.
+# `podman run OPTIONS --entrypoint python IMAGE WORKER ...`. The folder's path goes into the probe: nothing is mounted.
 SHIM = """\
     #!{python}
     import json, os, sys
