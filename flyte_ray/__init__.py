@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
-from flyte_ray import remote
-from flyte_ray.api.environment import TaskEnvironment, TaskTemplate
-from flyte_ray.api.fanning import ctx, custom_context, group
+from flyte_ray import errors, models, remote
+from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
+from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import run, with_runcontext
 from flyte_ray.api.settings import init, logger
+from flyte_ray.api.task import Documentation, Link, TaskTemplate
+from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
-from flyte_ray.spec.policies import Backoff, Cache, RetryStrategy, ReusePolicy, Timeout
+from flyte_ray.spec.policies import (
+    Backoff,
+    Cache,
+    CachePolicy,
+    CacheRequest,
+    RetryStrategy,
+    ReusePolicy,
+    Timeout,
+    TimeoutType,
+)
 from flyte_ray.spec.resources import GPU, TPU, Device, Resources
-from flyte_ray.spec.secret import Secret
+from flyte_ray.spec.secret import Secret, SecretRequest
 
 __version__ = "0.1.0"
 
+
+def version() -> str:
+    """Return the version of this package."""
+    return __version__
+
+
 __all__ = [
+    "AMD_GPU",
+    "APPLE_SILICON",
     "GPU",
+    "HABANA_GAUDI",
     "TPU",
     "Backoff",
     "Cache",
+    "CachePolicy",
+    "CacheRequest",
     "Device",
+    "Documentation",
     "Image",
+    "Link",
+    "Neuron",
     "Resources",
     "RetryStrategy",
     "ReusePolicy",
     "Run",
     "Secret",
+    "SecretRequest",
+    "TaskContext",
     "TaskEnvironment",
     "TaskTemplate",
     "Timeout",
+    "TimeoutType",
     "ctx",
     "custom_context",
+    "errors",
+    "get_custom_context",
     "group",
     "init",
     "logger",
     "map",
+    "models",
     "remote",
     "run",
+    "version",
     "with_runcontext",
 ]

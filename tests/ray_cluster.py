@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -32,8 +33,8 @@ def ray_environ() -> dict[str, str]:
 
 
 @contextmanager
-def cluster(cpus: int, memory: int = 0) -> Iterator[str]:
-    """Start a cluster of one node and yield its address."""
+def cluster(cpus: int, memory: int = 0, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """Start a cluster of one node, with these variables in its environment, and yield its address."""
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
         port = free_port()
@@ -44,7 +45,9 @@ def cluster(cpus: int, memory: int = 0) -> Iterator[str]:
         command += [f"--memory={memory}"] if memory else []
         log = Path(folder, "start.log")
         with log.open("w") as file:
-            process = subprocess.Popen(command, env=ray_environ(), stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                command, env={**ray_environ(), **variables}, stdout=file, stderr=file, start_new_session=True
+            )
         try:
             deadline = time.monotonic() + 60
             while "Ray runtime started" not in log.read_text():

@@ -36,7 +36,7 @@ def printed(root: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What an undisturbed run prints as its result."""
     out = tmp_path_factory.mktemp("whole") / "census.parquet"
     done = subprocess.run(
-        submit(root, "whole", out), env=ray_environ(), capture_output=True, text=True, check=False, timeout=240
+        submit(root, "whole", out), env=ray_environ(), capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return result_line(done.stdout, out)
@@ -70,7 +70,7 @@ def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     assert 500 <= len(done_before) < 1500
 
     command = [*CLI, "resume", "--root", root, run]
-    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert result_line(done.stdout, out) == printed
     started = {
@@ -95,7 +95,8 @@ def result_line(text: str, out: Path) -> str:
 
 def stored_successes(store: Store, run: RunId) -> tuple[int, set[str]]:
     """The log's next position, and the actions that it says have succeeded."""
-    position, found = 0, set()
+    position = 0
+    found: set[str] = set()
     for place, segment in read_segments(store, run):
         position = place + 1
         found.update(event.action for event in segment.events if event.kind == SUCCEEDED)

@@ -1,18 +1,26 @@
-"""Give a public call that may wait both forms: `call(...)` and `await call.aio(...)`."""
+"""Give a public call that may wait both forms: `call(...)` and `await call.aio(...)`.
+
+Invariant: neither form runs in a thread whose event loop is running. A notebook's cell is such a thread, and sync tasks
+that ran there would be taken for code that blocks a loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_END: Final = object()
 
 
 class Both(Generic[P, R]):
-    """A function, or a method, with an awaitable form that does not block the caller's loop."""
+    """A function with an awaitable form that does not block the caller's loop."""
 
     def __init__(self, call: Callable[P, R]) -> None:
         """Wrap the blocking form."""
@@ -21,7 +29,9 @@ class Both(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and block."""
-        return self._call(*args, **kwargs)
+        if not is_in_loop():
+            return self._call(*args, **kwargs)
+        return _on_a_thread(functools.partial(self._call, *args, **kwargs))
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call on a thread and await the result."""
@@ -31,6 +41,94 @@ class Both(Generic[P, R]):
         return self if owner is None else Both(functools.partial(self._call, owner))
 
 
+class BothIterators(Generic[P, R]):
+    """A generator function, with a form for `async for` that does not block the caller's loop."""
+
+    def __init__(self, call: Callable[P, Iterator[R]]) -> None:
+        """Wrap the blocking form."""
+        self._call = call
+        functools.update_wrapper(self, call)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        """Call; each step blocks."""
+        return self._call(*args, **kwargs)
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        """Call; each step is taken on a thread."""
+        steps = self._call(*args, **kwargs)
+        try:
+            while (item := await asyncio.to_thread(next, steps, _END)) is not _END:
+                yield cast("R", item)
+        finally:
+            # A step that the caller's cancellation left behind on its thread still runs: nothing closes it then.
+            with contextlib.suppress(ValueError):
+                steps.close()  # type: ignore[attr-defined]  # a generator's iterator has it
+
+
+class BothOfMethod(Generic[P, R]):
+    """`Both`, bound to what a method is called on."""
+
+    def __init__(self, call: Callable[Concatenate[Any, P], R], *, on_class: bool) -> None:
+        """Wrap the blocking form."""
+        self._call, self._on_class = call, on_class
+        self.__doc__ = call.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Both[P, R]:
+        bound = functools.partial(self._call, kind if self._on_class else owner)
+        return Both(functools.update_wrapper(bound, self._call))
+
+
+class BothIteratorsOfMethod(Generic[P, R]):
+    """`BothIterators`, bound to what a method is called on."""
+
+    def __init__(self, call: Callable[Concatenate[Any, P], Iterator[R]]) -> None:
+        """Wrap the blocking form."""
+        self._call = call
+        self.__doc__ = call.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> BothIterators[P, R]:
+        return BothIterators(functools.update_wrapper(functools.partial(self._call, owner), self._call))
+
+
 def both_forms(call: Callable[P, R]) -> Both[P, R]:
-    """Decorate a function or a method."""
+    """Decorate a function, or a method whose types need not be seen."""
     return Both(call)
+
+
+def both_forms_of_method(call: Callable[Concatenate[Any, P], R]) -> BothOfMethod[P, R]:
+    """Decorate a method."""
+    return BothOfMethod(call, on_class=False)
+
+
+def both_forms_of_class(call: Callable[Concatenate[Any, P], R]) -> BothOfMethod[P, R]:
+    """Decorate a method that takes the class; in place of `classmethod`."""
+    return BothOfMethod(call, on_class=True)
+
+
+def both_iterators_of_method(call: Callable[Concatenate[Any, P], Iterator[R]]) -> BothIteratorsOfMethod[P, R]:
+    """Decorate a generator method."""
+    return BothIteratorsOfMethod(call)
+
+
+def is_in_loop() -> bool:
+    """Whether an event loop runs in this thread: to block it would stop everything on it."""
+    return asyncio._get_running_loop() is not None
+
+
+def _on_a_thread(call: Callable[[], R]) -> R:
+    outcome: list[R] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(work,), name="flyte-ray-call", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return outcome[0]

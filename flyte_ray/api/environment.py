@@ -1,19 +1,21 @@
-"""Let the user declare environments and tasks, and call them.
-
-A task called inside a run becomes an action; called outside, it is the plain function.
-"""
+"""Let the user declare environments, and tasks in them."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import operator
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, overload
 
-from flyte_ray.errors import SyncTaskCallInAsyncContextError
-from flyte_ray.runtime.context import current_action
+from flyte_ray.api.settings import logger
+from flyte_ray.api.task import UNCHANGED, Documentation, Link, TaskTemplate, given
+from flyte_ray.api.unsupported import refuse_unsupported
+from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.image import Image
-from flyte_ray.spec.interface import Interface, bind, build_interface
+from flyte_ray.spec.interface import build_interface
 from flyte_ray.spec.policies import (
     CacheRequest,
     RetryStrategy,
@@ -25,101 +27,9 @@ from flyte_ray.spec.policies import (
 )
 from flyte_ray.spec.resources import Resources
 from flyte_ray.spec.secret import SecretRequest
-from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
-from flyte_ray.types import inputs_schema
+from flyte_ray.spec.task import DEFAULT_MAX_INLINE_IO_BYTES, EnvironmentSpec, TaskSpec
 
-_UNCHANGED: Final[Any] = type("Unchanged", (), {"__repr__": lambda self: "unchanged"})()
-
-
-class TaskTemplate:
-    """A task: what `@env.task` returns. Mirrors Flyte's `TaskTemplate`."""
-
-    def __init__(self, spec: TaskSpec, owner: str | None = None) -> None:
-        """Wrap a declared function; `owner` names the environment that declared it."""
-        self.spec = spec
-        self.parent_env_name = owner
-        self.__doc__ = spec.func.__doc__
-        self.__name__ = spec.func.__name__
-        self.__wrapped__ = spec.func
-
-    @property
-    def name(self) -> str:
-        """Qualified name, `<environment>.<function>`."""
-        return self.spec.name
-
-    @property
-    def short_name(self) -> str:
-        """What is shown to people; the function's name unless the task says otherwise."""
-        return self.spec.short_name
-
-    @property
-    def docs(self) -> str | None:
-        """The function's docstring."""
-        return self.spec.docs
-
-    @property
-    def source_file(self) -> str:
-        """The file that declares the function."""
-        return self.spec.func.__code__.co_filename
-
-    @property
-    def interface(self) -> Interface:
-        """Parameters and return annotation."""
-        return self.spec.interface
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        """JSON schema of the inputs: an object with one property per parameter."""
-        return inputs_schema(self.spec.interface, self.name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run as an action inside a run, as a plain function outside; an async task returns an awaitable."""
-        action = current_action.get()
-        if action is None:
-            return self.spec.func(*args, **kwargs)
-        values = bind(self.spec.interface, self.name, args, kwargs)
-        if self.spec.interface.is_async:
-            return action.controller.call_async(self.spec, values)
-        if in_loop():
-            raise SyncTaskCallInAsyncContextError(
-                f"Task '{self.name}' is sync and was called from async code, which it would block. Write"
-                f" 'await {self.spec.func.__name__}.aio(...)'."
-            )
-        return action.controller.call(self.spec, values)
-
-    async def aio(self, *args: Any, **kwargs: Any) -> Any:
-        """Await the task from async code, whether it is sync or async."""
-        action = current_action.get()
-        if action is None:
-            result = self.spec.func(*args, **kwargs)
-            return await result if self.spec.interface.is_async else result
-        return await action.controller.call_async(self.spec, bind(self.spec.interface, self.name, args, kwargs))
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the plain function, also inside a run."""
-        return self.spec.func(*args, **kwargs)
-
-    def override(
-        self,
-        *,
-        short_name: str = _UNCHANGED,
-        retries: int | RetryStrategy = _UNCHANGED,
-        timeout: TimeoutType | None = _UNCHANGED,
-        cache: CacheRequest = _UNCHANGED,
-        resources: Resources | None = _UNCHANGED,
-        env_vars: dict[str, str] | None = _UNCHANGED,
-    ) -> TaskTemplate:
-        """Return the task with other settings; what is not given stays, and `retries=0` or `timeout=None` do apply."""
-        given: dict[str, Any] = {
-            "short_name": short_name,
-            "retries": retries if retries is _UNCHANGED else retries_from(retries),
-            "timeout": timeout if timeout is _UNCHANGED else timeout_from(timeout),
-            "cache": cache if cache is _UNCHANGED else cache_from(cache),
-        }
-        outer: dict[str, Any] = {"resources": resources, "env_vars": env_vars}
-        environment = dataclasses.replace(self.spec.environment, **_only_given(outer))
-        changed = dataclasses.replace(self.spec, environment=environment, **_only_given(given))
-        return TaskTemplate(changed, self.parent_env_name)
+__all__ = ["TaskEnvironment", "TaskTemplate"]
 
 
 class TaskEnvironment:
@@ -135,19 +45,25 @@ class TaskEnvironment:
         secrets: SecretRequest | None = None,
         cache: CacheRequest = "disable",
         reusable: ReusePolicy | None = None,
-        depends_on: list[TaskEnvironment] | None = None,
+        depends_on: Sequence[TaskEnvironment] | None = None,
         description: str | None = None,
-        include: tuple[str, ...] = (),
+        include: Sequence[str] = (),
         interruptible: bool = False,
         queue: str | None = None,
+        plugin_config: Any = None,
+        pod_template: Any = None,
+        service_account: str | None = None,
     ) -> None:
         """Declare an environment; see `EnvironmentSpec` for each field.
 
         Raises:
             InvalidDeclaration: The name is not in snake_case or kebab-case.
             TypeError: A field has another type than it should.
+            UnsupportedError: A field of Flyte's that has no meaning on Ray: the last three.
 
         """
+        foreign = {"plugin_config": plugin_config, "pod_template": pod_template, "service_account": service_account}
+        refuse_unsupported(f"Environment '{name}'", foreign)
         self.spec = EnvironmentSpec(
             name=name,
             image=image,
@@ -158,39 +74,90 @@ class TaskEnvironment:
             interruptible=interruptible,
             queue=queue,
             description=description,
-            include=include,
-            declaring_file=sys._getframe(1).f_code.co_filename,
+            include=include,  # type: ignore[arg-type]  # checked there, and made a tuple
+            declaring_file=_calling_file(),
         )
         self.cache = cache_from(cache)
         self.depends_on: list[TaskEnvironment] = []
         self._tasks: dict[str, TaskTemplate] = {}
         self.add_dependency(*(depends_on or ()))
 
-    @property
-    def name(self) -> str:
-        """The environment's name."""
-        return self.spec.name
+    name = property(operator.attrgetter("spec.name"), doc="The environment's name.")
+    image = property(operator.attrgetter("spec.image"))
+    resources = property(operator.attrgetter("spec.resources"))
+    env_vars = property(operator.attrgetter("spec.env_vars"))
+    secrets = property(operator.attrgetter("spec.secrets"))
+    reusable = property(operator.attrgetter("spec.reusable"))
+    description = property(operator.attrgetter("spec.description"))
+    include = property(operator.attrgetter("spec.include"))
+    interruptible = property(operator.attrgetter("spec.interruptible"))
+    queue = property(operator.attrgetter("spec.queue"))
+
+    def __repr__(self) -> str:
+        return f"TaskEnvironment({self.name!r}, tasks={sorted(self._tasks)})"
 
     @property
     def tasks(self) -> dict[str, TaskTemplate]:
-        """Tasks by qualified name."""
+        """Tasks by qualified name; a copy."""
         return dict(self._tasks)
 
-    def clone_with(self, name: str, **changes: Any) -> TaskEnvironment:
+    def clone_with(
+        self,
+        name: str,
+        image: str | Image | None = UNCHANGED,
+        resources: Resources | None = UNCHANGED,
+        env_vars: dict[str, str] | None = UNCHANGED,
+        secrets: SecretRequest | None = UNCHANGED,
+        depends_on: Sequence[TaskEnvironment] | None = UNCHANGED,
+        description: str | None = UNCHANGED,
+        interruptible: bool = UNCHANGED,
+        include: Sequence[str] = UNCHANGED,
+        *,
+        cache: CacheRequest = UNCHANGED,
+        reusable: ReusePolicy | None = UNCHANGED,
+        queue: str | None = UNCHANGED,
+        **others: Any,
+    ) -> TaskEnvironment:
         """Return an environment of another name with some fields changed; tasks are not copied.
 
-        Args:
-            name: Of the new environment.
-            changes: Any field of the constructor; what is not given stays.
+        Raises:
+            TypeError: A field that an environment does not have.
 
         """
+        refuse_unsupported(
+            f"Environment '{name}'",
+            {key: others.pop(key) for key in ("plugin_config", "pod_template", "service_account") if key in others},
+        )
+        if others:
+            raise TypeError(
+                f"Unexpected keyword arguments: {sorted(others)}. Environment '{self.name}' can be cloned with another"
+                f" name, image, resources, env_vars, secrets, depends_on, description, interruptible, include, cache,"
+                f" reusable or queue."
+            )
+        changes = given(
+            image=image,
+            resources=resources,
+            env_vars=env_vars,
+            secrets=secrets,
+            depends_on=depends_on,
+            description=description,
+            interruptible=interruptible,
+            include=include,
+            cache=cache,
+            reusable=reusable,
+            queue=queue,
+        )
         mine = {item.name: getattr(self.spec, item.name) for item in dataclasses.fields(self.spec)}
         kept = {key: value for key, value in mine.items() if key not in ("name", "declaring_file", "plugin_config")}
-        return TaskEnvironment(name, **{**kept, "cache": self.cache, "depends_on": list(self.depends_on), **changes})
+        clone = TaskEnvironment(name, **{**kept, "cache": self.cache, "depends_on": list(self.depends_on), **changes})
+        if "include" not in changes:
+            # Its paths are relative to the file that wrote them.
+            clone.spec = dataclasses.replace(clone.spec, declaring_file=self.spec.declaring_file)
+        return clone
 
     @classmethod
     def from_task(
-        cls, name: str, *tasks: TaskTemplate, depends_on: list[TaskEnvironment] | None = None
+        cls, name: str, *tasks: TaskTemplate, depends_on: Sequence[TaskEnvironment] | None = None
     ) -> TaskEnvironment:
         """Make an environment of tasks that no environment has declared.
 
@@ -204,7 +171,7 @@ class TaskEnvironment:
 
         """
         if not tasks:
-            raise ValueError(f"TaskEnvironment.from_task('{name}') expects at least one task, got none.")
+            raise ValueError(f"TaskEnvironment.from_task('{name}') expects at least one task, got none. Pass one.")
         for task in tasks:
             if task.parent_env_name is not None:
                 raise ValueError(
@@ -221,12 +188,29 @@ class TaskEnvironment:
         return made
 
     def add_dependency(self, *environments: TaskEnvironment) -> None:
-        """Name environments whose tasks are called from here; naming one twice changes nothing."""
+        """Name environments whose tasks are called from here; naming one twice changes nothing.
+
+        Raises:
+            ValueError: An environment depends on itself.
+            TypeError: One of them is no environment.
+
+        """
         for environment in environments:
+            if not isinstance(environment, TaskEnvironment):
+                raise TypeError(
+                    f"Environment '{self.name}': depends_on must list environments, got"
+                    f" {type(environment).__name__} {environment!r:.80}. Name the environment of the task."
+                )
             if environment is self:
                 raise ValueError(f"Environment '{self.name}' cannot depend on itself. Leave it out of depends_on.")
             if environment not in self.depends_on:
                 self.depends_on.append(environment)
+
+    @overload
+    def task(self, func: Callable[..., Any]) -> TaskTemplate: ...
+
+    @overload
+    def task(self, func: None = None, **settings: Any) -> Callable[[Callable[..., Any]], TaskTemplate]: ...
 
     def task(
         self,
@@ -236,42 +220,103 @@ class TaskEnvironment:
         cache: CacheRequest | None = None,
         retries: int | RetryStrategy = 0,
         timeout: TimeoutType | None = None,
+        docs: Documentation | None = None,
         report: bool = False,
-    ) -> Any:
-        """Make a function a task: bare (`@env.task`) or with arguments; sync and async functions alike."""
+        interruptible: bool | None = None,
+        max_inline_io_bytes: int = DEFAULT_MAX_INLINE_IO_BYTES,
+        queue: str | None = None,
+        links: Sequence[Link] = (),
+        entrypoint: bool = False,
+        **foreign: Any,
+    ) -> TaskTemplate | Callable[[Callable[..., Any]], TaskTemplate]:
+        """Make a function a task: bare (`@env.task`) or with arguments; sync and async functions alike.
+
+        Args:
+            func: A function whose parameters have names and annotations.
+            short_name: Shown to people; default: the function's name.
+            cache: Default: the environment's.
+            retries: Attempts after the first one.
+            timeout: Seconds, `timedelta` or `Timeout`; None and 0 for no limit.
+            docs: Default: the function's docstring.
+            report: It writes a report.
+            interruptible: Default: the environment's.
+            max_inline_io_bytes: Largest sum of its inputs, or outputs, that lie inline.
+            queue: Default: the environment's.
+            links: Pages about its actions.
+            entrypoint: Meant to be run by people.
+            foreign: Settings that Flyte has and we refuse.
+
+        Raises:
+            InvalidDeclaration: The function cannot be a task.
+            TypeError: A setting of another type, or one that does not exist.
+            UnsupportedError: A setting of Flyte's that has no meaning on Ray.
+
+        """
+        settings = {
+            "short_name": short_name,
+            "cache": self.cache if cache is None else cache_from(cache),
+            "retries": retries_from(retries),
+            "timeout": timeout_from(timeout),
+            "docs": docs.description if docs else None,
+            "report": report,
+            "interruptible": self.spec.interruptible if interruptible is None else interruptible,
+            "max_inline_io_bytes": max_inline_io_bytes,
+            "queue": queue or self.spec.queue,
+            "links": tuple(links),
+            "entrypoint": entrypoint,
+        }
 
         def declare(function: Callable[..., Any]) -> TaskTemplate:
-            template = TaskTemplate(
-                TaskSpec(
-                    name=f"{self.name}.{function.__name__}",
-                    short_name=short_name or function.__name__,
-                    func=function,
-                    interface=build_interface(function),
-                    environment=self.spec,
-                    cache=self.cache if cache is None else cache_from(cache),
-                    retries=retries_from(retries),
-                    timeout=timeout_from(timeout),
-                    report=report,
-                    docs=function.__doc__,
-                ),
-                self.name,
-            )
-            self._tasks[template.name] = template
-            return template
+            self._check_function(function, foreign)
+            return self._declare(function, dict(settings))
 
         return declare if func is None else declare(func)
 
+    def _declare(self, function: Callable[..., Any], settings: dict[str, Any]) -> TaskTemplate:
+        spec = TaskSpec(
+            name=f"{self.name}.{function.__name__}",
+            short_name=settings.pop("short_name") or function.__name__,
+            func=function,
+            interface=build_interface(function),
+            environment=self.spec,
+            docs=settings.pop("docs") or function.__doc__,
+            **settings,
+        )
+        template = TaskTemplate(spec, self.name)
+        self._tasks[template.name] = template
+        return template
 
-def _only_given(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value is not _UNCHANGED}
+    def _check_function(self, function: Any, foreign: dict[str, Any]) -> None:
+        if not isinstance(function, FunctionType):
+            raise InvalidDeclaration(
+                f"Environment '{self.name}': @env.task expects a function, got {type(function).__name__}"
+                f" {function!r:.80}. Put it on a 'def' or 'async def', above all other decorators."
+            )
+        task = f"Task '{self.name}.{function.__name__}'"
+        known = ("pod_template", "service_account", "task_resolver", "produces_artifacts", "triggers")
+        for name in foreign:
+            if name not in known:
+                raise TypeError(f"{task} has no setting '{name}'. 'help(TaskEnvironment.task)' lists those it has.")
+        refuse_unsupported(task, foreign)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise InvalidDeclaration(f"{task} must return its output, got a generator. Return a list.")
+        reusable = self.spec.reusable
+        if reusable is not None and reusable.concurrency > 1 and not inspect.iscoroutinefunction(function):
+            raise InvalidDeclaration(
+                f"{task} must be async to share a process with others, got a sync function and concurrency="
+                f"{reusable.concurrency}. Write 'async def', or leave out the concurrency of its ReusePolicy."
+            )
+        bare = [name for name in inspect.signature(function).parameters if name not in function.__annotations__]
+        if bare:
+            logger.warning(
+                "%s should say the types of all parameters, got none for %s: their values are pickled. Annotate them.",
+                task,
+                ", ".join(bare),
+            )
 
 
-def in_loop() -> bool:
-    """Whether an event loop runs on the calling thread."""
-    import asyncio  # at call time only: declaring tasks does not need it
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+def _calling_file() -> str | None:
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame.f_code.co_filename if frame else None

@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from flyte_ray.api.both import both_forms
-from flyte_ray.api.environment import TaskTemplate
+from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
 from flyte_ray.api.settings import current_store
+from flyte_ray.api.task import TaskTemplate
+from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.cluster.session import is_connected
 from flyte_ray.errors import BaseRuntimeError, RunNotFoundError, RuntimeUserError
 from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
-from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs
-from flyte_ray.runtime.failures import rebuild
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
-from flyte_ray.types import build_codec
 
 POLL_S: Final = 0.5
 """How often a run that another process holds is looked at."""
-_SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
-
-
-class Action:
-    """One action as its store knows it. Mirrors Flyte's `remote.Action`."""
-
-    def __init__(self, run: str, state: ActionState) -> None:
-        """Wrap what was read."""
-        self.run_name = run
-        self._state = state
-
-    @classmethod
-    def get(cls, run_name: str, name: str = ROOT_ACTION) -> Action:
-        """Find an action; raises `RunNotFoundError`."""
-        found = Run.get(run_name)._load().actions.get(name)
-        if found is None:
-            raise RunNotFoundError(
-                f"Run {run_name!r} should have an action {name!r}, but has none."
-                f" 'flyte-ray get action {run_name}' lists those it has."
-            )
-        return cls(run_name, found)
-
-    @classmethod
-    def listall(cls, run_name: str, in_phase: ActionPhase | None = None) -> list[Action]:
-        """Return a run's actions in the order of their calls, all or those in one phase."""
-        actions = Run.get(run_name)._load().actions.values()
-        return [cls(run_name, state) for state in actions if in_phase is None or state.phase is in_phase]
-
-    @property
-    def name(self) -> str:
-        """The action's id."""
-        return self._state.id
-
-    @property
-    def task_name(self) -> str:
-        """Qualified name of its task."""
-        return self._state.task_name
-
-    @property
-    def phase(self) -> ActionPhase:
-        """Phase when this was read."""
-        return self._state.phase
-
-    @property
-    def attempts(self) -> int:
-        """Attempts begun."""
-        return self._state.attempts
-
-    @property
-    def error(self) -> BaseRuntimeError | None:
-        """The error of an action that ended without success."""
-        ended = self.phase.is_terminal and self.phase not in _SUCCEEDED
-        return rebuild(self._state.result) if ended else None
 
 
 class Run:
@@ -90,18 +36,46 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.url!r})"
 
-    @classmethod
-    def get(cls, name: str) -> Run:
-        """Find a run by name; raises `RunNotFoundError`."""
+    @both_forms_of_class
+    def get(cls, name: str) -> Run:  # noqa: N805 - it takes the class
+        """Find a run by name.
+
+        Raises:
+            RunNotFoundError: The root holds no run of this name.
+
+        """
         store = current_store()
         load_spec(store, RunId(name))
-        return cls(store, name)
+        return Run(store, name)
 
-    @classmethod
-    def listall(cls, limit: int = 100) -> list[Run]:
-        """Return the newest runs of the root, newest first."""
-        store = current_store()
-        return [cls(store, spec["name"]) for spec in list_runs(store, limit)]
+    @both_forms_of_class
+    def listall(
+        cls,  # noqa: N805
+        in_phase: Phases | None = None,
+        task_name: str | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
+        """Return the newest runs of the root, newest first.
+
+        Args:
+            in_phase: Only those in this phase, or one of these; reads the record of each run.
+            task_name: Only those of this task, `<environment>.<function>`.
+            limit: Most runs returned.
+
+        Raises:
+            ValueError: There is no such phase.
+
+        """
+        store, phases = current_store(), phases_from(in_phase)
+        everything = phases is None and task_name is None
+        found: list[Run] = []
+        for spec in list_runs(store, limit if everything else sys.maxsize):
+            run = Run(store, spec["name"])
+            if task_name in (None, spec["task"]) and (phases is None or run.phase in phases):
+                found.append(run)
+            if len(found) >= limit:
+                break
+        return found
 
     @property
     def url(self) -> str:
@@ -111,17 +85,37 @@ class Run:
     @property
     def phase(self) -> ActionPhase:
         """Phase of the root action: the live one while a ledger holds the run here, else as stored."""
-        live = self._look()
-        return ActionPhase(live["phase"]) if live else self._load().phase
+        live = self.look()
+        return ActionPhase(live["phase"]) if live else self.state().phase
 
+    @property
+    def error(self) -> BaseRuntimeError | None:
+        """The error of a run that ended without success, of the recorded class."""
+        return error_of(self.state().root)
+
+    @both_forms_of_method
     def done(self) -> bool:
         """Tell whether the run has ended."""
         return self.phase.is_terminal
 
-    @both_forms
-    def wait(self) -> None:
-        """Return when the run has ended and that is stored."""
-        while not self._load().phase.is_terminal:
+    @both_forms_of_method
+    def wait(self, wait_for: Literal["terminal", "running"] = "terminal") -> None:
+        """Return when the run has ended and that is stored.
+
+        Args:
+            wait_for: `running` returns already when the root action has begun.
+
+        Raises:
+            ValueError: `wait_for` is something else.
+
+        """
+        if wait_for not in ("terminal", "running"):
+            raise ValueError(f"wait_for must be 'terminal' or 'running', got {wait_for!r}. Leave it out for the end.")
+        if wait_for == "running":
+            while self.phase in (ActionPhase.QUEUED, ActionPhase.WAITING_FOR_RESOURCES, ActionPhase.INITIALIZING):
+                time.sleep(POLL_S)
+            return
+        while not self.state().phase.is_terminal:
             client = self._client()
             try:
                 if client is None:
@@ -132,12 +126,13 @@ class Run:
                 # This cluster's ledger does not hold it: it ended just now, or another one holds it.
                 time.sleep(POLL_S)
 
+    @both_iterators_of_method
     def watch(self, interval_s: float = POLL_S) -> Iterator[dict[str, Any]]:
         """Yield what a live view shows until the run has ended: `phase`, `counts` by phase, `running`, `waits`."""
         while True:
-            live = self._look()
+            live = self.look()
             if live is None:
-                state = self._load()
+                state = self.state()
                 counts = {phase.value: count for phase, count in state.counts.items() if count}
                 live = {"phase": state.phase.value, "counts": counts, "running": [], "waits": []}
             yield live
@@ -145,16 +140,18 @@ class Run:
                 return
             time.sleep(interval_s)
 
-    @both_forms
-    def inputs(self) -> dict[str, Any]:
-        """Return the root action's inputs by name; plain JSON where the task is not known here."""
-        text = load_spec(self._store, RunId(self.name))["inputs"]
-        if self._task is None:
-            plain: dict[str, Any] = json.loads(text)
-            return plain
-        return build_codec(self._task.spec.interface, self._task.name).decode_inputs(text, self._blobs())
+    @both_forms_of_method
+    def inputs(self, task: TaskTemplate | None = None) -> dict[str, Any]:
+        """Return the root action's inputs by parameter; plain JSON where the task is not known here.
 
-    @both_forms
+        Args:
+            task: The task, for its types; default: the one that was run from here.
+
+        """
+        text = load_spec(self._store, RunId(self.name))["inputs"]
+        return inputs_of(text, self.blobs(), task or self._task)
+
+    @both_forms_of_method
     def outputs(self, task: TaskTemplate | None = None) -> tuple[Any, ...]:
         """Wait, and return the outputs as Flyte's tuple: one element per output, `(None,)` if there are none.
 
@@ -166,18 +163,9 @@ class Run:
 
         """
         self.wait()
-        root = self._load().root
-        if root.phase not in _SUCCEEDED:
-            raise rebuild(root.result)
-        known = task or self._task
-        if known is None:
-            return (json.loads(root.result or "null"),)
-        codec = build_codec(known.spec.interface, known.name)
-        value = codec.decode_output(root.result or "null", self._blobs())
-        # A NamedTuple is one value; `tuple[A, B]` is two outputs.
-        return value if type(value) is tuple else (value,)
+        return outputs_of(self.state().root, self.blobs(), task or self._task)
 
-    @both_forms
+    @both_forms_of_method
     def abort(self, reason: str = "aborted by the user") -> None:
         """Abort the run and all its actions; returns when that is stored.
 
@@ -185,19 +173,48 @@ class Run:
             RuntimeUserError: The run has ended already, or no ledger that can be reached holds it.
 
         """
-        self._abort(ROOT_ACTION, reason)
+        self.abort_action(ROOT_ACTION, reason)
         self.wait()
 
-    @both_forms
+    @both_forms_of_method
     def get_logs(self, action: str = ROOT_ACTION) -> str:
-        """Return what the attempts of an action printed, oldest first, as far as it is stored."""
+        """Return what the attempts of an action printed, oldest first, as far as it is stored.
+
+        Local mode stores none of it: there, tasks print to the terminal.
+        """
         return load_logs(self._store, RunId(self.name), action)
 
-    def _abort(self, action: str, reason: str) -> None:
+    # For those who show or steer a run: the command line, `Action`
+
+    def look(self) -> dict[str, Any] | None:
+        """Ask the ledger of the cluster that this process is connected to for what a live view shows.
+
+        Returns:
+            `phase`, `counts`, `running` and `waits`; None where no ledger can be reached that holds the run.
+
+        """
+        client = self._client()
+        return client.look(RunId(self.name)) if client else None
+
+    def state(self) -> RunState:
+        """Read the run's actions as they are stored; costs a read of the whole record."""
+        return load_state(self._store, RunId(self.name))
+
+    def abort_action(self, action: str, reason: str) -> None:
+        """Abort one action and all below it, without waiting for its end.
+
+        Args:
+            action: Its name.
+            reason: Recorded, and said to the parent.
+
+        Raises:
+            RuntimeUserError: It has ended already, or no ledger that can be reached holds the run.
+
+        """
         client = self._client()
         if client is not None and client.abort(RunId(self.name), action, reason):
             return
-        known = self._load().actions.get(action)
+        known = self.state().actions.get(action)
         phase = known.phase if known else None
         if phase is not None and phase.is_terminal:
             message = f"Action {action} of run {self.name!r} has ended already: {phase.value}. Nothing was aborted."
@@ -208,19 +225,9 @@ class Run:
             )
         raise RuntimeUserError("NotAborted", message)
 
-    def _error(self) -> BaseRuntimeError | None:
-        root = self._load().root
-        return None if root.phase in _SUCCEEDED else rebuild(root.result)
-
-    def _load(self) -> RunState:
-        return load_state(self._store, RunId(self.name))
-
-    def _blobs(self) -> RunBlobs:
+    def blobs(self) -> RunBlobs:
+        """Return where the run's large values lie."""
         return RunBlobs(self._store, RunId(self.name))
-
-    def _look(self) -> dict[str, Any] | None:
-        client = self._client()
-        return client.look(RunId(self.name)) if client else None
 
     def _client(self) -> Any:
         if not is_connected():
@@ -228,3 +235,8 @@ class Run:
         from flyte_ray.cluster.client import find_client  # imports ray, which is connected by now
 
         return find_client(self._store)
+
+    # Until the command line uses the public names
+    _look = look
+    _load = state
+    _abort = abort_action

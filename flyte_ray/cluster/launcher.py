@@ -38,11 +38,11 @@ class SlotDeath(NamedTuple):
     """Another slot of this shape would fail in the same way."""
 
 
-def _slot(order: SlotOrder, ledger: str, root: str, storage: dict[str, Any]) -> None:
+def _slot(order: SlotOrder, ledger: str, root: str, storage: dict[str, Any], keeper: str) -> None:
     # Ray pickles this function by value, even from a module: its body must import all that it needs.
     from flyte_ray.cluster.slot_process import serve_slot
 
-    serve_slot(order.slot, order.run, order.shape, ledger, root, storage)
+    serve_slot(order.slot, order.run, order.shape, ledger, root, storage, keeper)
 
 
 class Launcher:
@@ -51,6 +51,7 @@ class Launcher:
     def __init__(self, ledger: str, root: str, storage: dict[str, Any]) -> None:
         """Launch slots for the ledger of this name."""
         self._ledger, self._root, self._storage = ledger, root, storage
+        self._node = ray.util.get_node_ip_address()
         self._refs: dict[str, Any] = {}
         self._orders: dict[str, SlotOrder] = {}
         self._deaths: list[SlotDeath] = []
@@ -63,7 +64,7 @@ class Launcher:
             try:
                 options = json.loads(order.options)
                 remote = self._entry.options(**options, name=f"flyte-ray slot {order.slot}")
-                ref = remote.remote(order, self._ledger, self._root, self._storage)
+                ref = remote.remote(order, self._ledger, self._root, self._storage, self._node)
             except Exception as error:
                 await self._report(SlotDeath(order.run, order.slot, order.shape, f"Ray refused: {error}", True))
                 continue

@@ -16,6 +16,7 @@ from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
+from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
@@ -51,9 +52,13 @@ class RayPort:
         self._latest = ref
         self._open.put((message.seq, ref))
 
-    def park(self) -> None:
-        """Lend the CPU until the latest message is answered: Ray takes it back from a task that waits so."""
-        ray.wait([self._latest], timeout=None, fetch_local=False)
+    def latest(self) -> object:
+        """Return the latest message's reference."""
+        return self._latest
+
+    def park(self, ticket: object) -> None:
+        """Lend the CPU until a message is answered: Ray takes it back from a task that waits so."""
+        ray.wait([ticket], timeout=None, fetch_local=False)
 
     def close(self) -> None:
         """Stop receiving."""
@@ -84,9 +89,21 @@ class RayPort:
             return  # not there yet: the old handle fails again, and we come back
 
 
-def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: dict[str, Any]) -> None:
-    """Run a slot of a run to its end; the calling thread must be the process's main thread."""
+def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: dict[str, Any], keeper: str) -> None:
+    """Run a slot of a run to its end; the calling thread must be the process's main thread.
+
+    Args:
+        name: The slot's id.
+        run: The run.
+        shape: The slot's shape.
+        ledger: Name of the ledger actor.
+        root: URI of the root.
+        storage: fsspec arguments for it.
+        keeper: Address of the ledger's node, for the sentence that refuses a root that is not shared.
+
+    """
     store = open_store(root, storage)
+    check_root(store, RunId(run), ray.util.get_node_ip_address(), keeper)
     spec = load_spec(store, RunId(run))
     unpack_code(store, os.environ.get(BUNDLE_VAR))
     catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))

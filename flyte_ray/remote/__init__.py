@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from flyte_ray.api.run import Action, Run
+from flyte_ray.api.action import Action
+from flyte_ray.api.run import Run
 
 __all__ = ["Action", "Run"]

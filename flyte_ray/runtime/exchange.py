@@ -27,8 +27,11 @@ class Port(Protocol):
     def send(self, message: Message) -> None:
         """Post a message; returns at once."""
 
-    def park(self) -> None:
-        """Block until the latest message is answered."""
+    def latest(self) -> object:
+        """Return a ticket for the latest message."""
+
+    def park(self, ticket: object) -> None:
+        """Block until that message is answered, by a reply or because a later one superseded it."""
 
 
 @dataclass(frozen=True)

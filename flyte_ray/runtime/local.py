@@ -46,8 +46,11 @@ class LocalPort:
         seq = message.seq
         self.ledger.exchange(message, lambda reply: self.slot.hear(reply, seq))
 
-    def park(self) -> None:
+    def latest(self) -> object:
         """Never called: threads have no CPU to lend."""
+
+    def park(self, ticket: object) -> None:
+        """Never called either."""
 
 
 class LocalLauncher:

@@ -110,9 +110,11 @@ class Slot:
         if self._changed.wait(LEND_AFTER_S) or self._active or self._ready or done():
             return
         self._exchange.parked = True
+        # Taken with the lock held: a bell that rings from here on supersedes this message, so that parking on it ends.
+        ticket = self._port.latest()
         self._changed.release()
         try:
-            self._port.park()
+            self._port.park(ticket)
         finally:
             self._changed.acquire()
             self._exchange.parked = False

@@ -1,0 +1,152 @@
+"""Say what a task's code may ask about itself: `ctx`, `group`, `custom_context`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flyte_ray.errors import NotInTaskContextError
+from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
+
+
+@dataclass(frozen=True)
+class ActionID:
+    """Names an action. Mirrors `flyte.models.ActionID`."""
+
+    name: str
+    """Unique in its run; the root action's is `a0`."""
+    run_name: str
+
+
+class TaskContext:
+    """What is known where `flyte.ctx()` is called; false outside a task. Mirrors `flyte.models.TaskContext`.
+
+    Raises:
+        NotInTaskContextError: Something was read outside a task that only a task has.
+
+    """
+
+    def __init__(self, action: ActionContext | None) -> None:
+        """Show an action's context; None outside a task."""
+        self._action = action
+
+    def __bool__(self) -> bool:
+        return self._action is not None
+
+    def __repr__(self) -> str:
+        if self._action is None:
+            return "TaskContext(outside a task)"
+        return f"TaskContext({self.run_name!r}, {self.action_name!r}, attempt_number={self.attempt_number})"
+
+    @property
+    def is_task_running(self) -> bool:
+        """Whether this code runs in a task."""
+        return self._action is not None
+
+    @property
+    def in_driver(self) -> bool:
+        """Whether this code runs outside any task, as the code does that starts runs."""
+        return self._action is None
+
+    @property
+    def action(self) -> ActionID:
+        """The action's id."""
+        return ActionID(self.action_name, self.run_name)
+
+    @property
+    def action_name(self) -> str:
+        """The action's name: unique in its run."""
+        return self._inside("action_name").action_name
+
+    @property
+    def run_name(self) -> str:
+        """The run's name."""
+        return self._inside("run_name").run_name
+
+    @property
+    def task_name(self) -> str:
+        """Qualified name of the task, `<environment>.<function>`."""
+        return self._inside("task_name").execution.known.task.name
+
+    @property
+    def attempt_number(self) -> int:
+        """Attempts of this action before this one; the first has number 0."""
+        return self._inside("attempt_number").attempt_number
+
+    @property
+    def mode(self) -> str:
+        """`local` or `remote`."""
+        return self._inside("mode").mode
+
+    @property
+    def group(self) -> str | None:
+        """Label that actions started here get; None without `flyte.group`."""
+        return current_group.get()
+
+    @property
+    def custom_context(self) -> dict[str, str]:
+        """What actions started here get to know; a copy."""
+        given = self._action.custom_context if self._action else {}
+        return {**given, **(current_custom.get() or {})}
+
+    def is_in_cluster(self) -> bool:
+        """Whether this code runs in a task on a Ray cluster."""
+        return self._action is not None and self._action.mode == "remote"
+
+    def _inside(self, what: str) -> ActionContext:
+        if self._action is None:
+            raise NotInTaskContextError(
+                "NotInTaskContext",
+                f"flyte.ctx().{what} is known inside a task, and was read outside of one."
+                f" Ask 'if flyte.ctx():' before.",
+            )
+        return self._action
+
+
+def ctx() -> TaskContext:
+    """Return what is known of the action that calls this; false outside a task."""
+    return TaskContext(current_action.get())
+
+
+@contextmanager
+def group(name: str) -> Iterator[None]:
+    """Label the actions started inside; part of their ids. The innermost group wins; no effect outside a task.
+
+    Raises:
+        TypeError: `name` is no text, or empty.
+
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"flyte.group expects a name, got {name!r}. Write flyte.group('preparation').")
+    token = current_group.set(name)
+    try:
+        yield
+    finally:
+        current_group.reset(token)
+
+
+@contextmanager
+def custom_context(**context: str) -> Iterator[None]:
+    """Give keys and values to all actions started inside and their descendants; not part of any cache key.
+
+    Raises:
+        TypeError: A value is no text.
+
+    """
+    for key, value in context.items():
+        if not isinstance(value, str):
+            raise TypeError(
+                f"flyte.custom_context expects text, got {type(value).__name__} {value!r} for {key!r}."
+                f" Write {key}={str(value)!r}."
+            )
+    token = current_custom.set({**(current_custom.get() or {}), **context})
+    try:
+        yield
+    finally:
+        current_custom.reset(token)
+
+
+def get_custom_context() -> dict[str, str]:
+    """Return the keys and values that apply here; a copy, empty if there are none."""
+    return ctx().custom_context

@@ -1,0 +1,65 @@
+"""Read the recorded values of an action: typed where its task is known, as plain JSON elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from flyte_ray.api.task import TaskTemplate
+from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.runtime.failures import rebuild
+from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.types import Blobs, build_codec
+
+_SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+Phases = ActionPhase | str | Sequence[ActionPhase | str]
+
+
+def inputs_of(text: str, blobs: Blobs, task: TaskTemplate | None) -> dict[str, Any]:
+    """Read recorded inputs, by parameter."""
+    if task is None:
+        plain: dict[str, Any] = json.loads(text)
+        return plain
+    return build_codec(task.interface, task.name).decode_inputs(text, blobs)
+
+
+def outputs_of(action: ActionState, blobs: Blobs, task: TaskTemplate | None) -> tuple[Any, ...]:
+    """Read the outputs of an action that has ended: one element per output, `(None,)` if there are none.
+
+    Raises:
+        BaseRuntimeError: It did not succeed: its error, of the recorded class.
+
+    """
+    error = error_of(action)
+    if error is not None:
+        raise error
+    text = action.result or "null"
+    if task is None:
+        return (json.loads(text),)
+    value = build_codec(task.interface, task.name).decode_output(text, blobs)
+    # A NamedTuple is one value; `tuple[A, B]` is two outputs.
+    return value if type(value) is tuple else (value,)
+
+
+def error_of(action: ActionState) -> BaseRuntimeError | None:
+    """Return the error of an action that has ended without success."""
+    return rebuild(action.result) if action.phase.is_terminal and action.phase not in _SUCCEEDED else None
+
+
+def phases_from(request: Phases | None) -> frozenset[ActionPhase] | None:
+    """Read `in_phase=` in any form: a phase or its name, or several; None stands for all.
+
+    Raises:
+        ValueError: There is no phase of that name.
+
+    """
+    if request is None:
+        return None
+    wanted = (request,) if isinstance(request, str) else tuple(request)
+    names = [phase.value for phase in ActionPhase]
+    for phase in wanted:
+        if phase not in names:
+            raise ValueError(f"in_phase expects phases, got {phase!r}. Choose from: {', '.join(names)}.")
+    return frozenset(ActionPhase(phase) for phase in wanted)

@@ -1,0 +1,187 @@
+"""Make the actors of a root, from a process of our own where they are to outlast their first user.
+
+An actor belongs to the Ray job that made it, and so do the slots it starts: they get that job's `sys.path` and
+variables, and once its driver has left, Ray keeps no idle processes for it, so that every slot waits about a second for
+a new one. So a process on the head node, which no user's script is behind, makes the actors and stays as long as they.
+
+Invariants: storage options travel through a pipe, never by arguments or variables, where other people see them; the
+process ends with the ledger actor and with its node's Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
+
+READY_S: Final = 15.0
+"""How long the actors may take before the user's own process makes them."""
+WATCH_S: Final = 1.0
+"""Time between two looks at the node's Ray."""
+ASK_S: Final = 10.0
+"""Time between two questions whether the ledger actor is there."""
+_READY: Final = b"ready\n"
+# What Ray tells one worker about itself; a driver that inherits it takes itself for that worker.
+_OF_ONE_WORKER: Final = ("RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK", "RAY_CLIENT_MODE")
+
+
+def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[Any, Any]:
+    """Return the handles of a root's launcher and ledger, made on the connected cluster unless it has them.
+
+    Args:
+        root: Its URI.
+        storage: fsspec arguments for it; they travel to the actors and are never recorded.
+        lasting: The actors outlive this process; the others end with their last handle.
+
+    """
+    import ray  # half a second; only what runs on Ray pays it
+
+    from flyte_ray.cluster.launcher import Launcher
+    from flyte_ray.cluster.ledger_actor import LedgerActor
+
+    common: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "lifetime": "detached" if lasting else None,
+        "scheduling_strategy": _on_head(soft=True),
+        "max_concurrency": 10_000,
+    }
+    name, launcher = ledger_name(root), launcher_name(root)
+    made = ray.remote(Launcher).options(**common, name=launcher, max_restarts=0).remote(name, root, storage)
+    # The launcher must be there before the ledger looks for it.
+    ray.get(made.alive.remote())
+    holder = f"ray:{ray.get_runtime_context().gcs_address}:{uuid.uuid4().hex[:8]}"
+    ledger = (
+        ray.remote(LedgerActor)
+        .options(**common, name=name, max_restarts=-1, max_task_retries=-1)
+        .remote(root, storage, launcher, holder)
+    )
+    ray.get(ledger.ping.remote())
+    return made, ledger
+
+
+def bootstrap(root: str, storage: dict[str, Any]) -> str:
+    """Have a root's lasting actors made by a process on the head node, within `READY_S`.
+
+    Returns:
+        Why it did not work, for people; empty if the actors are there.
+
+    """
+    import ray  # see make_actors
+
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _on_head(soft=False)}
+    entry = ray.remote(_start_holder).options(**options, name="flyte-ray bootstrap")
+    ref = entry.remote(root, storage, ray.get_runtime_context().gcs_address)
+    try:
+        return str(ray.get(ref, timeout=READY_S))
+    except ray.exceptions.RayError as error:
+        ray.cancel(ref, force=True)
+        return f"{type(error).__name__}: {error}"
+
+
+def _start_holder(root: str, storage: dict[str, Any], address: str) -> str:
+    # Ray pickles this function by value, even from a module: its body must import all that it needs.
+    from flyte_ray.cluster.bootstrap import start_holder
+
+    return start_holder(root, storage, address)
+
+
+def start_holder(root: str, storage: dict[str, Any], address: str) -> str:
+    """Start the process that makes and holds the actors, from a Ray worker; return why it failed, empty if it did not.
+
+    The process leaves the worker's process group and parent, which Ray ends with the worker.
+    """
+    package = Path(__file__).parents[2]
+    installed = package.name in ("site-packages", "dist-packages")
+    # Ray puts the folder where a driver stands on the path of its slots: ours if the package lies in no installed
+    # place, else an empty one.
+    folder = tempfile.mkdtemp(prefix="flyte-ray-holder-") if installed else str(package)
+    environ = {name: value for name, value in os.environ.items() if name not in _OF_ONE_WORKER}
+    environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else a driver under `uv run` would hand its folder to all slots
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flyte_ray.cluster.bootstrap", root],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(pickle.dumps({"address": address, "storage": storage, "raylet": os.getppid()}))
+    process.stdin.close()
+    process.wait()
+    readable, _, _ = select.select([process.stdout], [], [], READY_S)
+    said = process.stdout.readline() if readable else b"it did not answer in time"
+    return "" if said == _READY else (said.decode(errors="replace").strip() or "it ended without a word")
+
+
+def hold(root: str) -> None:
+    """Make a root's actors and stay until the ledger actor is gone or this node's Ray has ended.
+
+    What to connect to comes by standard input; `ready` or the reason why not goes to standard output, once.
+    """
+    if os.fork():
+        os._exit(0)  # the child now has no parent that Ray knows
+    os.setsid()
+    given = pickle.load(sys.stdin.buffer)
+    import ray  # after the fork: it starts threads
+
+    try:
+        ray.init(address=given["address"], namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+        kept = make_actors(root, given["storage"], lasting=True)
+    except Exception as error:
+        _say(f"{type(error).__name__}: {error}".replace("\n", " ").encode() + b"\n")
+        os._exit(1)
+    _say(_READY)
+    del kept, given["storage"]
+    asked = time.monotonic()
+    while _is_alive(given["raylet"]):
+        time.sleep(WATCH_S)
+        if time.monotonic() - asked > ASK_S:
+            asked = time.monotonic()
+            try:
+                ray.get_actor(ledger_name(root), NAMESPACE)
+            except ValueError:
+                ray.shutdown()
+                return
+    os._exit(0)  # Ray is gone: to leave it politely would wait for it
+
+
+def _say(line: bytes) -> None:
+    os.write(1, line)
+    # Whoever reads must see the end, and Ray's own output must have somewhere to go.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _on_head(*, soft: bool) -> Any:
+    import ray  # see make_actors
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    heads = [node for node in alive if "node:__internal_head__" in node["Resources"]]
+    return NodeAffinitySchedulingStrategy(str((heads or alive)[0]["NodeID"]), soft=soft)
+
+
+if __name__ == "__main__":
+    hold(sys.argv[1])

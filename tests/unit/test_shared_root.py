@@ -1,0 +1,46 @@
+"""A root on a disk is refused on a node that does not share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyte_ray.cluster.shared_root import PATIENCE_S, check_root
+from flyte_ray.errors import StoreError
+from flyte_ray.ledger.paths import spec_key
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store, open_store
+
+RUN = RunId("r1")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Store:
+    """The root as the ledger's node sees it."""
+    store = open_store(tmp_path / "head")
+    store.put(spec_key(RUN), b"{}")
+    return store
+
+
+def test_the_same_folder_is_accepted(written: Store) -> None:
+    check_root(written, RUN, "10.0.0.2", "10.0.0.1")
+
+
+def test_a_folder_of_the_nodes_own_is_refused_by_the_names_of_both(written: Store, tmp_path: Path) -> None:
+    slept: list[float] = []
+    with pytest.raises(StoreError, match=r"other on node 10.0.0.2 lacks run 'r1', which node 10.0.0.1"):
+        check_root(open_store(tmp_path / "other"), RUN, "10.0.0.2", "10.0.0.1", sleep=slept.append)
+    assert sum(slept) == PATIENCE_S
+
+
+def test_a_shared_disk_that_shows_the_file_late_is_accepted(tmp_path: Path) -> None:
+    late = open_store(tmp_path / "late")
+    check_root(late, RUN, "10.0.0.2", "10.0.0.1", sleep=lambda _: late.put(spec_key(RUN), b"{}"))
+
+
+def test_a_store_that_all_nodes_reach_is_not_asked() -> None:
+    class Reachable:
+        uri = "s3://bucket/root"
+
+    check_root(Reachable(), RUN, "10.0.0.2", "10.0.0.1")  # type: ignore[arg-type]
