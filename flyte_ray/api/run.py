@@ -16,6 +16,7 @@ from flyte_ray.errors import BaseRuntimeError, RunNotFoundError, RuntimeUserErro
 from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.local import local_ledger
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
@@ -193,6 +194,10 @@ class Run:
             `phase`, `counts`, `running` and `waits`; None where no ledger can be reached that holds the run.
 
         """
+        local = local_ledger(RunId(self.name))
+        if local is not None:
+            found = local.look(RunId(self.name))
+            return {**found, "waits": []} if found else None  # a thread is always to be had
         client = self._client()
         return client.look(RunId(self.name)) if client else None
 
@@ -211,7 +216,7 @@ class Run:
             RuntimeUserError: It has ended already, or no ledger that can be reached holds the run.
 
         """
-        client = self._client()
+        client = local_ledger(RunId(self.name)) or self._client()
         if client is not None and client.abort(RunId(self.name), action, reason):
             return
         known = self.state().actions.get(action)
@@ -235,8 +240,3 @@ class Run:
         from flyte_ray.cluster.client import find_client  # imports ray, which is connected by now
 
         return find_client(self._store)
-
-    # Until the command line uses the public names
-    _look = look
-    _load = state
-    _abort = abort_action

@@ -51,7 +51,7 @@ def _states(run: Run, stop: threading.Event, interval_s: float) -> Iterator[str]
     begun = time.monotonic()
     while not stop.wait(interval_s):
         try:
-            live = run._look()
+            live = run.look()
         except (RunNotFoundError, OSError):
             continue
         if live:

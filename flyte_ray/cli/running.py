@@ -158,7 +158,7 @@ def follow(run: Run, begin: Callable[[], Run], output: str) -> None:
         _interrupt(run)
     except TypeError as error:
         raise click.UsageError(str(error)) from error
-    root = run._load().root
+    root = run.state().root
     failed = root.phase not in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
     if output == "json":
         body = json.loads(root.result or "null")
@@ -250,5 +250,5 @@ def abort_action(
 
 def _abort(run: str, action: str, reason: str, root: str | None, address: str | None, verbose: bool) -> None:
     prepare(root, address, verbose, attach=True)
-    Run.get(run)._abort(action, reason)
+    Run.get(run).abort_action(action, reason)
     click.echo(f"Aborted action {action} of run {run}." if action != ROOT_ACTION else f"Aborted run {run}.")

@@ -21,6 +21,7 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.policies import Timeout
@@ -138,7 +139,8 @@ class LocalRun:
         self.ledger.wait(self._run, self._end)
         try:
             try:
-                self._serve_first()
+                with capture_output():
+                    self._serve_first()
             except KeyboardInterrupt:
                 self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
                 while self._launcher.first.get(timeout=60) is not None:
