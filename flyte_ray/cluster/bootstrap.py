@@ -118,11 +118,13 @@ def start_holder(root: str, storage: dict[str, Any], address: str) -> str:
         start_new_session=True,
     )
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(pickle.dumps({"address": address, "storage": storage, "raylet": os.getppid()}))
+    raylet = int(os.environ.get("RAY_RAYLET_PID") or os.getppid())
+    process.stdin.write(pickle.dumps({"address": address, "storage": storage, "raylet": raylet}))
     process.stdin.close()
     process.wait()
-    readable, _, _ = select.select([process.stdout], [], [], READY_S)
-    said = process.stdout.readline() if readable else b"it did not answer in time"
+    with process.stdout as answer:
+        readable, _, _ = select.select([answer], [], [], READY_S)
+        said = answer.readline() if readable else b"it did not answer in time"
     return "" if said == _READY else (said.decode(errors="replace").strip() or "it ended without a word")
 
 
