@@ -234,6 +234,15 @@ INTERRUPTED = """
     @env.task
     async def main_async() -> int:
         return await slow.aio()
+
+    @env.task
+    def forgiving() -> int:
+        try:
+            slow("not wanted")
+        except TypeError:
+            print("begun", flush=True)
+            time.sleep(600)
+        return 1
 """
 
 
@@ -250,6 +259,18 @@ def test_ctrl_c_aborts_every_action_of_the_run_and_exits_130(tmp_path: Path, tas
     assert process.returncode == 130
     counts = load_state(open_store(tmp_path), RunId("x")).counts
     assert {phase.value: count for phase, count in counts.items() if count} == {"aborted": 2}
+
+
+def test_ctrl_c_reaches_an_action_whose_call_was_refused_before(tmp_path: Path) -> None:
+    program = tmp_path / "long.py"
+    program.write_text(textwrap.dedent(INTERRUPTED))
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--local", "--root", str(tmp_path)]
+    process = subprocess.Popen([*command, str(program), "forgiving"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 def test_a_run_that_does_not_exist_is_named_in_one_sentence(tmp_path: Path) -> None:

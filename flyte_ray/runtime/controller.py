@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flyte_ray.errors import BaseRuntimeError
@@ -52,7 +53,7 @@ class Controller:
         """Run a sync attempt on the calling thread."""
         try:
             values = self._enter(execution)
-            execution.in_user_code = True
+            execution.check()
             output = execution.known.task.func(**values)
             execution.in_user_code = False
             return self._success(execution, output)
@@ -111,22 +112,19 @@ class Controller:
 
         """
         parent = _current().execution
-        user_code, parent.in_user_code = parent.in_user_code, False
-        known, call = self._name(parent, task, values)
-        told = told and self._may_tell(parent, known) and self.slot.is_top(parent) and not self.slot.is_deep
-        pending = Pending(call.action)
-        self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
-        parent.in_user_code = user_code
+        with self._uninterrupted(parent):
+            known, call = self._name(parent, task, values)
+            told = told and self._may_tell(parent, known) and self.slot.is_top(parent) and not self.slot.is_deep
+            pending = Pending(call.action)
+            self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
         return known, pending
 
     def result(self, known: Known, pending: Pending) -> Any:
         """Wait for a child that was submitted and return its output."""
         parent = _current().execution
-        user_code, parent.in_user_code = parent.in_user_code, False
-        self.slot.wait(parent, pending)
-        output = self._outcome(known, pending)
-        parent.in_user_code = user_code
-        return output
+        with self._uninterrupted(parent):
+            self.slot.wait(parent, pending)
+            return self._outcome(known, pending)
 
     def drop(self, pending: Pending) -> None:
         """Abort a child that was submitted and is not wanted any more."""
@@ -152,6 +150,18 @@ class Controller:
             self.slot.drop(parent, pending, "its parent cancelled it")
             raise
         return self._outcome(known, pending)
+
+    @contextmanager
+    def _uninterrupted(self, parent: Execution) -> Iterator[None]:
+        """Run our own code on behalf of an action; an abort that comes meanwhile is raised at its end."""
+        if not self.slot.is_top(parent):
+            yield  # only the code on the main thread is ever interrupted
+            return
+        parent.in_user_code = False
+        try:
+            yield
+        finally:
+            parent.check()
 
     def _ask_fresh(self, parent: Execution) -> None:
         fresh, parent.fresh = parent.fresh, []

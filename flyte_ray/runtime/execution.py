@@ -12,6 +12,7 @@ from typing import Any
 
 from flyte_ray.ledger.messages import Work
 from flyte_ray.runtime.catalog import Known
+from flyte_ray.runtime.failures import Aborted
 
 
 class Pending:
@@ -66,6 +67,19 @@ class Execution:
     def is_async(self) -> bool:
         """Whether the task is an async function."""
         return self.known.task.interface.is_async
+
+    def check(self) -> None:
+        """Have the user's code run from here on, unless it was aborted.
+
+        Raises:
+            Aborted: It was.
+
+        """
+        # In this order: an abort between the two raises by its signal.
+        self.in_user_code = True
+        if self.cancelled is not None:
+            self.in_user_code = False
+            raise Aborted(self.cancelled)
 
     def pause(self) -> None:
         """Note that it stops to run."""

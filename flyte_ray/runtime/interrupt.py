@@ -1,19 +1,19 @@
 """Raise in the sync action on top of a slot's stack, and in no other code.
 
 A signal handler runs on the main thread between two of its instructions: whether the top of the stack is the one that
-was aborted is tested and acted upon in one step, and a sleeping system call is woken.
+was aborted is tested and acted upon in one step, and a sleeping system call is woken. Ctrl-C takes the same way: as a
+`KeyboardInterrupt` it would strike our own code too, with the slot's lock held.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Final
 
 from flyte_ray.runtime.execution import Execution
-from flyte_ray.runtime.failures import Aborted
 
 _SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(signal, "SIGRTMIN") else 0)
 
@@ -46,6 +46,35 @@ class Interrupter:
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         top = self._stack[-1] if self._stack else None
-        if top is not None and top.cancelled is not None and top.in_user_code:
-            top.in_user_code = False
-            raise Aborted(top.cancelled)
+        if top is not None and top.in_user_code:
+            top.check()
+
+
+class CtrlC:
+    """While open, the first Ctrl-C is only noted; a second one has its usual effect."""
+
+    pressed: bool = False
+    _before: Callable[[int, FrameType | None], object] | None = None
+
+    def __enter__(self) -> CtrlC:
+        before = signal.getsignal(signal.SIGINT)
+        # A signal that the program ignores, or leaves to the system, is none of our business.
+        if threading.current_thread() is threading.main_thread() and callable(before):
+            self._before = before
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        # No lock may be taken here: the thread that was interrupted may hold it.
+        self.pressed = True
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None

@@ -21,6 +21,7 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.interrupt import CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
@@ -133,26 +134,23 @@ class LocalRun:
     def _execute(self, begin: Callable[[], None]) -> Ended:
         begin()
         stop = threading.Event()
-        ticker = threading.Thread(target=self._tick, args=(stop,), name="flyte-ray-tick", daemon=True)
-        ticker.start()
         _ledgers[self._run] = self.ledger
         self.ledger.wait(self._run, self._end)
-        try:
+        with CtrlC() as ctrl_c:
+            ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
+            ticker.start()
             try:
                 with capture_output():
                     self._serve_first()
-            except KeyboardInterrupt:
-                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
-                while self._launcher.first.get(timeout=60) is not None:
-                    pass
-                raise
-        finally:
-            stop.set()
-            ticker.join()
-            for thread in self._launcher.threads:
-                thread.join(JOIN_S)
-            del _ledgers[self._run]
-            self.ledger.close()
+            finally:
+                stop.set()
+                ticker.join()
+                for thread in self._launcher.threads:
+                    thread.join(JOIN_S)
+                del _ledgers[self._run]
+                self.ledger.close()
+        if ctrl_c.pressed:
+            raise KeyboardInterrupt
         if isinstance(self._ended, Exception):
             raise self._ended
         assert self._ended is not None
@@ -171,9 +169,13 @@ class LocalRun:
         self._ended = how
         self._launcher.first.put(None)
 
-    def _tick(self, stop: threading.Event) -> None:
+    def _tick(self, stop: threading.Event, ctrl_c: CtrlC) -> None:
+        aborted = False
         while not stop.wait(TICK_S):
             self.ledger.tick()
+            if ctrl_c.pressed and not aborted:
+                aborted = True
+                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
 
     def _serve(self, name: str, shape: str) -> None:
         controller = Controller(self._run, self._catalog, self._blobs, "local")
