@@ -55,13 +55,18 @@ class Slot:
         self.attached = True
         self._acknowledge(message.received)
         self.known_tasks.update(message.tasks)
+        newest = message.seq > self.seq
+        if newest:
+            # Also of one that came too early: those before it must be answered when they come, because a slot hears
+            # its replies in the order of its messages.
+            self.seq = message.seq
         if message.first > self.received:
             self.gap = True
             return ()
         fresh = message.items[self.received - message.first :]
         self.received += len(fresh)
-        if message.seq > self.seq:
-            self.seq, self.want = message.seq, message.want
+        if newest:
+            self.want = message.want
             self.waiting, self.lone = message.waiting, message.lone
             self.buried, self.calling = message.buried, message.calling
         return fresh

@@ -6,6 +6,7 @@ only when all that was recorded is stored. A store that fails is asked again: th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -97,8 +98,8 @@ class RunRecorder:
                 raise self.fenced
 
     def close(self) -> None:
-        """Store what is left and end the committing thread."""
-        if not self.fenced:
+        """Store what is left, unless another ledger continues the run, and end the committing thread."""
+        with contextlib.suppress(RunFencedError):
             self.commit()
         with self._changed:
             self._closed = True

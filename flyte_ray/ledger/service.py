@@ -214,6 +214,9 @@ class Ledger:
         if slot is None:
             slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape)
             book.starting.pop(message.slot, None)
+        older = message.seq < slot.seq
+        if slot.parked and not older:
+            self._reply(book, slot)
         if message.epoch != self.epoch and message.held is None and message.epoch:
             # A slot of the ledger before this one: it shall hand in all it has.
             slot.gap = True
@@ -221,9 +224,6 @@ class Ledger:
             return
         if message.held is not None and not slot.attached:
             slot.received = message.first
-        older = message.seq < slot.seq
-        if slot.parked and not older:
-            self._reply(book, slot)
         items = slot.hear(message)
         try:
             book.learn(message.tasks)

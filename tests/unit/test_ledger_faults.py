@@ -156,31 +156,44 @@ class World:
         self.slots: dict[str, SimulatedSlot] = {}
         self.flying: list[tuple[str, bytes]] = []
         self.kills = 0
+        self.ledgers: list[Ledger] = []
+        self.open: dict[str, set[int]] = {}
+        """Messages delivered and not answered, by slot."""
+        self.newest: Counter[str] = Counter()
         self.ledger = self.make_ledger()
         self.ledger.start(Start(RUN, "n", TASK, str(SIZE)))
 
     def make_ledger(self) -> Ledger:
         self.hands = Hands(self)
-        return Ledger(self.store, self.hands, "holder")
+        self.ledgers.append(Ledger(self.store, self.hands, "holder"))
+        return self.ledgers[-1]
 
     def pick(self, number: int) -> SimulatedSlot | None:
         names = sorted(self.slots)
         return self.slots[names[number % len(names)]] if names else None
 
     def deliver(self, name: str, data: bytes) -> None:
-        ledger, slot = self.ledger, self.slots.get(name)
+        ledger, slot, message = self.ledger, self.slots.get(name), load_message(data)
+        waiting = self.open.setdefault(name, set())
 
         def answer(reply: Reply) -> None:
+            waiting.discard(message.seq)
             if slot is not None and ledger is self.ledger:
                 slot.replies.append(dump_reply(reply))
 
-        ledger.exchange(load_message(data), answer)
+        waiting.add(message.seq)
+        self.newest[name] = max(self.newest[name], message.seq)
+        ledger.exchange(message, answer)
+        # A slot hears replies in the order of its messages: one that stays away keeps all later ones from it.
+        assert slot is None or waiting <= {self.newest[name]}
 
     def step(self, what: str, number: int) -> None:
         slot = self.pick(number)
         if what == "restart":
             # What is not stored dies with the ledger: its threads may go on, the next epoch fences them.
             self.ledger = self.make_ledger()
+            self.open.clear()
+            self.newest.clear()
             self.ledger.resume(RUN, dict.fromkeys(self.slots, "s"), by_person=False, tasks={})
             for each in self.slots.values():
                 each.replies.clear()
@@ -240,6 +253,8 @@ def test_any_loss_ends_in_the_undisturbed_result(steps: list[tuple[str, int]]) -
         world.step(what, number)
     world.drain()
     check(world.store)
+    for ledger in world.ledgers:
+        ledger.close()  # those that died too: their threads would outlive the test
 
 
 def check(store: Any) -> None:
