@@ -62,6 +62,10 @@ class RunBook:
 
     # What slots say
 
+    def knows(self, slot: str) -> bool:
+        """Whether a slot was asked for and has not ended; what another one says comes too late."""
+        return slot in self.slots or slot in self.starting or slot in self.expected
+
     def learn(self, tasks: dict[str, TaskRef]) -> None:
         """Record tasks that a slot names for the first time."""
         for key, ref in tasks.items():

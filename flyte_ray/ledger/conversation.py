@@ -24,6 +24,7 @@ class Slot:
     run: str
     shape: str
     attached: bool = False
+    """It is new, or has handed in what it held before this ledger."""
     seq: int = -1
     parked: Answer | None = None
     """The open exchange, if any."""
@@ -50,22 +51,25 @@ class Slot:
     _stored: int = 0
     _settled: int = 0
 
+    def is_overtaken(self, message: Message) -> bool:
+        """Note a message's number and say whether a later one has come before it.
+
+        An overtaken message is answered at once, also if the later one was refused: a slot hears its replies in the
+        order of its messages.
+        """
+        self.seq = max(self.seq, message.seq)
+        return message.seq < self.seq
+
     def hear(self, message: Message) -> Sequence[Item]:
-        """Take what is new of a message; sets `gap` if items are missing before it."""
-        self.attached = True
+        """Take what is new of a message whose number was noted; sets `gap` if items are missing before it."""
         self._acknowledge(message.received)
         self.known_tasks.update(message.tasks)
-        newest = message.seq > self.seq
-        if newest:
-            # Also of one that came too early: those before it must be answered when they come, because a slot hears
-            # its replies in the order of its messages.
-            self.seq = message.seq
         if message.first > self.received:
             self.gap = True
             return ()
         fresh = message.items[self.received - message.first :]
         self.received += len(fresh)
-        if newest:
+        if message.seq == self.seq:
             self.want = message.want
             self.waiting, self.lone = message.waiting, message.lone
             self.buried, self.calling = message.buried, message.calling

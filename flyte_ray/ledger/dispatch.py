@@ -120,7 +120,10 @@ class Dispatch:
             return 0
         # A buried slot that waits has lent its CPU and takes little.
         usable = [slot for slot in slots if not (slot.buried and slot.waiting)]
-        hungry = sum(slot.want > 0 for slot in usable)
+        head = queue.peek()
+        # What has lost a slot is not stacked on waiting actions, see `_may_visit`.
+        suspect = head is not None and self._actions[head[0]].losses > 0
+        hungry = sum(slot.want > 0 and not (suspect and slot.waiting) for slot in usable)
         return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
 
 

@@ -61,7 +61,6 @@ class Ledger:
         self._leases: dict[RunId, Lease] = {}
         self._waiters: dict[RunId, list[Waiter]] = {}
         self._answers: list[tuple[Answer, Reply]] = []
-        self._dead: set[str] = set()
         self._watches: dict[RunId, Standstill] = {}
 
     # Runs
@@ -203,7 +202,7 @@ class Ledger:
         """Take a slot's message; `answer` is called once, now or when there is something to say."""
         with self._lock:
             book = self._books.get(RunId(message.run))
-            if book is None or message.slot in self._dead:
+            if book is None or not book.knows(message.slot):
                 self._answers.append((answer, self._farewell(message)))
             else:
                 self._hear(book, message, answer)
@@ -214,25 +213,28 @@ class Ledger:
         if slot is None:
             slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape)
             book.starting.pop(message.slot, None)
-        older = message.seq < slot.seq
+        older = slot.is_overtaken(message)
         if slot.parked and not older:
             self._reply(book, slot)
-        if message.epoch != self.epoch and message.held is None and message.epoch:
+        is_new = message.epoch == 0 and slot.id not in book.expected
+        held = None if slot.attached or older or message.epoch != self.epoch else message.held
+        if message.epoch not in (0, self.epoch) or not (slot.attached or is_new or held):
             # A slot of the ledger before this one: it shall hand in all it has.
             slot.gap = True
             self._answers.append((answer, slot.reply(self.epoch, 0, False, {})))
             return
-        if message.held is not None and not slot.attached:
-            slot.received = message.first
+        slot.attached = True
+        if held:
+            slot.received = message.first  # what is below is on record
         items = slot.hear(message)
         try:
             book.learn(message.tasks)
-            if message.held is not None:
-                book.hand_in(slot, message.held)
+            if held:
+                book.hand_in(slot, held)
             for item in items:
                 book.apply(slot, item)
-            if message.held is not None:
-                book.attend(slot, message.held)
+            if held:
+                book.attend(slot, held)
                 slot.resend()
             if book.expected.pop(slot.id, None) is not None:
                 book.reconcile(slot)
@@ -248,7 +250,6 @@ class Ledger:
     def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
-            self._dead.add(slot)
             book = self._books.get(run)
             if book:
                 book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason)
@@ -309,7 +310,6 @@ class Ledger:
         for slot in book.slots.values():
             slot.order(Bye("its run has ended"))
             self._reply(book, slot)
-        self._dead.update(book.starting)
         for name in book.starting:
             self._launcher.kill(name)
         return [(waiter, how) for waiter in self._waiters.pop(run, [])]
@@ -365,7 +365,6 @@ class Ledger:
         for book in self._books.values():
             for name in [name for name, shape in book.starting.items() if not len(book.dispatch.queue(shape))]:
                 del book.starting[name]
-                self._dead.add(name)
                 self._launcher.kill(name)
         for book in self._books.values():
             for slot in list(book.slots.values()):
@@ -381,7 +380,6 @@ class Ledger:
                     slot.order(Bye("it has nothing to do"))
                     self._reply(book, slot)
                     del book.slots[slot.id]
-                    self._dead.add(slot.id)
 
     def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
         """Return run, shape and options of everything that waits for a slot."""

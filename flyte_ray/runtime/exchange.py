@@ -162,7 +162,7 @@ class Exchange:
         return self._bell or (host.is_hungry() and (self._mail.unsent > 0 or not self._asked))
 
     def _compose(self, host: Host) -> Message:
-        attach, self._mail.attach = self._mail.attach, False
+        attach = self._mail.attach
         first, items = self._mail.take()
         standing = host.standing()
         self._seq += 1

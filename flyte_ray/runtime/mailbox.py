@@ -20,7 +20,7 @@ class Mailbox:
         self.received = 0
         """All orders below this number have arrived."""
         self.attach = False
-        """The ledger is new: the next message hands in what the slot holds."""
+        """The ledger is new: messages hand in what the slot holds until it confirms that."""
         self._items: list[Item] = []
         self._base = 0
         self._sent = 0
@@ -42,6 +42,8 @@ class Mailbox:
 
     def take(self) -> tuple[int, list[Item]]:
         """Return the number of the first unsent item and all unsent ones, which count as sent from now on."""
+        if self.attach:
+            self.again()
         first = self._sent
         fresh = self._items[first - self._base :]
         self._sent += len(fresh)
@@ -60,7 +62,7 @@ class Mailbox:
         if reply.epoch < self.epoch:
             return []  # from a ledger that is gone
         if reply.epoch != self.epoch:
-            if self.epoch:
+            if self.epoch or reply.gap:
                 # The ledger has restarted: it numbers its orders from 0 and knows what is stored only.
                 self.attach = True
                 self.received = 0
@@ -68,6 +70,7 @@ class Mailbox:
             self.epoch = reply.epoch
         if self.attach and reply.gap:
             return []
+        self.attach = False
         stored = min(max(reply.stored - self._base, 0), len(self._items))
         del self._items[:stored]
         self._base += stored

@@ -107,10 +107,9 @@ class SimulatedSlot:
                     moved = True
 
     def message(self) -> bytes:
-        attach, self.mail.attach = self.mail.attach, False
         self.seq += 1
         waiting = [child for children in self.children.values() for child, value in children.items() if value is None]
-        held = Held(list(self.works.values()), waiting, self.mail.outcomes()) if attach else None
+        held = Held(list(self.works.values()), waiting, self.mail.outcomes()) if self.mail.attach else None
         first, items = self.mail.take()
         return dump_message(
             Message(
@@ -145,7 +144,7 @@ class Hands:
             self.world.slots.pop(slot, None)
 
     def capacity(self, options: str) -> int:
-        return 3
+        return self.world.room
 
 
 class World:
@@ -156,6 +155,7 @@ class World:
         self.slots: dict[str, SimulatedSlot] = {}
         self.flying: list[tuple[str, bytes]] = []
         self.kills = 0
+        self.room = 3
         self.ledgers: list[Ledger] = []
         self.open: dict[str, set[int]] = {}
         """Messages delivered and not answered, by slot."""
@@ -224,6 +224,8 @@ class World:
             self.deliver(*self.flying.pop(number % len(self.flying)))
 
     def drain(self) -> None:
+        # An action that has lost a slot wants one where nothing waits; where all are full, `Standstill` finds one.
+        self.room = 16
         for _ in range(400):
             if RUN not in self.ledger.runs:
                 return
