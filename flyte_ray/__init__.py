@@ -9,7 +9,7 @@ from flyte_ray.api.fanning import map_task as map
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import run, with_runcontext
 from flyte_ray.api.settings import init, logger
-from flyte_ray.api.task import Documentation, Link, TaskTemplate
+from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -39,6 +39,7 @@ __all__ = [
     "GPU",
     "HABANA_GAUDI",
     "TPU",
+    "AsyncFunctionTaskTemplate",
     "Backoff",
     "Cache",
     "CachePolicy",
