@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, overload
 
-from flyte_ray.api.settings import logger
+from flyte_ray.api.settings import system_logger
 from flyte_ray.api.task import UNCHANGED, AsyncFunctionTaskTemplate, Documentation, Link, P, R, TaskTemplate, given
 from flyte_ray.api.unsupported import refuse_unsupported
 from flyte_ray.errors import InvalidDeclaration
@@ -310,7 +310,7 @@ class TaskEnvironment:
             )
         bare = [name for name in inspect.signature(function).parameters if name not in function.__annotations__]
         if bare:
-            logger.warning(
+            system_logger.warning(
                 "%s should say the types of all parameters, got none for %s: their values are pickled. Annotate them.",
                 task,
                 ", ".join(bare),
