@@ -259,7 +259,7 @@ class TaskEnvironment:
             "cache": self.cache if cache is None else cache_from(cache),
             "retries": retries_from(retries),
             "timeout": timeout_from(timeout),
-            "docs": docs.description if docs else None,
+            "docs": _text_of(docs),
             "report": report,
             "interruptible": self.spec.interruptible if interruptible is None else interruptible,
             "max_inline_io_bytes": max_inline_io_bytes,
@@ -315,6 +315,15 @@ class TaskEnvironment:
                 task,
                 ", ".join(bare),
             )
+
+
+def _text_of(docs: Any) -> str | None:
+    if docs is not None and not isinstance(docs, Documentation):
+        raise TypeError(
+            f"@env.task: docs must be a Documentation, got {type(docs).__name__} {docs!r:.80}. Write"
+            f" flyte.Documentation('...'), or give the function a docstring."
+        )
+    return docs.description if docs else None
 
 
 def _calling_file() -> str | None:

@@ -119,7 +119,10 @@ class TaskTemplate:
             return self.spec.func(*args, **kwargs)
         values = bind(self.spec.interface, self.name, args, kwargs)
         if self.spec.interface.is_async:
-            return action.controller.call_async(self.spec, values)
+            call = action.controller.call_async(self.spec, values)
+            # What is said of a coroutine that nobody awaits names it so.
+            call.__qualname__ = self.name  # type: ignore[attr-defined]  # every coroutine of a function has it
+            return call
         if is_in_loop():
             raise SyncTaskCallInAsyncContextError(
                 f"Task '{self.name}' is sync and was called from async code, which it would block. Write"
