@@ -59,6 +59,8 @@ class Map:
             TypeError: `func` is no task, or an argument is not iterable or fits no parameter.
             ValueError: `concurrency` is negative.
 
+        Source: `flyte.map`.
+
         """
         task, calls = _calls(func, iterables, concurrency)
         outside = current_action.get() is None

@@ -197,7 +197,24 @@ def with_runcontext(
 
 @both_forms
 def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-    """Run a task with all its descendants; see `Runner.run`."""
+    """Run a task with all its descendants, with the settings of `init`.
+
+    Args:
+        task: Made with `@env.task`.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+
+    Returns:
+        The run: ended in local mode, be it with a failure; under way on a cluster (`wait`, `outputs`).
+
+    Raises:
+        TypeError: `task` is no task, or an argument is not of its parameter's type; nothing is recorded then.
+        StoreError: The root cannot be written.
+        ClusterError: The cluster cannot be reached. Running again is safe after both: nothing has begun.
+
+    Source: `flyte.run`.
+
+    """
     started: Run = Runner().run(task, *args, **kwargs)
     return started
 
