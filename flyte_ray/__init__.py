@@ -8,8 +8,8 @@ from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import run, with_runcontext
-from flyte_ray.api.settings import init, logger
-from flyte_ray.api.task import Documentation, Link, TaskTemplate
+from flyte_ray.api.settings import init, logger, system_logger
+from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -22,7 +22,7 @@ from flyte_ray.spec.policies import (
     Timeout,
     TimeoutType,
 )
-from flyte_ray.spec.resources import GPU, TPU, Device, Resources
+from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
 from flyte_ray.spec.secret import Secret, SecretRequest
 
 __version__ = "0.1.0"
@@ -39,11 +39,13 @@ __all__ = [
     "GPU",
     "HABANA_GAUDI",
     "TPU",
+    "AsyncFunctionTaskTemplate",
     "Backoff",
     "Cache",
     "CachePolicy",
     "CacheRequest",
     "Device",
+    "DeviceClass",
     "Documentation",
     "Image",
     "Link",
@@ -70,6 +72,7 @@ __all__ = [
     "models",
     "remote",
     "run",
+    "system_logger",
     "version",
     "with_runcontext",
 ]

@@ -273,6 +273,39 @@ def test_ctrl_c_reaches_an_action_whose_call_was_refused_before(tmp_path: Path) 
     assert process.returncode == 130
 
 
+def test_ctrl_c_reaches_a_run_that_was_started_where_a_loop_runs(tmp_path: Path) -> None:
+    program = tmp_path / "cell.py"
+    program.write_text(
+        textwrap.dedent("""
+        import asyncio, sys
+        import flyte_ray as flyte
+
+        env = flyte.TaskEnvironment("cell")
+
+        @env.task
+        async def waits() -> int:
+            print("begun", flush=True)
+            await asyncio.sleep(600)
+            return 1
+
+        async def cell() -> None:
+            try:
+                flyte.with_runcontext(name="cell").run(waits)
+            except KeyboardInterrupt:
+                print(flyte.remote.Run.get("cell").phase.value, flush=True)
+
+        flyte.init(root=sys.argv[1])
+        asyncio.run(cell())
+        """)
+    )
+    process = subprocess.Popen([sys.executable, str(program), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "aborted\n")
+
+
 def test_a_run_that_does_not_exist_is_named_in_one_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "flyte_ray.cli.main", "resume", "--root", str(tmp_path), "nope"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ from flyte_ray.api.both import both_forms_of_class, both_forms_of_method
 from flyte_ray.api.run import POLL_S, Run
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
-from flyte_ray.errors import BaseRuntimeError, RunNotFoundError
+from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
@@ -34,7 +34,8 @@ class Action:
         """Find an action.
 
         Raises:
-            RunNotFoundError: There is no such run, or no such action in it.
+            RunNotFoundError: There is no such run.
+            ActionNotFoundError: The run has no such action.
 
         """
         run = Run.get(run_name)
@@ -120,8 +121,8 @@ class Action:
         return self.phase.is_terminal
 
     @both_forms_of_method
-    def wait(self) -> None:
-        """Return when it has ended and that is stored."""
+    def wait(self, quiet: bool = False) -> None:
+        """Return when it has ended and that is stored; `quiet` is accepted, nothing is printed here."""
         while not self.done():
             time.sleep(POLL_S)
 
@@ -160,7 +161,7 @@ class Action:
 def _find(run: Run, name: str) -> ActionState:
     found = run.state().actions.get(name)
     if found is None:
-        raise RunNotFoundError(
+        raise ActionNotFoundError(
             f"Run {run.name!r} should have an action {name!r}, but has none."
             f" 'flyte-ray get action {run.name}' lists those it has."
         )

@@ -14,6 +14,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
+from flyte_ray.runtime.interrupt import CtrlC
+from flyte_ray.runtime.local import JOIN_S, TICK_S, interrupt_run
+
 P = ParamSpec("P")
 R = TypeVar("R")
 _END: Final = object()
@@ -127,8 +130,15 @@ def _on_a_thread(call: Callable[[], R]) -> R:
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(work,), name="flyte-ray-call", daemon=True)
-    thread.start()
-    thread.join()
+    with CtrlC() as ctrl_c:
+        thread.start()
+        while thread.is_alive() and not ctrl_c.pressed:
+            thread.join(TICK_S)
+        if ctrl_c.pressed:
+            if interrupt_run(thread):
+                # An action that does not look up meanwhile is left behind: only a main thread can be interrupted.
+                thread.join(JOIN_S)
+            raise KeyboardInterrupt
     if errors:
         raise errors[0]
     return outcome[0]

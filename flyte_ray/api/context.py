@@ -105,7 +105,7 @@ class TaskContext:
 
 
 def ctx() -> TaskContext:
-    """Return what is known of the action that calls this; false outside a task."""
+    """Return what is known of the action that calls this; false outside a task. Mirrors `flyte.ctx`."""
     return TaskContext(current_action.get())
 
 
@@ -115,6 +115,8 @@ def group(name: str) -> Iterator[None]:
 
     Raises:
         TypeError: `name` is no text, or empty.
+
+    Source: `flyte.group`.
 
     """
     if not isinstance(name, str) or not name:
@@ -133,6 +135,8 @@ def custom_context(**context: str) -> Iterator[None]:
     Raises:
         TypeError: A value is no text.
 
+    Source: `flyte.custom_context`.
+
     """
     for key, value in context.items():
         if not isinstance(value, str):
@@ -148,5 +152,5 @@ def custom_context(**context: str) -> Iterator[None]:
 
 
 def get_custom_context() -> dict[str, str]:
-    """Return the keys and values that apply here; a copy, empty if there are none."""
+    """Return the keys and values that apply here; a copy, empty if there are none. Mirrors Flyte's."""
     return ctx().custom_context

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, overload
 
-from flyte_ray.api.settings import logger
-from flyte_ray.api.task import UNCHANGED, Documentation, Link, TaskTemplate, given
+from flyte_ray.api.settings import system_logger
+from flyte_ray.api.task import UNCHANGED, AsyncFunctionTaskTemplate, Documentation, Link, P, R, TaskTemplate, given
 from flyte_ray.api.unsupported import refuse_unsupported
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.image import Image
@@ -184,7 +184,7 @@ class TaskEnvironment:
         made = cls(name, image=first.image, resources=first.resources, env_vars=first.env_vars, depends_on=depends_on)
         for task in tasks:
             spec = dataclasses.replace(task.spec, name=f"{name}.{task.spec.func.__name__}", environment=made.spec)
-            made._tasks[spec.name] = TaskTemplate(spec, name)
+            made._tasks[spec.name] = type(task)(spec, name)
         return made
 
     def add_dependency(self, *environments: TaskEnvironment) -> None:
@@ -207,10 +207,12 @@ class TaskEnvironment:
                 self.depends_on.append(environment)
 
     @overload
-    def task(self, func: Callable[..., Any]) -> TaskTemplate: ...
+    def task(self, func: Callable[P, R]) -> AsyncFunctionTaskTemplate[P, R]: ...
 
     @overload
-    def task(self, func: None = None, **settings: Any) -> Callable[[Callable[..., Any]], TaskTemplate]: ...
+    def task(
+        self, func: None = None, **settings: Any
+    ) -> Callable[[Callable[P, R]], AsyncFunctionTaskTemplate[P, R]]: ...
 
     def task(
         self,
@@ -228,7 +230,7 @@ class TaskEnvironment:
         links: Sequence[Link] = (),
         entrypoint: bool = False,
         **foreign: Any,
-    ) -> TaskTemplate | Callable[[Callable[..., Any]], TaskTemplate]:
+    ) -> Any:
         """Make a function a task: bare (`@env.task`) or with arguments; sync and async functions alike.
 
         Args:
@@ -257,7 +259,7 @@ class TaskEnvironment:
             "cache": self.cache if cache is None else cache_from(cache),
             "retries": retries_from(retries),
             "timeout": timeout_from(timeout),
-            "docs": docs.description if docs else None,
+            "docs": _text_of(docs),
             "report": report,
             "interruptible": self.spec.interruptible if interruptible is None else interruptible,
             "max_inline_io_bytes": max_inline_io_bytes,
@@ -266,13 +268,13 @@ class TaskEnvironment:
             "entrypoint": entrypoint,
         }
 
-        def declare(function: Callable[..., Any]) -> TaskTemplate:
+        def declare(function: Callable[P, R]) -> AsyncFunctionTaskTemplate[P, R]:
             self._check_function(function, foreign)
             return self._declare(function, dict(settings))
 
         return declare if func is None else declare(func)
 
-    def _declare(self, function: Callable[..., Any], settings: dict[str, Any]) -> TaskTemplate:
+    def _declare(self, function: Callable[P, R], settings: dict[str, Any]) -> AsyncFunctionTaskTemplate[P, R]:
         spec = TaskSpec(
             name=f"{self.name}.{function.__name__}",
             short_name=settings.pop("short_name") or function.__name__,
@@ -282,7 +284,7 @@ class TaskEnvironment:
             docs=settings.pop("docs") or function.__doc__,
             **settings,
         )
-        template = TaskTemplate(spec, self.name)
+        template: AsyncFunctionTaskTemplate[P, R] = AsyncFunctionTaskTemplate(spec, self.name)
         self._tasks[template.name] = template
         return template
 
@@ -308,11 +310,20 @@ class TaskEnvironment:
             )
         bare = [name for name in inspect.signature(function).parameters if name not in function.__annotations__]
         if bare:
-            logger.warning(
+            system_logger.warning(
                 "%s should say the types of all parameters, got none for %s: their values are pickled. Annotate them.",
                 task,
                 ", ".join(bare),
             )
+
+
+def _text_of(docs: Any) -> str | None:
+    if docs is not None and not isinstance(docs, Documentation):
+        raise TypeError(
+            f"@env.task: docs must be a Documentation, got {type(docs).__name__} {docs!r:.80}. Write"
+            f" flyte.Documentation('...'), or give the function a docstring."
+        )
+    return docs.description if docs else None
 
 
 def _calling_file() -> str | None:

@@ -16,7 +16,7 @@ from flyte_ray.errors import BaseRuntimeError, SyncTaskCallInAsyncContextError
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.context import current_action
 from flyte_ray.runtime.controller import Controller
-from flyte_ray.runtime.execution import Pending
+from flyte_ray.runtime.execution import Pending, Siblings
 from flyte_ray.spec.interface import bind
 
 __all__ = ["Map", "ctx", "custom_context", "group", "map_task"]
@@ -52,12 +52,14 @@ class Map:
             iterables: Zipped; the shortest ends the map.
             group_name: The actions' group is `<task>_<group_name or "map">`.
             concurrency: How many run at a time; 0 leaves it to us.
-            return_exceptions: Yield errors as values; False raises the first.
+            return_exceptions: Yield errors as values; False raises the first to happen, at once, and aborts the rest.
 
         Raises:
             SyncTaskCallInAsyncContextError: Called where it would block an event loop.
             TypeError: `func` is no task, or an argument is not iterable or fits no parameter.
             ValueError: `concurrency` is negative.
+
+        Source: `flyte.map`.
 
         """
         task, calls = _calls(func, iterables, concurrency)
@@ -153,11 +155,12 @@ def _in_order(
     spec, controller = task.spec, action.controller
     window: deque[tuple[Known, Pending]] = deque()
     limit = concurrency or _WINDOW
+    siblings = None if return_exceptions else Siblings()
 
     def refill() -> None:
         with group(f"{spec.short_name}_{name or 'map'}"):
             for values in itertools.islice(calls, limit - len(window)):
-                window.append(controller.submit(spec, values))
+                window.append(controller.submit(spec, values, siblings=siblings))
 
     try:
         refill()
@@ -176,21 +179,32 @@ async def _in_order_aio(
 ) -> AsyncGenerator[Any, None]:
     window: deque[asyncio.Task[Any]] = deque()
     limit = concurrency or _WINDOW
+    failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def note(call: asyncio.Task[Any]) -> None:
+        error = None if call.cancelled() else call.exception()
+        if error is not None and not failed.done():
+            failed.set_result(error)
 
     def refill() -> None:
         # A task copies the context in which it is made: so the group reaches the call.
         with group(f"{task.short_name}_{name or 'map'}"):
             for values in itertools.islice(calls, limit - len(window)):
                 window.append(asyncio.ensure_future(task.aio(**values)))
+                if not return_exceptions:
+                    window[-1].add_done_callback(note)
 
     try:
         refill()
         while window:
+            await asyncio.wait((window[0], failed), return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                raise failed.result()
             try:
-                output = await window.popleft()
+                output = window.popleft().result()
             except BaseRuntimeError as error:
                 if not return_exceptions:
-                    raise
+                    raise  # its callback has not run yet
                 output = error
             yield output
             if concurrency or len(window) <= limit - _REFILL:

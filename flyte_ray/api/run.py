@@ -100,10 +100,11 @@ class Run:
         return self.phase.is_terminal
 
     @both_forms_of_method
-    def wait(self, wait_for: Literal["terminal", "running"] = "terminal") -> None:
+    def wait(self, quiet: bool = False, wait_for: Literal["terminal", "running"] = "terminal") -> None:
         """Return when the run has ended and that is stored.
 
         Args:
+            quiet: Accepted; nothing is ever printed here, 'flyte-ray submit' shows a run.
             wait_for: `running` returns already when the root action has begun.
 
         Raises:

@@ -6,17 +6,18 @@ import json
 import os
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
+from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import pack_code, store_code, unpack_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
-from flyte_ray.errors import UnsupportedError
+from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Start
 from flyte_ray.runtime.blobs import RunBlobs
@@ -28,6 +29,13 @@ from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
 
 Mode = Literal["local", "remote"]
+_REFUSED: Final = ("dry_run", "copy_bundle_to", "notifications", "debug", "tracked", "tracked_strict")
+_IGNORED: Final = (
+    *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
+    *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger", "queue"),
+    *("cache_lookup_scope", "preserve_original_types", "max_action_concurrency", "raw_data_path"),
+)
+"""What Flyte's `with_runcontext` takes besides, and what we only accept so far."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,21 @@ class Runner:
     """The cluster outlives this process; False for a Ray that this process started."""
 
     def __post_init__(self) -> None:
-        """Refuse modes that do not exist."""
+        """Refuse modes, names and styles that do not exist, and labels that are no text."""
         if self.mode not in (None, "local", "remote"):
             raise UnsupportedError(
                 f"mode must be 'local' or 'remote', got {self.mode!r}. Leave it out: the run then uses the Ray cluster"
                 f" that this process is connected to, else this process."
             )
+        if self.name is not None:
+            validate_run_name(self.name)
+        if self.copy_style not in get_args(CopyStyle):
+            raise UnsupportedError(
+                f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {self.copy_style!r}."
+                f" Leave it out to take the modules that are loaded."
+            )
+        for name in ("env_vars", "labels", "custom_context"):
+            _check_texts(name, getattr(self, name))
 
     @both_forms
     def run(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
@@ -111,6 +128,14 @@ class Runner:
         ledger.start(Start(run, uuid.uuid4().hex, ref, inputs, context, about))
 
 
+def _check_texts(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} must be a dict of str to str, got {type(value).__name__}. Write {name}={{'a': 'b'}}.")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"{name} must map str to str, got {key!r}: {text!r:.80}. Write the value as text.")
+
+
 def with_runcontext(
     mode: Mode | None = None,
     *,
@@ -122,6 +147,8 @@ def with_runcontext(
     overwrite_cache: bool = False,
     disable_run_cache: bool = False,
     copy_style: CopyStyle = "loaded_modules",
+    max_action_concurrency: int | None = None,
+    **foreign: Any,
 ) -> Runner:
     """Return a runner with settings for its runs.
 
@@ -131,12 +158,30 @@ def with_runcontext(
         env_vars: Variables of all its slots; they win over those of the environments.
         labels: Shown with the run.
         custom_context: What `flyte.ctx().custom_context` says in every action.
-        raw_data_path: Where large values go; None for the run's own folder.
+        raw_data_path: Accepted; large values go to the run's own folder.
         overwrite_cache: Compute what is cached again, and cache the new outcome.
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
+        max_action_concurrency: Accepted: 0 or at least 2, for 1 would have a parent wait for its child for ever.
+        foreign: Other settings of Flyte's: those of its control plane are without effect, said once.
+
+    Raises:
+        UnsupportedError: A mode that does not exist, such as `hybrid`, or a setting that we cannot honour.
+        InvalidDeclaration: A name or a concurrency of another form.
+        TypeError: An unknown setting, or one of another type.
+
+    Source: `flyte.with_runcontext`.
 
     """
+    refuse_unsupported("A run", {key: foreign.pop(key) for key in _REFUSED if key in foreign})
+    count = max_action_concurrency
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
+        raise InvalidDeclaration(
+            f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
+            f" flyte.map(..., concurrency={count!r})."
+        )
+    given = {**foreign, "max_action_concurrency": count or None, "raw_data_path": raw_data_path}
+    ignore_foreign("flyte.with_runcontext", given, _IGNORED)
     return Runner(
         mode,
         name,
@@ -152,7 +197,24 @@ def with_runcontext(
 
 @both_forms
 def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-    """Run a task with all its descendants; see `Runner.run`."""
+    """Run a task with all its descendants, with the settings of `init`.
+
+    Args:
+        task: Made with `@env.task`.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+
+    Returns:
+        The run: ended in local mode, be it with a failure; under way on a cluster (`wait`, `outputs`).
+
+    Raises:
+        TypeError: `task` is no task, or an argument is not of its parameter's type; nothing is recorded then.
+        StoreError: The root cannot be written.
+        ClusterError: The cluster cannot be reached. Running again is safe after both: nothing has begun.
+
+    Source: `flyte.run`.
+
+    """
     started: Run = Runner().run(task, *args, **kwargs)
     return started
 

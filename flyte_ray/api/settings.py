@@ -7,10 +7,23 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flyte_ray.api.both import both_forms
+from flyte_ray.api.unsupported import ignore_foreign
 from flyte_ray.storage import Store, open_store
 
 DEFAULT_ROOT: Final = "~/.flyte-ray"
-logger: Final = logging.getLogger("flyte_ray")
+system_logger: Final = logging.getLogger("flyte_ray")
+"""What this package has to say."""
+logger: Final = logging.getLogger("flyte_ray.user")
+"""For the code of tasks; as talkative as the former unless `init(user_log_level=...)` says otherwise."""
+_FOREIGN: Final = (
+    *("org", "project", "domain", "log_format", "reset_root_logger", "endpoint", "headless", "insecure"),
+    *("insecure_skip_verify", "ca_cert_file_path", "auth_type", "command", "proxy_command", "api_key", "client_id"),
+    *("client_credentials_secret", "auth_client_config", "rpc_retries", "http_proxy_url", "disable_keyring"),
+    *("batch_size", "image_builder", "images", "image_registry", "source_config_path", "sync_local_sys_paths"),
+    *("load_plugin_type_transformers", "local_persistence", "local_tracked", "local_tracked_strict", "scopes"),
+)
+"""What Flyte's `init` takes besides."""
 
 
 @dataclass
@@ -26,12 +39,15 @@ class Settings:
 settings = Settings()
 
 
+@both_forms
 def init(
     root: str | os.PathLike[str] | None = None,
     address: str | None = None,
     storage: dict[str, Any] | None = None,
     root_dir: str | os.PathLike[str] | None = None,
     log_level: int | str | None = None,
+    user_log_level: int | str | None = None,
+    **foreign: Any,
 ) -> None:
     """Set where this process's runs are recorded and where they run.
 
@@ -41,13 +57,36 @@ def init(
             local mode. Nothing is connected before the first run.
         storage: fsspec arguments for the root, such as `endpoint_url`; they reach the cluster and are never recorded.
         root_dir: Folder of the project whose code travels; default: found from the task's file.
-        log_level: Level of the logger `flyte_ray`.
+        log_level: Level of the logger `flyte_ray`, by number or name such as `INFO`.
+        user_log_level: Level of `flyte.logger`.
+        foreign: Settings of Flyte's that steer its control plane, such as `endpoint`: without effect, said once.
+
+    Raises:
+        TypeError: An unknown setting, or one of another type.
+
+    Source: `flyte.init`.
 
     """
+    ignore_foreign("flyte.init", foreign, _FOREIGN)
+    for name, value in (("root", root), ("root_dir", root_dir)):
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            raise TypeError(
+                f"flyte.init: {name} must be a path or URI, got {type(value).__name__} {value!r:.80}."
+                f" Write for example {name}='/data/runs'."
+            )
+    if address is not None and not isinstance(address, str):
+        raise TypeError(f"flyte.init: address must be text such as 'host:6379', got {address!r:.80}. Leave it out.")
+    if storage is not None and not isinstance(storage, dict):
+        raise TypeError(
+            f"flyte.init: storage must be a dict of fsspec arguments, got {type(storage).__name__}."
+            f" Write storage={{'endpoint_url': ...}}."
+        )
     settings.root, settings.address, settings.storage = root, address, dict(storage or {})
     settings.root_dir = os.fspath(root_dir) if root_dir is not None else None
     if log_level is not None:
-        logger.setLevel(log_level)
+        system_logger.setLevel(log_level)
+    if user_log_level is not None:
+        logger.setLevel(user_log_level)
 
 
 def current_store() -> Store:

@@ -6,8 +6,8 @@ A task called inside a run becomes an action; called outside, it is the plain fu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from flyte_ray.api.both import is_in_loop
 from flyte_ray.api.unsupported import refuse_unsupported
@@ -28,6 +28,10 @@ from flyte_ray.spec.secret import SecretRequest
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import inputs_schema
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+AnyTask = TypeVar("AnyTask", bound="TaskTemplate")
 UNCHANGED: Final[Any] = type("Unchanged", (), {"__repr__": lambda self: "unchanged"})()
 """Default of what may be changed: so `None`, `0` and `()` are values like any other."""
 _FIXED: Final = ("name", "image", "docs", "interface")
@@ -58,7 +62,7 @@ class Link(Protocol):
 
 
 class TaskTemplate:
-    """A task: what `@env.task` returns. Mirrors Flyte's `TaskTemplate`."""
+    """A task, whatever its function takes and returns. Mirrors Flyte's `TaskTemplate`."""
 
     def __init__(self, spec: TaskSpec, owner: str | None = None) -> None:
         """Wrap a declared function; `owner` names the environment that declared it."""
@@ -115,7 +119,10 @@ class TaskTemplate:
             return self.spec.func(*args, **kwargs)
         values = bind(self.spec.interface, self.name, args, kwargs)
         if self.spec.interface.is_async:
-            return action.controller.call_async(self.spec, values)
+            call = action.controller.call_async(self.spec, values)
+            # What is said of a coroutine that nobody awaits names it so.
+            call.__qualname__ = self.name  # type: ignore[attr-defined]  # every coroutine of a function has it
+            return call
         if is_in_loop():
             raise SyncTaskCallInAsyncContextError(
                 f"Task '{self.name}' is sync and was called from async code, which it would block. Write"
@@ -136,7 +143,7 @@ class TaskTemplate:
         return self.spec.func(*args, **kwargs)
 
     def override(
-        self,
+        self: AnyTask,
         *,
         short_name: str = UNCHANGED,
         resources: Resources | None = UNCHANGED,
@@ -152,7 +159,7 @@ class TaskTemplate:
         entrypoint: bool = UNCHANGED,
         links: Sequence[Link] = UNCHANGED,
         **others: Any,
-    ) -> TaskTemplate:
+    ) -> AnyTask:
         """Return the task with other settings; what is not given stays, and `retries=0` or `timeout=None` do apply.
 
         Raises:
@@ -190,7 +197,7 @@ class TaskTemplate:
             links=links if links is UNCHANGED else tuple(links),
         )
         environment = dataclasses.replace(self.spec.environment, **outer) if outer else self.spec.environment
-        return TaskTemplate(dataclasses.replace(self.spec, environment=environment, **inner), self.parent_env_name)
+        return type(self)(dataclasses.replace(self.spec, environment=environment, **inner), self.parent_env_name)
 
     def _refuse(self, others: dict[str, Any]) -> None:
         for name in others:
@@ -206,6 +213,33 @@ class TaskTemplate:
                     f" interruptible, entrypoint, links."
                 )
         refuse_unsupported(f"Task '{self.name}'", others)
+
+
+class AsyncFunctionTaskTemplate(TaskTemplate, Generic[P, R]):
+    """What `@env.task` returns: a task that type checkers know by its function's parameters and result.
+
+    `task(x)` has the type that the function's call has; `await task.aio(x)` has that of the output, be the function
+    sync or async. Mirrors Flyte's class of this name, which holds sync functions too.
+    """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Run as an action inside a run, as a plain function outside."""
+
+        def forward(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the plain function, also inside a run."""
+
+        @overload
+        async def aio(
+            self: AsyncFunctionTaskTemplate[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        ) -> T: ...
+
+        @overload
+        async def aio(self: AsyncFunctionTaskTemplate[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+        async def aio(self, *args: Any, **kwargs: Any) -> Any:
+            """Await the task from async code, whether it is sync or async."""
 
 
 def given(**settings: Any) -> dict[str, Any]:

@@ -1,11 +1,15 @@
-"""Refuse, in a sentence, what Flyte 2 has and we do not: nothing that is written is silently without effect."""
+"""Say, in a sentence, what Flyte 2 has and we do not: nothing that is written is silently without effect."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import UnsupportedError
+
+_log = logging.getLogger("flyte_ray")
+_told: set[tuple[str, str]] = set()
 
 _REMEDIES: Final = {
     "pod_template": "Ray places processes, not pods: say what is needed with resources, image and env_vars",
@@ -13,6 +17,12 @@ _REMEDIES: Final = {
     "plugin_config": "Plug-ins change how Flyte runs a task; here every task runs on Ray: leave it out",
     "task_resolver": "Tasks are found by module and name: leave it out",
     "produces_artifacts": "There is no registry of artifacts: return the value, and find it by its run's name",
+    "dry_run": "'flyte-ray submit --dry-run' shows what would be run",
+    "copy_bundle_to": "'flyte-ray submit --dry-run' lists the files of the bundle",
+    "notifications": "Nothing is sent yet: wait for the run, and send what its phase calls for",
+    "debug": "Run the task with mode='local': its first slot is the calling thread, where debuggers work",
+    "tracked": "Every run is on record, local ones too: leave it out",
+    "tracked_strict": "Every run is on record, local ones too: leave it out",
     "triggers": "Nothing starts runs by the clock yet: call 'flyte-ray submit' from cron",
 }
 
@@ -31,3 +41,23 @@ def refuse_unsupported(owner: str, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value:
             raise UnsupportedError(f"{owner} cannot have '{name}', got {value!r:.80}. {_REMEDIES[name]}.")
+
+
+def ignore_foreign(owner: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Accept settings that steer Flyte's control plane, with one warning for each in this process.
+
+    Args:
+        owner: Who was given them, as the sentence begins: `flyte.init`.
+        given: Settings by name; those that are None or False pass without a word.
+        known: Names that Flyte has there.
+
+    Raises:
+        TypeError: One is not known.
+
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise TypeError(f"{owner} has no setting '{name}'. 'help({owner})' lists those it has.")
+        if value is not None and value is not False and (owner, name) not in _told:
+            _told.add((owner, name))
+            _log.warning("%s: '%s' has no effect here. Leave it out.", owner, name)

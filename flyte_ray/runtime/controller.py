@@ -18,7 +18,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Catalog, Known
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
-from flyte_ray.runtime.execution import Execution, Pending
+from flyte_ray.runtime.execution import Execution, Pending, Siblings
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.spec.ids import RunId
@@ -102,12 +102,15 @@ class Controller:
         known, pending = self.submit(task, values, told=True)
         return self.result(known, pending)
 
-    def submit(self, task: TaskSpec, values: Mapping[str, Any], *, told: bool = False) -> tuple[Known, Pending]:
+    def submit(
+        self, task: TaskSpec, values: Mapping[str, Any], *, siblings: Siblings | None = None, told: bool = False
+    ) -> tuple[Known, Pending]:
         """Ask for a child without waiting for it.
 
         Args:
             task: The child's task.
             values: Its arguments by name.
+            siblings: Children whose failure ends the wait for this one.
             told: The caller waits for this child alone, so that it may run in this slot at once.
 
         """
@@ -116,15 +119,17 @@ class Controller:
             known, call = self._name(parent, task, values)
             told = told and self._may_tell(parent, known) and self.slot.is_top(parent) and not self.slot.is_deep
             pending = Pending(call.action)
+            pending.siblings = siblings
             self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
         return known, pending
 
     def result(self, known: Known, pending: Pending) -> Any:
-        """Wait for a child that was submitted and return its output."""
+        """Wait for a child that was submitted and return its output, or raise the failure of a sibling."""
         parent = _current().execution
+        siblings = pending.siblings
         with self._uninterrupted(parent):
-            self.slot.wait(parent, pending)
-            return self._outcome(known, pending)
+            self.slot.wait(parent, siblings.next_end(pending) if siblings else pending)
+            return self._outcome(known, siblings.failed or pending if siblings else pending)
 
     def drop(self, pending: Pending) -> None:
         """Abort a child that was submitted and is not wanted any more."""

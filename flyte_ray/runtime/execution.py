@@ -18,7 +18,7 @@ from flyte_ray.runtime.failures import Aborted
 class Pending:
     """A child that somebody waits for."""
 
-    __slots__ = ("body", "deliver", "future", "id", "kind")
+    __slots__ = ("body", "deliver", "future", "id", "kind", "siblings")
 
     def __init__(self, name: str) -> None:
         """Wait for the action `name`."""
@@ -30,6 +30,37 @@ class Pending:
         """Wakes a thread that waits."""
         self.future: asyncio.Future[None] | None = None
         """Wakes a coroutine that waits."""
+        self.siblings: Siblings | None = None
+        """Told of its end."""
+
+
+class Siblings:
+    """Children that somebody takes one after another, until one fails, be it a later one."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.failed: Pending | None = None
+        """The first that did not succeed."""
+        self._awaited: tuple[Pending, Pending] | None = None
+
+    def next_end(self, child: Pending) -> Pending:
+        """Return something to wait for, that ends when this child has ended or any of them failed."""
+        either = Pending(child.id)
+        self._awaited = child, either
+        # It may have ended just before: `note` did not see who waits then.
+        if child.kind or self.failed is not None:
+            either.kind = (self.failed or child).kind
+        return either
+
+    def note(self, child: Pending, *, succeeded: bool) -> None:
+        """Take note that one has ended."""
+        if not succeeded and self.failed is None:
+            self.failed = child
+        if self._awaited is not None and (not succeeded or self._awaited[0] is child):
+            either = self._awaited[1]
+            either.kind = either.kind or child.kind
+            if either.deliver is not None:
+                either.deliver()
 
 
 @dataclass(eq=False)

@@ -102,6 +102,16 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
 
 
 _ledgers: dict[RunId, Ledger] = {}
+_ctrl_cs: dict[int | None, CtrlC] = {}
+"""By the thread that executes a run: Ctrl-C reaches the main thread only."""
+
+
+def interrupt_run(thread: threading.Thread) -> bool:
+    """Have a run that another thread executes end as by Ctrl-C there; False if it executes none."""
+    found = _ctrl_cs.get(thread.ident)
+    if found is not None:
+        found.pressed = True
+    return found is not None
 
 
 def local_ledger(run: RunId) -> Ledger | None:
@@ -137,6 +147,7 @@ class LocalRun:
         _ledgers[self._run] = self.ledger
         self.ledger.wait(self._run, self._end)
         with CtrlC() as ctrl_c:
+            _ctrl_cs[threading.get_ident()] = ctrl_c
             ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
             ticker.start()
             try:
@@ -147,7 +158,7 @@ class LocalRun:
                 ticker.join()
                 for thread in self._launcher.threads:
                     thread.join(JOIN_S)
-                del _ledgers[self._run]
+                del _ledgers[self._run], _ctrl_cs[threading.get_ident()]
                 self.ledger.close()
         if ctrl_c.pressed:
             raise KeyboardInterrupt

@@ -327,6 +327,8 @@ class Slot:
             return
         execution, pending = found
         pending.kind, pending.body = kind, body
+        if pending.siblings is not None:
+            pending.siblings.note(pending, succeeded=kind == kinds.SUCCEEDED)
         self._deliveries.append(pending)
         self._settle(execution, pending)
 

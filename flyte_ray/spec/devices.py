@@ -106,6 +106,8 @@ def GPU(device: str, quantity: int, partition: str | None = None) -> Device:
     Raises:
         InvalidDeclaration: Type, quantity or partition is not in the list.
 
+    Source: `flyte.GPU`.
+
     """
     device = _current_spelling(device) if isinstance(device, str) else device
     if device not in _GPU_QUANTITIES:
@@ -121,7 +123,7 @@ def GPU(device: str, quantity: int, partition: str | None = None) -> Device:
 
 
 def TPU(device: str, partition: str | None = None) -> Device:
-    """Ask for a TPU, or a slice of TPUs such as `2x2`; raises `InvalidDeclaration` for what is not in the list."""
+    """Ask for a TPU, or a slice such as `2x2`; raises `InvalidDeclaration` for what `flyte.TPU` does not list."""
     if device not in _TPU_SLICES:
         raise _refuse("TPU type", device, _TPU_SLICES)
     if partition is not None and partition not in _TPU_SLICES[device]:
@@ -130,21 +132,21 @@ def TPU(device: str, partition: str | None = None) -> Device:
 
 
 def Neuron(device: str) -> Device:
-    """Ask for one AWS Neuron chip; raises `InvalidDeclaration` for what is not in the list."""
+    """Ask for one AWS Neuron chip; raises `InvalidDeclaration` for what `flyte.Neuron` does not list."""
     if device not in _NEURON_QUANTITIES:
         raise _refuse("Neuron type", device, _NEURON_QUANTITIES)
     return Device(1, "NEURON", device)
 
 
 def AMD_GPU(device: str) -> Device:
-    """Ask for one AMD GPU; raises `InvalidDeclaration` for what is not in the list."""
+    """Ask for one AMD GPU; raises `InvalidDeclaration` for what `flyte.AMD_GPU` does not list."""
     if device not in _AMD_TYPES:
         raise _refuse("AMD GPU type", device, _AMD_TYPES)
     return Device(1, "AMD_GPU", device)
 
 
 def HABANA_GAUDI(device: str) -> Device:
-    """Ask for one Gaudi accelerator; raises `InvalidDeclaration` for what is not in the list."""
+    """Ask for one Gaudi accelerator; raises `InvalidDeclaration` for what `flyte.HABANA_GAUDI` does not list."""
     if device not in _GAUDI_TYPES:
         raise _refuse("Gaudi type", device, _GAUDI_TYPES)
     return Device(1, "HABANA_GAUDI", device)

@@ -293,6 +293,10 @@ class Image:
         """Do nothing: flyte-ray itself reaches the slots without an image."""
         return self
 
+    def with_local_rs_controller(self) -> Image:
+        """Do nothing: there is no such controller."""
+        return self
+
     def with_local_v2_plugins(self, plugins: str | list[str] | None = None) -> Image:
         """Do nothing: there are no plugin packages."""
         return self

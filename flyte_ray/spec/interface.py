@@ -49,6 +49,7 @@ def build_interface(func: Callable[..., Any]) -> Interface:
     Raises:
         InvalidDeclaration: `func` has `*args`, `**kwargs` or positional-only parameters, or an annotation names
             something that cannot be found.
+        TypeError: The function returns `tuple[X, ...]`: a tuple's elements are outputs, which Flyte counts beforehand.
 
     """
     signature = inspect.signature(func)
@@ -59,6 +60,11 @@ def build_interface(func: Callable[..., Any]) -> Interface:
     # get_type_hints turns a written None into NoneType; the declared form is the one people compare with.
     if returns is type(None):
         returns = None
+    if typing.get_origin(returns) is tuple and Ellipsis in typing.get_args(returns):
+        raise TypeError(
+            f"A task's outputs must be countable from its annotation, got {returns} for '{name}', as many outputs as"
+            f" it has elements. Write list[...] in its place."
+        )
     return Interface(parameters, returns, inspect.iscoroutinefunction(func))
 
 

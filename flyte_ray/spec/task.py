@@ -83,7 +83,13 @@ class EnvironmentSpec:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task: its function, where it runs and how failures are treated."""
+    """One task: its function, where it runs and how failures are treated.
+
+    Raises:
+        TypeError: A field has a value of another type.
+        InvalidDeclaration: `max_inline_io_bytes` is below 1.
+
+    """
 
     name: str
     """Qualified name, `<environment>.<function>`."""
@@ -103,3 +109,24 @@ class TaskSpec:
     links: tuple[Any, ...] = ()
     triggers: tuple[Any, ...] = ()
     entrypoint: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what the user wrote and no other type has checked."""
+        self._check("short_name", self.short_name, str)
+        self._check("queue", self.queue, (str, type(None)))
+        for name in ("report", "interruptible", "entrypoint"):
+            self._check(name, getattr(self, name), bool)
+        size = self.max_inline_io_bytes
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InvalidDeclaration(
+                f"Task '{self.name}': max_inline_io_bytes must be a number of bytes of at least 1, got {size!r}. Write"
+                f" {DEFAULT_MAX_INLINE_IO_BYTES} for the default."
+            )
+
+    def _check(self, field_name: str, value: object, types: type | tuple[type, ...]) -> None:
+        if not isinstance(value, types):
+            wanted = types[0] if isinstance(types, tuple) else types
+            raise TypeError(
+                f"Task '{self.name}': {field_name} must be a {wanted.__name__}, got {type(value).__name__}"
+                f" {value!r:.80}. Change the argument '{field_name}'."
+            )

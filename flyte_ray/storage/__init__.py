@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.disk import DiskStore
 from flyte_ray.storage.store import Store
 
@@ -20,8 +20,15 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
         uri: The root; it need not exist yet.
         options: Arguments for the fsspec file system, such as `endpoint_url`; never recorded.
 
+    Raises:
+        InvalidDeclaration: It names no bucket.
+
     """
     text = os.fspath(uri)
+    if "://" in text and not text.partition("://")[2].strip("/"):
+        raise InvalidDeclaration(
+            f"A root names a folder or a bucket, got {text!r}. Write for example 's3://bucket/runs'."
+        )
     if "://" not in text or text.startswith("file://"):
         return DiskStore(os.path.abspath(os.path.expanduser(text.removeprefix("file://"))))
     from flyte_ray.storage.remote import RemoteStore  # fsspec and s3fs take half a second to import
@@ -42,5 +49,6 @@ def ensure_writable(store: Store) -> None:
         store.delete([key])
     except (StoreError, OSError) as error:
         raise StoreError(
-            f"The root {store.uri} should be writable, but: {error}. Choose another with --root or FLYTE_RAY_ROOT."
+            f"The root {store.uri} should be writable, but: {str(error).rstrip('.')}. Choose another with --root or"
+            f" FLYTE_RAY_ROOT."
         ) from error

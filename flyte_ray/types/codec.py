@@ -15,7 +15,7 @@ from typing import Any
 
 from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
-from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, Blobs, build_leaf
+from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, Blobs, CannotStoreError, build_leaf
 
 # One encoder for all: `json.dumps` with options makes a new one for each call.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -62,7 +62,7 @@ class TaskCodec:
         """Check and encode the arguments by parameter name.
 
         Raises:
-            TypeError: A value is not of its parameter's type.
+            TypeError: A value is not of its parameter's type, or cannot be stored.
 
         """
         raw = {}
@@ -70,6 +70,8 @@ class TaskCodec:
             leaf, annotation = self._inputs[name]
             try:
                 raw[name] = leaf.dump(leaf.check(value), blobs)
+            except CannotStoreError as error:
+                raise TypeError(f"Task '{self._task}', parameter '{name}': {error}") from error
             except (TypeError, ValueError) as error:
                 raise TypeError(
                     f"Task '{self._task}', parameter '{name}': expected {_type_name(annotation)}, got"
@@ -89,16 +91,29 @@ class TaskCodec:
         """Check and encode what the task returned.
 
         Raises:
-            RuntimeDataValidationError: The value is not of the declared return type.
+            RuntimeDataValidationError: The value is not of the declared return type, or cannot be stored.
 
         """
         try:
             return _write(self._output.dump(self._output.check(value), blobs))
+        except CannotStoreError as error:
+            raise RuntimeDataValidationError("o0", error, self._task) from error
         except (TypeError, ValueError) as error:
-            expected = "no outputs" if self._returns is None else _type_name(self._returns)
-            raise RuntimeDataValidationError(
-                "o0", TypeError(f"Expected {expected} but got {type(value).__name__} {value!r:.80}"), self._task
-            ) from error
+            given = f"{type(value).__name__} {value!r:.80}"
+            if self._returns is None:
+                message = f"Expected no outputs but got {given}. Annotate what the task returns."
+            elif inspect.iscoroutine(value):
+                value.close()  # the same need not be said again by Python's warning
+                message = (
+                    f"Expected {_type_name(self._returns)} but got the coroutine '{value.__qualname__}', which was not"
+                    f" awaited. Write 'await' before the call; sync code calls sync tasks."
+                )
+            else:
+                message = (
+                    f"Expected {_type_name(self._returns)} but got {given}. Return a value of that type, or change the"
+                    f" annotation."
+                )
+            raise RuntimeDataValidationError("o0", TypeError(message), self._task) from error
 
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,10 @@ PICKLE_MARK: Final = "$pickle"
 ARROW_MARK: Final = "$arrow"
 _PLAIN: Final = (int, str, bool, float, type(None))
 _announced: set[type] = set()
+
+
+class CannotStoreError(TypeError):
+    """A value has no stored form, whatever its annotation; its text says what to do."""
 
 
 class Blobs(Protocol):
@@ -62,7 +67,8 @@ def _scalar(wanted: type) -> Leaf:
 
 def _instance_check(wanted: Any) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        if isinstance(wanted, type) and not isinstance(value, wanted):
+        # From Python 3.11 on `Any` is a class, and refuses to be asked for instances.
+        if wanted is not Any and isinstance(wanted, type) and not isinstance(value, wanted):
             raise TypeError
         return value
 
@@ -124,10 +130,23 @@ def _pickle(annotation: Any) -> Leaf:
 
         if type(value) in _PLAIN:
             return value
+        if inspect.iscoroutine(value):
+            value.close()  # what is said here need not be said again by Python's warning
+            raise CannotStoreError(
+                f"values must be storable, got the coroutine '{value.__qualname__}', which was not awaited. Write"
+                f" 'await' before the call; sync code calls sync tasks."
+            )
         if type(value) not in _announced:
             _announced.add(type(value))
             warnings.warn(f"Values of type {type(value).__qualname__} have no typed form: pickled.", stacklevel=2)
-        return {PICKLE_MARK: base64.b64encode(cloudpickle.dumps(value)).decode()}
+        try:
+            data = cloudpickle.dumps(value)
+        except Exception as error:  # what a class does on being pickled may fail in any way
+            raise CannotStoreError(
+                f"values must be storable, got {type(value).__name__} {value!r:.80}, which is not: {error}. Pass"
+                f" what it is made from, and make it inside the task."
+            ) from error
+        return {PICKLE_MARK: base64.b64encode(data).decode()}
 
     def load(raw: Any, blobs: Blobs) -> Any:
         if isinstance(raw, dict) and PICKLE_MARK in raw:

@@ -12,6 +12,7 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import RuntimeUserError, SyncTaskCallInAsyncContextError
+from flyte_ray.runtime.execution import Pending, Siblings
 
 env = flyte.TaskEnvironment("mapping")
 running: list[int] = []
@@ -63,6 +64,22 @@ def first_error_ends() -> int:
 
 
 @env.task
+async def fails_if_one(x: int) -> int:
+    await asyncio.sleep(600 if x < 1 else 0)
+    raise ValueError(f"number {x}")
+
+
+@env.task
+def fails_late() -> int:
+    return sum(flyte.map(fails_if_one, range(2), return_exceptions=False))
+
+
+@env.task
+async def fails_late_aio() -> list[int]:
+    return [item async for item in flyte.map.aio(fails_if_one, range(2), return_exceptions=False)]
+
+
+@env.task
 def endless() -> list[int]:
     return list(itertools.islice(flyte.map(scale, itertools.count(20), concurrency=4), 6))
 
@@ -95,7 +112,7 @@ async def closes_early() -> int:
 
 @env.task
 async def maps_on_a_thread() -> int:
-    return await asyncio.to_thread(lambda: sum(flyte.map(scale, range(3))))
+    return await asyncio.to_thread(lambda: sum(flyte.map(scale, range(3), return_exceptions=False)))
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +143,26 @@ def test_the_first_error_is_raised_if_asked() -> None:
     for task in (first_error_ends, raises_aio):
         with pytest.raises(RuntimeUserError, match="thirteen"):
             flyte.run(task).outputs()
+
+
+@pytest.mark.parametrize("task", [fails_late, fails_late_aio], ids=lambda task: task.short_name)
+def test_the_first_failure_to_happen_ends_the_map_and_aborts_the_rest(task: flyte.TaskTemplate) -> None:
+    run = flyte.run(task)
+    with pytest.raises(RuntimeUserError, match="number 1"):
+        run.outputs()
+    children = flyte.remote.Action.listall(run.name, parent_name="a0")
+    assert sorted(child.phase.value for child in children) == ["aborted", "failed"]
+
+
+def test_a_thread_that_waits_for_one_child_is_woken_by_the_failure_of_another() -> None:
+    first, second, siblings = Pending("first"), Pending("second"), Siblings()
+    woken: list[str] = []
+    either = siblings.next_end(first)
+    either.deliver = lambda: woken.append(either.kind)
+    second.kind = "FAILED"
+    siblings.note(second, succeeded=False)
+    assert woken == ["FAILED"] and siblings.failed is second
+    assert siblings.next_end(first).kind == "FAILED"
 
 
 def test_an_endless_iterable_is_taken_as_far_as_needed() -> None:

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.errors import RunNotFoundError, RuntimeUserError, UnsupportedError
+from flyte_ray.errors import (
+    ActionNotFoundError,
+    InvalidDeclaration,
+    RunNotFoundError,
+    RuntimeUserError,
+    UnsupportedError,
+)
 from flyte_ray.models import ActionPhase
 from flyte_ray.remote import Action, Run
 
@@ -80,7 +86,7 @@ def test_every_call_of_a_run_can_be_awaited() -> None:
     async def main() -> None:
         run = await Run.get.aio("awaited")
         assert await run.done.aio()
-        await run.wait.aio("running")
+        await run.wait.aio(wait_for="running")
         assert await run.inputs.aio() == {"x": 3}
         assert await run.outputs.aio(half) == (1.5,)
         assert await run.get_logs.aio() == "halving 3\n"
@@ -126,7 +132,7 @@ def test_what_is_not_recorded_is_named_with_how_to_list() -> None:
     flyte.with_runcontext(name="there").run(half, 1)
     with pytest.raises(RunNotFoundError, match="'flyte-ray get run' lists"):
         Run.get("nope")
-    with pytest.raises(RunNotFoundError, match="should have an action 'nope', but has none"):
+    with pytest.raises(ActionNotFoundError, match="should have an action 'nope', but has none"):
         Action.get("there", "nope")
 
 
@@ -139,7 +145,7 @@ def test_a_run_that_has_ended_cannot_be_aborted() -> None:
 
 def test_wait_refuses_what_it_cannot_wait_for() -> None:
     with pytest.raises(ValueError, match="wait_for must be 'terminal' or 'running', got 'paused'"):
-        flyte.run(half, 1).wait("paused")  # type: ignore[arg-type]
+        flyte.run(half, 1).wait(wait_for="paused")  # type: ignore[arg-type]
 
 
 def test_only_tasks_can_be_run() -> None:
@@ -150,6 +156,53 @@ def test_only_tasks_can_be_run() -> None:
 def test_hybrid_mode_is_refused_with_a_sentence() -> None:
     with pytest.raises(UnsupportedError, match="mode must be 'local' or 'remote', got 'hybrid'. Leave it out: "):
         flyte.with_runcontext("hybrid")  # type: ignore[arg-type]
+
+
+def test_settings_of_flytes_control_plane_are_accepted_and_said_once(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        flyte.init(root=root, org="o", insecure=False)
+        flyte.with_runcontext(domain="d", max_action_concurrency=2)
+    assert [record.getMessage().split(" has ")[0] for record in caplog.records] == [
+        "flyte.init: 'org'",
+        "flyte.with_runcontext: 'domain'",
+        "flyte.with_runcontext: 'max_action_concurrency'",
+    ]
+    asyncio.run(flyte.init.aio(root=root))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"dry_run": True}, UnsupportedError, "A run cannot have 'dry_run', got True. 'flyte-ray submit --dry-run'"),
+        ({"copy_style": "custom"}, UnsupportedError, "copy_style must be one of 'loaded_modules', 'all', 'none'"),
+        ({"name": "Not So"}, InvalidDeclaration, "A run's name must be .* got 'Not So'. Write for example"),
+        ({"max_action_concurrency": 1}, InvalidDeclaration, "must be 0 .no limit. or at least 2, got 1"),
+        ({"labels": {"a": 1}}, TypeError, "labels must map str to str, got 'a': 1. Write the value as text"),
+        ({"env_vars": ["A=b"]}, TypeError, "env_vars must be a dict of str to str, got list"),
+        ({"nmae": "x"}, TypeError, "flyte.with_runcontext has no setting 'nmae'"),
+    ],
+)
+def test_settings_of_a_run_are_checked_before_it_starts(
+    settings: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        flyte.with_runcontext(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"root": 7}, "flyte.init: root must be a path or URI, got int 7"),
+        ({"storage": "s3"}, "flyte.init: storage must be a dict of fsspec arguments, got str"),
+        ({"address": 6379}, "flyte.init: address must be text such as 'host:6379', got 6379"),
+        ({"rot": "/x"}, "flyte.init has no setting 'rot'"),
+    ],
+)
+def test_settings_of_a_process_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        flyte.init(**settings)
 
 
 def test_the_public_names_are_these() -> None:

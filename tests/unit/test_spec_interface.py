@@ -104,3 +104,15 @@ def test_a_keyword_only_parameter_takes_no_position() -> None:
     with pytest.raises(TypeError, match="takes 1 positional"):
         bind(interface, "env.f", (1, 2), {})
     assert bind(interface, "env.f", (1,), {"y": 2}) == {"x": 1, "y": 2}
+
+
+def test_a_tuple_of_any_length_is_no_output() -> None:
+    def pair() -> tuple[int, str]:
+        return 1, "a"
+
+    def many() -> tuple[int, ...]:
+        return (1, 2)
+
+    assert build_interface(pair).returns == tuple[int, str]
+    with pytest.raises(TypeError, match=r"got tuple\[int, \.\.\.\] for .*many.* Write list\[\.\.\.\]"):
+        build_interface(many)

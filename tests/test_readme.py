@@ -1,0 +1,39 @@
+"""What the README shows runs as it stands there, and names the versions that the tests run on."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_program_runs_as_a_script_and_by_the_command_that_is_shown(tmp_path: Path) -> None:
+    (program,) = blocks("python")
+    assert len([line for line in program.splitlines() if line]) <= 20
+    (tmp_path / "hello.py").write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "FLYTE_RAY_ROOT": str(tmp_path / "root")}
+    environment.pop("RAY_ADDRESS", None)
+    shown = next(line for line in README.splitlines() if line.startswith("flyte-ray submit --local"))
+    words = [*shown.partition("#")[0].split()[1:], "--n", "4"]
+    for command, output in (["hello.py"], "(328350,)"), (["-m", "flyte_ray.cli.main", *words], "14"):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert output in done.stdout
+
+
+def test_only_versions_that_the_tests_ran_on_are_named() -> None:
+    named = re.search(r"The tests ran on Python ([\d.]+) with Ray ([\d.]+\d)", README)
+    assert named is not None
+    assert named[2] == version("ray")
