@@ -11,9 +11,18 @@ import json
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RuntimeEnvSetupError, WorkerCrashedError
+from ray.exceptions import (
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+)
 
 from flyte_ray.cluster.names import NAMESPACE
+from flyte_ray.cluster.package import arriving
+from flyte_ray.errors import BaseRuntimeError
 
 
 class SlotOrder(NamedTuple):
@@ -38,25 +47,18 @@ class SlotDeath(NamedTuple):
     """Another slot of this shape would fail in the same way."""
 
 
-def _slot(order: SlotOrder, ledger: str, root: str, storage: dict[str, Any], keeper: str) -> None:
-    # Ray pickles this function by value, even from a module: its body must import all that it needs.
-    from flyte_ray.cluster.slot_process import serve_slot
-
-    serve_slot(order.slot, order.run, order.shape, ledger, root, storage, keeper)
-
-
 class Launcher:
     """The actor; create it with `max_restarts=0`, before the ledger, so that memory pressure hits it last."""
 
-    def __init__(self, ledger: str, root: str, storage: dict[str, Any]) -> None:
-        """Launch slots for the ledger of this name."""
-        self._ledger, self._root, self._storage = ledger, root, storage
+    def __init__(self, program: str, ledger: str, root: str, storage: dict[str, Any]) -> None:
+        """Launch slots for the ledger of this name; `program` brings them this package (`package.py`)."""
+        self._program, self._ledger, self._root, self._storage = program, ledger, root, storage
         self._node = ray.util.get_node_ip_address()
         self._refs: dict[str, Any] = {}
         self._orders: dict[str, SlotOrder] = {}
         self._deaths: list[SlotDeath] = []
         self._watchers: set[asyncio.Task[None]] = set()
-        self._entry = ray.remote(_slot)
+        self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
 
     async def launch(self, orders: list[SlotOrder]) -> None:
         """Start slots."""
@@ -64,7 +66,8 @@ class Launcher:
             try:
                 options = json.loads(order.options)
                 remote = self._entry.options(**options, name=f"flyte-ray slot {order.slot}")
-                ref = remote.remote(order, self._ledger, self._root, self._storage, self._node)
+                about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
+                ref = remote.remote(self._program, *about)
             except Exception as error:
                 await self._report(SlotDeath(order.run, order.slot, order.shape, f"Ray refused: {error}", True))
                 continue
@@ -94,9 +97,12 @@ class Launcher:
             reason = "its process ended unexpectedly (killed, exited or crashed)"
         except RuntimeEnvSetupError as error:
             reason, hopeless = f"its environment could not be set up: {error}", True
+        except RayTaskError as error:
+            # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read.
+            told = isinstance(error.cause, (BaseRuntimeError, ImportError))
+            reason, hopeless = str(error.cause) if told else f"{type(error).__name__}: {error}", True
         except RayError as error:
-            # An error in our own entry, such as a package that is missing: the next slot would meet it too.
-            reason, hopeless = f"{type(error).__name__}: {error}", isinstance(error, ray.exceptions.RayTaskError)
+            reason = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
             raise
         except Exception as error:

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import ray
@@ -15,6 +16,7 @@ import ray
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits
+from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_lease
 from flyte_ray.ledger.messages import Reply, TaskRef
@@ -31,6 +33,8 @@ HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
 WARM_S: Final = 3.0
 """Age at which an idle ledger loads what its first large segment would load."""
+DYING_S: Final = 5.0
+"""How long a ledger that gives way to another version keeps those waiting who start a run."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 
@@ -107,6 +111,8 @@ class LedgerActor:
         self._holder = holder
         self._launcher = RayLauncher(launcher)
         self._ledger = Ledger(self._store, self._launcher, holder)
+        self._gives_way = False
+        self._starting = 0
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._ready = threading.Event()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
@@ -119,6 +125,20 @@ class LedgerActor:
     async def process(self) -> int:
         """Return the id of this process."""
         return os.getpid()
+
+    async def serves(self, package: str) -> str:
+        """Compare this package with a client's, by its digest.
+
+        Returns:
+            Empty if they are the same; `idle` if they differ and no run is held, upon which this actor takes no run
+            any more and waits to be killed; else the version that this actor and its slots run.
+
+        """
+        await self._recovered()
+        if package == own_digest():
+            return ""
+        self._gives_way = self._gives_way or not (self._starting or self._ledger.runs)
+        return "idle" if self._gives_way else own_version()
 
     async def exchange(self, message: bytes) -> bytes:
         """Carry one exchange."""
@@ -137,13 +157,21 @@ class LedgerActor:
 
     async def start(self, start: Start) -> None:
         """Start a run; returns when its start is stored."""
-        await self._recovered()
-        await asyncio.to_thread(self._ledger.start, start)
+        await self._take(self._ledger.start, start)
 
     async def resume(self, run: RunId, take_over: bool, tasks: dict[str, TaskRef]) -> None:
         """Continue a run that was cut off."""
+        await self._take(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
+
+    async def _take(self, begin: Callable[..., None], *args: Any, **options: Any) -> None:
         await self._recovered()
-        await asyncio.to_thread(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
+        if self._gives_way:
+            await asyncio.sleep(DYING_S)  # the client finds the next ledger when this one is gone
+        self._starting += 1
+        try:
+            await asyncio.to_thread(begin, *args, **options)
+        finally:
+            self._starting -= 1
 
     async def wait(self, run: RunId) -> Ended:
         """Return when a run has ended; raises `RunNotFoundError` if it is not active here."""
