@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import ray
 
+from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits
@@ -29,6 +30,8 @@ from flyte_ray.storage import open_store
 TICK_S: Final = 0.05
 NODES_S: Final = 1.0
 """Age at which the list of nodes is asked for again."""
+GROWTH_S: Final = 30.0
+"""Age at which it is asked again what the cluster's autoscaler may add."""
 HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
 WARM_S: Final = 3.0
@@ -45,11 +48,16 @@ class RayLauncher:
         """Use the launcher of this name."""
         self.actor = ray.get_actor(launcher, NAMESPACE)
         self.nodes: list[dict[str, float]] = []
+        self.autoscaler: Autoscaler | None = None
+        self._looked = -GROWTH_S
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask what nodes there are."""
+        """Ask what nodes there are, and now and then what may add more."""
         self.nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if time.monotonic() - self._looked > GROWTH_S:
+            self._looked = time.monotonic()
+            self.autoscaler = find_autoscaler()
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
         """Start a slot."""
@@ -60,9 +68,14 @@ class RayLauncher:
         self.actor.kill.remote([slot])
 
     def capacity(self, options: str) -> int:
-        """Count the slots that all nodes can hold together."""
+        """Count the slots that all nodes can hold together, those too that the autoscaler may add."""
         needs = json.loads(options)
-        return sum(_slots_on(node, needs) for node in self.nodes)
+        here = sum(slots_on(node, needs) for node in self.nodes)
+        return here + slots_to_come(needs, len(self.nodes), self.autoscaler)
+
+    def may_grow(self, options: str) -> bool:
+        """Whether the autoscaler may add a node for a slot."""
+        return slots_to_come(json.loads(options), len(self.nodes), self.autoscaler) > 0
 
     def wanted(self, options: str) -> str:
         """Say what a slot needs and what of it is free, such as `1 GPU (0 of 2 free)`."""
@@ -77,21 +90,18 @@ class RayLauncher:
             for name, amount in amounts.items()
             if amount
         ]
-        return f"needs {', '.join(words)}"
+        return f"needs {', '.join(words)}{self._to_come(needs)}"
 
-    def lacking(self, options: str) -> list[str]:
-        """Say what the best node lacks for a slot."""
-        needs = json.loads(options)
-        return min((fits(needs, node) for node in self.nodes), key=len, default=["the cluster has no nodes"])
+    def _to_come(self, needs: dict[str, Any]) -> str:
+        """Say that no node has what a slot needs, and which one the autoscaler may add."""
+        if self.autoscaler is None or any(not fits(needs, node) for node in self.nodes):
+            return ""
+        names = " or ".join(f"'{each.name}'" for each in fitting(needs, self.autoscaler))
+        return f", which no node has: the autoscaler may add one{f' of type {names}' if names else ''}"
 
-
-def _slots_on(node: dict[str, float], needs: dict[str, Any]) -> int:
-    if fits(needs, node):
-        return 0
-    amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), "memory": needs.get("memory", 0)}
-    amounts.update(needs.get("resources", {}))
-    # A slot that asks for nothing is bounded all the same: each one is a process.
-    return int(min((node[name] / amount for name, amount in amounts.items() if amount), default=node.get("CPU", 1)))
+    def hopeless(self, options: str) -> str:
+        """Say why no slot can ever start; empty if one can."""
+        return hopeless(json.loads(options), self.nodes, self.autoscaler)
 
 
 class LedgerActor:
@@ -235,15 +245,12 @@ class LedgerActor:
 
     def _fail_hopeless(self) -> None:
         for run, shape, options in self._ledger.waiting_shapes():
-            lacking = self._launcher.lacking(options)
+            reason = self._launcher.hopeless(options)
             since = self._hopeless.setdefault((run, shape), time.monotonic())
-            if not lacking:
+            if not reason:
                 del self._hopeless[run, shape]
             elif time.monotonic() - since > HOPELESS_S:
-                message = (
-                    f"No node of this cluster can ever run this: {'; '.join(lacking)}. Ask for less, or add a node."
-                )
-                self._ledger.fail_queued(run, shape, message)
+                self._ledger.fail_queued(run, shape, reason)
 
 
 def _fulfil(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: Any) -> None:

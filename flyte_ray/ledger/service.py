@@ -348,7 +348,7 @@ class Ledger:
         watch = self._watches.setdefault(run, Standstill(book, now_us))
         if any(other is not book and other.slots for other in self._books.values()):
             return  # what is missing may be theirs
-        for shape, options in watch.look():
+        for shape, options in watch.look(self._launcher.may_grow):
             if options is None:
                 book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
             else:
