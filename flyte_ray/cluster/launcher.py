@@ -14,7 +14,6 @@ import ray
 from ray.exceptions import (
     OutOfMemoryError,
     RayActorError,
-    RayError,
     RayTaskError,
     RuntimeEnvSetupError,
     WorkerCrashedError,
@@ -88,27 +87,15 @@ class Launcher:
         return list(self._orders.values())
 
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
-        reason, hopeless = "", False
+        reason, is_hopeless = "", False
         try:
             await ref
-        except OutOfMemoryError as error:
-            reason = f"Ray ended it for lack of memory: {error}"
-        except WorkerCrashedError:
-            reason = "its process ended unexpectedly (killed, exited or crashed)"
-        except RuntimeEnvSetupError as error:
-            reason, hopeless = f"its environment could not be set up: {error}", True
-        except RayTaskError as error:
-            # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read.
-            told = isinstance(error.cause, (BaseRuntimeError, ImportError))
-            reason, hopeless = str(error.cause) if told else f"{type(error).__name__}: {error}", True
-        except RayError as error:
-            reason = f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason, is_hopeless = read_death(error)
         del self._refs[order.slot], self._orders[order.slot]
-        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, hopeless))
+        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, is_hopeless))
 
     async def _report(self, death: SlotDeath) -> None:
         while True:
@@ -118,3 +105,21 @@ class Launcher:
             except (RayActorError, ValueError):
                 # The ledger is being restarted; deaths are kept until it takes them.
                 await asyncio.sleep(0.5)
+
+
+def read_death(error: Exception) -> tuple[str, bool]:
+    """Say for people why a slot's Ray task ended, and whether another slot of its shape would end in the same way."""
+    match error:
+        case OutOfMemoryError():
+            return f"Ray ended it for lack of memory: {error}", False
+        case WorkerCrashedError():
+            return "its process ended unexpectedly (killed, exited or crashed)", False
+        case RuntimeEnvSetupError():
+            return f"its environment could not be set up: {error}", True
+        case RayTaskError():
+            # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read; the
+            # rest needs Ray's traceback.
+            told = isinstance(error.cause, (BaseRuntimeError, ImportError))
+            return (str(error.cause) if told else f"{type(error).__name__}: {error}"), True
+        case _:
+            return f"{type(error).__name__}: {error}", False

@@ -136,6 +136,10 @@ class LedgerActor:
         """Return the id of this process."""
         return os.getpid()
 
+    async def place(self) -> tuple[str, str]:
+        """Return the id and the address of this actor's node."""
+        return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+
     async def serves(self, package: str) -> str:
         """Compare this package with a client's, by its digest.
 
