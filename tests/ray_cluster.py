@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from types import MappingProxyType
 import pytest
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
+FAKE_HEAD = "f" * 51 + "00000"
+"""Ray's pretended cloud knows the head by this id."""
 TOP = str(Path(__file__).parent.parent)
 
 
@@ -33,8 +36,16 @@ def ray_environ() -> dict[str, str]:
 
 
 @contextmanager
-def cluster(cpus: int, memory: int = 0, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """Start a cluster of one node, with these variables in its environment, and yield its address."""
+def cluster(
+    cpus: int,
+    memory: int = 0,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    growth: Mapping[str, int] = MappingProxyType({}),
+) -> Iterator[str]:
+    """Start a cluster of one node, with these variables in its environment, and yield its address.
+
+    With `growth`, CPUs by name, Ray's autoscaler may add one node of each of these types, on this machine.
+    """
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
         port = free_port()
@@ -43,6 +54,12 @@ def cluster(cpus: int, memory: int = 0, variables: Mapping[str, str] = MappingPr
         command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
         command += [f"--memory={memory}"] if memory else []
+        if growth:
+            file = Path(folder, "autoscaler.json")
+            file.write_text(json.dumps(autoscaler(port, cpus, growth)))
+            command += [f"--autoscaling-config={file}"]
+            variables = {**variables, "RAY_FAKE_CLUSTER": "1", "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD}
+            variables["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
         log = Path(folder, "start.log")
         with log.open("w") as file:
             process = subprocess.Popen(
@@ -58,6 +75,31 @@ def cluster(cpus: int, memory: int = 0, variables: Mapping[str, str] = MappingPr
             # Asked politely, Ray waits half a minute for our detached actors. Its processes have a group of their own.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def autoscaler(port: int, cpus: int, growth: Mapping[str, int]) -> dict[str, object]:
+    """The configuration of an autoscaler that starts its nodes as processes."""
+    types = {name: {"resources": {"CPU": count}, "node_config": {}, "max_workers": 1} for name, count in growth.items()}
+    head = {"resources": {"CPU": cpus}, "node_config": {}, "max_workers": 0}
+    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {
+        "cluster_name": "test",
+        "max_workers": len(growth),
+        "provider": {
+            "type": "fake_multinode",
+            "gcs_address": f"127.0.0.1:{port}",
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "available_node_types": {"head": head, **types},
+        "head_node_type": "head",
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 5,
+        **{f"{name}_commands": [] for name in lists},
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+        "file_mounts_sync_continuously": False,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,30 @@ def test_a_run_is_aborted_with_its_actions(connected: Path, tmp_path: Path) -> N
     assert {action.phase.value for action in flyte.remote.Action.listall(run.name)} == {"aborted"}
 
 
+def test_an_aborted_action_that_is_stuck_in_c_code_ends_with_its_slots_process(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.stuck, counts=str(counts))
+    wait_for(counts, "stuck")
+    run.abort("enough")
+    assert run.phase.value == "aborted"
+    process = int(counts.read_text().split()[1])
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline, "its process goes on"
+        time.sleep(0.1)
+
+
+def test_what_shared_a_slot_with_such_an_action_runs_again(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.outlives_its_child, counts=str(counts))
+    wait_for(counts, "stuck")
+    run.abort_action(named(run, "work.stuck"), "enough")
+    assert run.outputs() == (9,)
+    assert counts.read_text().count("stuck") == 1 and "caught" in counts.read_text()
+    root = load_state(open_store(connected), RunId(run.name)).root
+    assert (root.attempts, root.losses) == (2, 1)
+
+
 def test_a_killed_ledger_comes_back_and_no_action_runs_twice(connected: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts"
     run = flyte.run(workloads.slow_steps, n=6, seconds=1.5, counts=str(counts))
@@ -202,6 +226,15 @@ def wait_for(file: Path, text: str) -> None:
     while not (file.exists() and text in file.read_text()):
         assert time.monotonic() < deadline, f"{text!r} never appeared"
         time.sleep(0.05)
+
+
+def named(run: flyte.Run, task: str) -> str:
+    """The action of a task, when it is stored."""
+    deadline = time.monotonic() + 20
+    while not (found := [each for each in flyte.remote.Action.listall(run.name) if each.task_name == task]):
+        assert time.monotonic() < deadline, f"no action of {task} was stored"
+        time.sleep(0.1)
+    return str(found[0].name)
 
 
 def ledger_pid(root: Path) -> int:

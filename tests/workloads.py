@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -114,3 +115,20 @@ def needs_more() -> int:
 @wide.task
 def holds_memory() -> int:
     return int(needs_more())
+
+
+@env.task
+def stuck(counts: str, pause: float = 0.0) -> int:
+    note(counts, f"stuck {os.getpid()}")
+    time.sleep(pause)
+    # One call into C that holds Python's lock and looks at no signal, for hours.
+    return len(re.findall(r"(x+x+)+y", "x" * 60))
+
+
+@env.task
+def outlives_its_child(counts: str) -> int:
+    try:
+        stuck(counts, 0.2)  # in which its slot tells of it
+    except flyte.errors.ActionAbortedError:
+        note(counts, "caught")
+    return int(square(3))

@@ -110,7 +110,8 @@ class Runner:
         return Run(store, run, task)
 
     def _store_code(self, store: Store, task: TaskTemplate) -> str | None:
-        packed = pack_code(task.spec, self.copy_style, (*task.spec.environment.include, *self.include))
+        include = (*task.spec.environment.include, *self.include)
+        packed = pack_code(task.spec, self.copy_style, include, settings.root_dir)
         if packed is None:
             return None
         marker, bundle = packed

@@ -56,7 +56,9 @@ def init(
         address: The Ray cluster to run on; default the Ray this process is connected to, else `RAY_ADDRESS`, else
             local mode. Nothing is connected before the first run.
         storage: fsspec arguments for the root, such as `endpoint_url`; they reach the cluster and are never recorded.
-        root_dir: Folder of the project whose code travels; default: found from the task's file.
+        root_dir: The project's folder: its code travels, and its modules are imported from there (`pkg.flows` for
+            `pkg/flows.py`, so that `from . import other` works in it). Default: found from the task's file, the nearest
+            folder above with a `pyproject.toml` or a `.git`.
         log_level: Level of the logger `flyte_ray`, by number or name such as `INFO`.
         user_log_level: Level of `flyte.logger`.
         foreign: Settings of Flyte's that steer its control plane, such as `endpoint`: without effect, said once.
@@ -82,7 +84,7 @@ def init(
             f" Write storage={{'endpoint_url': ...}}."
         )
     settings.root, settings.address, settings.storage = root, address, dict(storage or {})
-    settings.root_dir = os.fspath(root_dir) if root_dir is not None else None
+    settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
     if log_level is not None:
         system_logger.setLevel(log_level)
     if user_log_level is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyte_ray.api.settings import init
+from flyte_ray.api.settings import init, settings
 from flyte_ray.cluster.session import connect, has_cluster
 
 
@@ -28,8 +28,11 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
+def prepare(
+    root: str | None, address: str | None, verbose: bool, *, attach: bool = False, root_dir: str | None = None
+) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
-    init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
+    # The user's file may have named its project's folder when it was imported.
+    init(root, address, root_dir=root_dir or settings.root_dir, log_level=logging.DEBUG if verbose else logging.WARNING)
     if attach and has_cluster(address):
         connect(address)

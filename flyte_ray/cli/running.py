@@ -14,7 +14,7 @@ import click
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, Runner, resume_run
-from flyte_ray.api.settings import current_store
+from flyte_ray.api.settings import current_store, settings
 from flyte_ray.cli.live import shown
 from flyte_ray.cli.loading import load_tasks, pick_task
 from flyte_ray.cli.options import common, prepare
@@ -52,6 +52,11 @@ def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ..
     default="loaded_modules",
     help="Which files of the project travel.",
 )
+@click.option(
+    "--root-dir",
+    type=click.Path(exists=True, file_okay=False),
+    help="The project's folder, from which FILE is imported (default: FILE's own).",
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("task", required=False)
 @click.argument("parameters", nargs=-1, type=click.UNPROCESSED)
@@ -63,16 +68,16 @@ def submit(context: click.Context, /, file: str, task: str | None, parameters: t
     """
     if task is None:
         prepare(options["root"], options["address"], options["verbose"])
-        for name, found in load_tasks(file).items():
+        for name, found in load_tasks(file, options["root_dir"]).items():
             click.echo(f"{name}  {(found.spec.docs or '').strip().partition(chr(10))[0]}".rstrip())
         return
-    template = pick_task(file, task)
+    template = pick_task(file, task, options["root_dir"])
     ours, theirs = split_words(context.command, template.spec.interface, parameters)
     if ours:
         again = context.command.make_context("submit", [*ours, file, task], parent=context.parent)
         given = {name for name in again.params if _is_given(again, name)}
         options.update({name: again.params[name] for name in given if name in options})
-    prepare(options["root"], options["address"], options["verbose"])
+    prepare(options["root"], options["address"], options["verbose"], root_dir=options["root_dir"])
     values = parse_parameters(template.spec.interface, task, theirs, template.spec.docs)
     if options["dry_run"]:
         _show_plan(template, options["copy_style"])
@@ -138,7 +143,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
 
 
 def _show_plan(template: TaskTemplate, copy_style: Any) -> None:
-    packed = pack_code(template.spec, copy_style, template.spec.environment.include)
+    packed = pack_code(template.spec, copy_style, template.spec.environment.include, settings.root_dir)
     environment = template.spec.environment
     options = remote_options(environment, bundle_digest=packed[0] if packed else None)
     click.echo(f"Environment {environment.name}: {json.dumps(options, indent=2)}")

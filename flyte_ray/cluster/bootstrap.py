@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
+from flyte_ray.cluster.package import arriving, arriving_actor, send_package
+from flyte_ray.errors import ClusterError
 
 READY_S: Final = 15.0
 """How long the actors may take before the user's own process makes them."""
@@ -57,14 +59,19 @@ def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[A
         "max_concurrency": 10_000,
     }
     name, launcher = ledger_name(root), launcher_name(root)
-    made = ray.remote(Launcher).options(**common, name=launcher, max_restarts=0).remote(name, root, storage)
+    program = send_package()
+    made = (
+        ray.remote(arriving_actor(Launcher))
+        .options(**common, name=launcher, max_restarts=0)
+        .remote(program, program, name, root, storage)
+    )
     # The launcher must be there before the ledger looks for it.
     ray.get(made.alive.remote())
     holder = f"ray:{ray.get_runtime_context().gcs_address}:{uuid.uuid4().hex[:8]}"
     ledger = (
-        ray.remote(LedgerActor)
+        ray.remote(arriving_actor(LedgerActor))
         .options(**common, name=name, max_restarts=-1, max_task_retries=-1)
-        .remote(root, storage, launcher, holder)
+        .remote(program, root, storage, launcher, holder)
     )
     ray.get(ledger.ping.remote())
     return made, ledger
@@ -76,24 +83,23 @@ def bootstrap(root: str, storage: dict[str, Any]) -> str:
     Returns:
         Why it did not work, for people; empty if the actors are there.
 
+    Raises:
+        ClusterError: The head node lacks what this package needs.
+
     """
     import ray  # see make_actors
 
     options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _on_head(soft=False)}
-    entry = ray.remote(_start_holder).options(**options, name="flyte-ray bootstrap")
-    ref = entry.remote(root, storage, ray.get_runtime_context().gcs_address)
+    entry = ray.remote(arriving(start_holder.__module__, start_holder.__name__))
+    entry = entry.options(**options, name="flyte-ray bootstrap")
+    ref = entry.remote(send_package(), root, storage, ray.get_runtime_context().gcs_address)
     try:
         return str(ray.get(ref, timeout=READY_S))
     except ray.exceptions.RayError as error:
+        if isinstance(getattr(error, "cause", None), ImportError):
+            raise ClusterError(str(error.cause)) from None
         ray.cancel(ref, force=True)
         return f"{type(error).__name__}: {error}"
-
-
-def _start_holder(root: str, storage: dict[str, Any], address: str) -> str:
-    # Ray pickles this function by value, even from a module: its body must import all that it needs.
-    from flyte_ray.cluster.bootstrap import start_holder
-
-    return start_holder(root, storage, address)
 
 
 def start_holder(root: str, storage: dict[str, Any], address: str) -> str:
@@ -146,6 +152,7 @@ def hold(root: str) -> None:
         _say(f"{type(error).__name__}: {error}".replace("\n", " ").encode() + b"\n")
         os._exit(1)
     _say(_READY)
+    ledger = kept[1]._ray_actor_id
     del kept, given["storage"]
     asked = time.monotonic()
     while _is_alive(given["raylet"]):
@@ -153,8 +160,10 @@ def hold(root: str) -> None:
         if time.monotonic() - asked > ASK_S:
             asked = time.monotonic()
             try:
-                ray.get_actor(ledger_name(root), NAMESPACE)
+                found = ray.get_actor(ledger_name(root), NAMESPACE)
             except ValueError:
+                found = None
+            if found is None or found._ray_actor_id != ledger:
                 ray.shutdown()
                 return
     os._exit(0)  # Ray is gone: to leave it politely would wait for it

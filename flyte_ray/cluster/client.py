@@ -10,9 +10,10 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
 from flyte_ray.cluster.session import find_ledger
-from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.cluster.shared_root import check_root
+from flyte_ray.errors import BaseRuntimeError, StoreError
 from flyte_ray.ledger.requests import Ended, Start
-from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
 AGAIN_S: Final = 0.5
@@ -28,8 +29,24 @@ class LedgerClient:
         self._store, self._actor = store, actor
 
     def start(self, start: Start) -> None:
-        """Start a run; returns when its start is stored."""
+        """Start a run; returns when its start is stored.
+
+        Raises:
+            RunAlreadyExistsError: The root holds another run of this name.
+            StoreError: The root is a folder that this node does not share with the ledger's; the run is aborted.
+
+        """
         self._ask("start", start)
+        if not self._store.uri.startswith("file://"):
+            return
+        node, address = self._ask("place")
+        if node == ray.get_runtime_context().get_node_id():
+            return
+        try:
+            check_root(self._store, start.run, ray.util.get_node_ip_address(), address)
+        except StoreError as error:
+            self.abort(start.run, ROOT_ACTION, str(error))
+            raise
 
     def resume(self, run: RunId, *, take_over: bool) -> None:
         """Continue a run that was cut off."""

@@ -19,9 +19,18 @@ from flyte_ray.storage import Store
 
 
 def pack_code(
-    task: TaskSpec, copy_style: CopyStyle = "loaded_modules", include: Sequence[str] = ()
+    task: TaskSpec,
+    copy_style: CopyStyle = "loaded_modules",
+    include: Sequence[str] = (),
+    root_dir: str | None = None,
 ) -> tuple[str, Bundle] | None:
     """Pack the project of a task's file; None for code that has no file of its own to travel.
+
+    Args:
+        task: Whose file it is.
+        copy_style: Which files travel; see `collect`.
+        include: More paths.
+        root_dir: The project's folder, from which its modules are imported; None finds it from the file.
 
     Returns:
         The marker, and the bundle.
@@ -34,7 +43,7 @@ def pack_code(
     if not file.is_file() or _is_installed(file):
         # A notebook's function travels by value; its project is the folder where the notebook runs.
         file = Path(os.path.abspath("notebook"))
-    root = find_root(file)
+    root = Path(root_dir) if root_dir is not None else find_root(file)
     ours = Path(__file__).parent.parent
     chosen = [path for path in collect(root, file, copy_style, include) if path.is_file()] if file.is_file() else []
     files = [path for path in chosen if not path.is_relative_to(ours)]
@@ -42,7 +51,9 @@ def pack_code(
         return None
     bundle = build_bundle(root, files)
     folder = file.resolve().parent.relative_to(root.resolve()).as_posix()
-    return f"{bundle.digest}:{'' if folder == '.' else folder + ':'}", bundle
+    # A root that the user names is where names are looked up first, as in his own process.
+    folders = [""] if folder == "." else ["", folder] if root_dir is not None else [folder, ""]
+    return ":".join([bundle.digest, *folders]), bundle
 
 
 def store_code(store: Store, bundle: Bundle) -> None:

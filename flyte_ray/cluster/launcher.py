@@ -11,9 +11,17 @@ import json
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RuntimeEnvSetupError, WorkerCrashedError
+from ray.exceptions import (
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+)
 
 from flyte_ray.cluster.names import NAMESPACE
+from flyte_ray.cluster.package import arriving
+from flyte_ray.errors import BaseRuntimeError
 
 
 class SlotOrder(NamedTuple):
@@ -38,25 +46,18 @@ class SlotDeath(NamedTuple):
     """Another slot of this shape would fail in the same way."""
 
 
-def _slot(order: SlotOrder, ledger: str, root: str, storage: dict[str, Any], keeper: str) -> None:
-    # Ray pickles this function by value, even from a module: its body must import all that it needs.
-    from flyte_ray.cluster.slot_process import serve_slot
-
-    serve_slot(order.slot, order.run, order.shape, ledger, root, storage, keeper)
-
-
 class Launcher:
     """The actor; create it with `max_restarts=0`, before the ledger, so that memory pressure hits it last."""
 
-    def __init__(self, ledger: str, root: str, storage: dict[str, Any]) -> None:
-        """Launch slots for the ledger of this name."""
-        self._ledger, self._root, self._storage = ledger, root, storage
+    def __init__(self, program: str, ledger: str, root: str, storage: dict[str, Any]) -> None:
+        """Launch slots for the ledger of this name; `program` brings them this package (`package.py`)."""
+        self._program, self._ledger, self._root, self._storage = program, ledger, root, storage
         self._node = ray.util.get_node_ip_address()
         self._refs: dict[str, Any] = {}
         self._orders: dict[str, SlotOrder] = {}
         self._deaths: list[SlotDeath] = []
         self._watchers: set[asyncio.Task[None]] = set()
-        self._entry = ray.remote(_slot)
+        self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
 
     async def launch(self, orders: list[SlotOrder]) -> None:
         """Start slots."""
@@ -64,7 +65,8 @@ class Launcher:
             try:
                 options = json.loads(order.options)
                 remote = self._entry.options(**options, name=f"flyte-ray slot {order.slot}")
-                ref = remote.remote(order, self._ledger, self._root, self._storage, self._node)
+                about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
+                ref = remote.remote(self._program, *about)
             except Exception as error:
                 await self._report(SlotDeath(order.run, order.slot, order.shape, f"Ray refused: {error}", True))
                 continue
@@ -85,24 +87,15 @@ class Launcher:
         return list(self._orders.values())
 
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
-        reason, hopeless = "", False
+        reason, is_hopeless = "", False
         try:
             await ref
-        except OutOfMemoryError as error:
-            reason = f"Ray ended it for lack of memory: {error}"
-        except WorkerCrashedError:
-            reason = "its process ended unexpectedly (killed, exited or crashed)"
-        except RuntimeEnvSetupError as error:
-            reason, hopeless = f"its environment could not be set up: {error}", True
-        except RayError as error:
-            # An error in our own entry, such as a package that is missing: the next slot would meet it too.
-            reason, hopeless = f"{type(error).__name__}: {error}", isinstance(error, ray.exceptions.RayTaskError)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason, is_hopeless = read_death(error)
         del self._refs[order.slot], self._orders[order.slot]
-        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, hopeless))
+        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, is_hopeless))
 
     async def _report(self, death: SlotDeath) -> None:
         while True:
@@ -112,3 +105,21 @@ class Launcher:
             except (RayActorError, ValueError):
                 # The ledger is being restarted; deaths are kept until it takes them.
                 await asyncio.sleep(0.5)
+
+
+def read_death(error: Exception) -> tuple[str, bool]:
+    """Say for people why a slot's Ray task ended, and whether another slot of its shape would end in the same way."""
+    match error:
+        case OutOfMemoryError():
+            return f"Ray ended it for lack of memory: {error}", False
+        case WorkerCrashedError():
+            return "its process ended unexpectedly (killed, exited or crashed)", False
+        case RuntimeEnvSetupError():
+            return f"its environment could not be set up: {error}", True
+        case RayTaskError():
+            # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read; the
+            # rest needs Ray's traceback.
+            told = isinstance(error.cause, (BaseRuntimeError, ImportError))
+            return (str(error.cause) if told else f"{type(error).__name__}: {error}"), True
+        case _:
+            return f"{type(error).__name__}: {error}", False

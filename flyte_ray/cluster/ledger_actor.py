@@ -8,13 +8,16 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import ray
 
+from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits
+from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_lease
 from flyte_ray.ledger.messages import Reply, TaskRef
@@ -27,10 +30,14 @@ from flyte_ray.storage import open_store
 TICK_S: Final = 0.05
 NODES_S: Final = 1.0
 """Age at which the list of nodes is asked for again."""
+GROWTH_S: Final = 30.0
+"""Age at which it is asked again what the cluster's autoscaler may add."""
 HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
 WARM_S: Final = 3.0
 """Age at which an idle ledger loads what its first large segment would load."""
+DYING_S: Final = 5.0
+"""How long a ledger that gives way to another version keeps those waiting who start a run."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 
@@ -41,11 +48,16 @@ class RayLauncher:
         """Use the launcher of this name."""
         self.actor = ray.get_actor(launcher, NAMESPACE)
         self.nodes: list[dict[str, float]] = []
+        self.autoscaler: Autoscaler | None = None
+        self._looked = -GROWTH_S
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask what nodes there are."""
+        """Ask what nodes there are, and now and then what may add more."""
         self.nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if time.monotonic() - self._looked > GROWTH_S:
+            self._looked = time.monotonic()
+            self.autoscaler = find_autoscaler()
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
         """Start a slot."""
@@ -56,9 +68,14 @@ class RayLauncher:
         self.actor.kill.remote([slot])
 
     def capacity(self, options: str) -> int:
-        """Count the slots that all nodes can hold together."""
+        """Count the slots that all nodes can hold together, those too that the autoscaler may add."""
         needs = json.loads(options)
-        return sum(_slots_on(node, needs) for node in self.nodes)
+        here = sum(slots_on(node, needs) for node in self.nodes)
+        return here + slots_to_come(needs, len(self.nodes), self.autoscaler)
+
+    def may_grow(self, options: str) -> bool:
+        """Whether the autoscaler may add a node for a slot."""
+        return slots_to_come(json.loads(options), len(self.nodes), self.autoscaler) > 0
 
     def wanted(self, options: str) -> str:
         """Say what a slot needs and what of it is free, such as `1 GPU (0 of 2 free)`."""
@@ -73,21 +90,18 @@ class RayLauncher:
             for name, amount in amounts.items()
             if amount
         ]
-        return f"needs {', '.join(words)}"
+        return f"needs {', '.join(words)}{self._to_come(needs)}"
 
-    def lacking(self, options: str) -> list[str]:
-        """Say what the best node lacks for a slot."""
-        needs = json.loads(options)
-        return min((fits(needs, node) for node in self.nodes), key=len, default=["the cluster has no nodes"])
+    def _to_come(self, needs: dict[str, Any]) -> str:
+        """Say that no node has what a slot needs, and which one the autoscaler may add."""
+        if self.autoscaler is None or any(not fits(needs, node) for node in self.nodes):
+            return ""
+        names = " or ".join(f"'{each.name}'" for each in fitting(needs, self.autoscaler))
+        return f", which no node has: the autoscaler may add one{f' of type {names}' if names else ''}"
 
-
-def _slots_on(node: dict[str, float], needs: dict[str, Any]) -> int:
-    if fits(needs, node):
-        return 0
-    amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), "memory": needs.get("memory", 0)}
-    amounts.update(needs.get("resources", {}))
-    # A slot that asks for nothing is bounded all the same: each one is a process.
-    return int(min((node[name] / amount for name, amount in amounts.items() if amount), default=node.get("CPU", 1)))
+    def hopeless(self, options: str) -> str:
+        """Say why no slot can ever start; empty if one can."""
+        return hopeless(json.loads(options), self.nodes, self.autoscaler)
 
 
 class LedgerActor:
@@ -107,6 +121,8 @@ class LedgerActor:
         self._holder = holder
         self._launcher = RayLauncher(launcher)
         self._ledger = Ledger(self._store, self._launcher, holder)
+        self._gives_way = False
+        self._starting = 0
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._ready = threading.Event()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
@@ -119,6 +135,24 @@ class LedgerActor:
     async def process(self) -> int:
         """Return the id of this process."""
         return os.getpid()
+
+    async def place(self) -> tuple[str, str]:
+        """Return the id and the address of this actor's node."""
+        return ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+
+    async def serves(self, package: str) -> str:
+        """Compare this package with a client's, by its digest.
+
+        Returns:
+            Empty if they are the same; `idle` if they differ and no run is held, upon which this actor takes no run
+            any more and waits to be killed; else the version that this actor and its slots run.
+
+        """
+        await self._recovered()
+        if package == own_digest():
+            return ""
+        self._gives_way = self._gives_way or not (self._starting or self._ledger.runs)
+        return "idle" if self._gives_way else own_version()
 
     async def exchange(self, message: bytes) -> bytes:
         """Carry one exchange."""
@@ -137,13 +171,21 @@ class LedgerActor:
 
     async def start(self, start: Start) -> None:
         """Start a run; returns when its start is stored."""
-        await self._recovered()
-        await asyncio.to_thread(self._ledger.start, start)
+        await self._take(self._ledger.start, start)
 
     async def resume(self, run: RunId, take_over: bool, tasks: dict[str, TaskRef]) -> None:
         """Continue a run that was cut off."""
+        await self._take(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
+
+    async def _take(self, begin: Callable[..., None], *args: Any, **options: Any) -> None:
         await self._recovered()
-        await asyncio.to_thread(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
+        if self._gives_way:
+            await asyncio.sleep(DYING_S)  # the client finds the next ledger when this one is gone
+        self._starting += 1
+        try:
+            await asyncio.to_thread(begin, *args, **options)
+        finally:
+            self._starting -= 1
 
     async def wait(self, run: RunId) -> Ended:
         """Return when a run has ended; raises `RunNotFoundError` if it is not active here."""
@@ -207,15 +249,12 @@ class LedgerActor:
 
     def _fail_hopeless(self) -> None:
         for run, shape, options in self._ledger.waiting_shapes():
-            lacking = self._launcher.lacking(options)
+            reason = self._launcher.hopeless(options)
             since = self._hopeless.setdefault((run, shape), time.monotonic())
-            if not lacking:
+            if not reason:
                 del self._hopeless[run, shape]
             elif time.monotonic() - since > HOPELESS_S:
-                message = (
-                    f"No node of this cluster can ever run this: {'; '.join(lacking)}. Ask for less, or add a node."
-                )
-                self._ledger.fail_queued(run, shape, message)
+                self._ledger.fail_queued(run, shape, reason)
 
 
 def _fulfil(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: Any) -> None:

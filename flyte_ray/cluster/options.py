@@ -226,13 +226,14 @@ def shape_key(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def fits(options: Mapping[str, Any], node_resources: Mapping[str, float]) -> list[str]:
+def fits(options: Mapping[str, Any], node_resources: Mapping[str, float], node: str = "the largest node") -> list[str]:
     """Say what a node lacks for a slot, because Ray would leave such a slot pending for ever.
 
     Args:
         options: As `remote_options` gives them.
         node_resources: Total resources of the largest node, as Ray names them (`CPU`, `GPU`, `memory` in bytes,
             `accelerator_type:X`, custom ones); free or not does not matter.
+        node: What to call that node.
 
     Returns:
         A sentence for each resource that is lacking; empty if the slot fits.
@@ -247,17 +248,15 @@ def fits(options: Mapping[str, Any], node_resources: Mapping[str, float]) -> lis
     for key, unit, amount in needed:
         has = node_resources.get(key, 0)
         if amount > has:
-            sentence = f"needs {amount:g} {unit}, the largest node has {has:g}"
+            sentence = f"needs {amount:g} {unit}, {node} has {has:g}"
             if key not in ("CPU", "GPU") and not has:
                 sentence += f" (nodes declare it: ray start --resources='{json.dumps({key: amount})}')"
             lacking.append(sentence)
     memory, has_memory = options.get("memory", 0), node_resources.get("memory", 0)
     if memory > has_memory:
-        lacking.append(f"needs {memory / _GIB:.1f} GiB of memory, the largest node has {has_memory / _GIB:.1f} GiB")
+        lacking.append(f"needs {memory / _GIB:.1f} GiB of memory, {node} has {has_memory / _GIB:.1f} GiB")
     accelerator = options.get("accelerator_type")
     if accelerator and not node_resources.get(f"accelerator_type:{accelerator}"):
         others = [name.split(":", 1)[1] for name in node_resources if name.startswith("accelerator_type:")]
-        lacking.append(
-            f"needs an accelerator of type {accelerator}, the largest node has {' and '.join(others) or 'none'}"
-        )
+        lacking.append(f"needs an accelerator of type {accelerator}, {node} has {' and '.join(others) or 'none'}")
     return lacking

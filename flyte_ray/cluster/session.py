@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from typing import Any, Final
 
 from flyte_ray.cluster.bootstrap import bootstrap, make_actors
-from flyte_ray.cluster.names import NAMESPACE, ledger_name
+from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
+from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.cluster.reach import require_cluster
 from flyte_ray.errors import ClusterError
 from flyte_ray.storage import Store
 
+SETTLE_S: Final = 1.0
+"""How long a ledger without runs may take to write the last one's snapshot, before another version replaces it."""
 _log: Final = logging.getLogger("flyte_ray")
 
 
@@ -23,8 +27,9 @@ def has_cluster(address: str | None) -> bool:
 
 def is_connected() -> bool:
     """Whether this process is connected to Ray."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    # Another thread may be importing it at this moment.
+    initialized = getattr(sys.modules.get("ray"), "is_initialized", None)
+    return initialized is not None and bool(initialized())
 
 
 def connect(address: str | None) -> None:
@@ -76,6 +81,9 @@ def find_ledger(store: Store) -> Any | None:
 def ensure_ledger(store: Store, storage: dict[str, Any], *, lasting: bool) -> Any:
     """Return the handle of a root's ledger, which is made with its launcher if the cluster has none.
 
+    A ledger with another content of this package is replaced if it holds no run; else it stays, and so does the package
+    of its slots, which is said.
+
     Args:
         store: The root.
         storage: fsspec arguments for it; they travel to the actors and are never recorded.
@@ -83,7 +91,7 @@ def ensure_ledger(store: Store, storage: dict[str, Any], *, lasting: bool) -> An
 
     """
     found = find_ledger(store)
-    if found is not None:
+    if found is not None and not _end_other_version(store, found):
         return found
     if lasting:
         failed = bootstrap(store.uri, storage)
@@ -95,6 +103,26 @@ def ensure_ledger(store: Store, storage: dict[str, Any], *, lasting: bool) -> An
     if not lasting:
         _KEPT.extend((launcher, ledger))  # an actor that is not detached ends with its last handle
     return ledger
+
+
+def _end_other_version(store: Store, ledger: Any) -> bool:
+    import ray  # see connect
+
+    try:
+        other = str(ray.get(ledger.serves.remote(own_digest())))
+        if other == "idle":
+            time.sleep(SETTLE_S)
+            for name in (ledger_name(store.uri), launcher_name(store.uri)):
+                ray.kill(ray.get_actor(name, NAMESPACE))
+    except (ray.exceptions.RayActorError, ValueError):
+        other = "idle"  # another client has just ended it
+    if other and other != "idle":
+        _log.warning(
+            "The ledger of %s on this cluster holds runs and goes on with flyte-ray %s, also for this run; this process"
+            " has %s. To run that one, wait until those runs have ended, or use another root.",
+            *(store.uri, other, own_version()),
+        )
+    return other == "idle"
 
 
 _KEPT: list[Any] = []

@@ -1,7 +1,7 @@
 """Find out whether a `file://` root is one folder for all nodes of a cluster.
 
 With a folder that every node has for itself, slots on other nodes would find nothing and their values would vanish; the
-first one says so instead. Knows nothing of Ray: nodes are names.
+first one says so instead, and a driver on another node at once. Knows nothing of Ray: nodes are names.
 """
 
 from __future__ import annotations

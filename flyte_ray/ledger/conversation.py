@@ -33,6 +33,7 @@ class Slot:
     lone: frozenset[str] = frozenset()
     buried: bool = False
     calling: bool = False
+    active: str = ""
     running: dict[str, int] = field(default_factory=dict)
     """Attempts it was handed or told us of and that have not come back, by action."""
     awaiting: set[str] = field(default_factory=set)
@@ -72,7 +73,7 @@ class Slot:
         if message.seq == self.seq:
             self.want = message.want
             self.waiting, self.lone = message.waiting, message.lone
-            self.buried, self.calling = message.buried, message.calling
+            self.buried, self.calling, self.active = message.buried, message.calling, message.active
         return fresh
 
     def order(self, order: Order) -> None:

@@ -165,6 +165,8 @@ class Message:
     """A sync action waits on its main thread: what is stacked above delays it."""
     calling: bool = False
     """What runs in it has open calls: it may wait for them in a way that does not lend the CPU."""
+    active: str = ""
+    """The action that runs the user's code; empty if none does."""
     held: Held | None = None
     """Given where the ledger is new to the slot."""
     about: dict[str, str] = field(default_factory=dict)

@@ -21,6 +21,9 @@ class Launcher(Protocol):
     def capacity(self, options: str) -> int:
         """How many slots with these options the cluster can hold at a time."""
 
+    def may_grow(self, options: str) -> bool:
+        """Whether the cluster may get more room for such slots by itself."""
+
 
 @dataclass(frozen=True)
 class Start:

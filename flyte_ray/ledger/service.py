@@ -17,6 +17,7 @@ from typing import Any, Final
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook, failure
 from flyte_ray.ledger.conversation import Answer, Slot
+from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.lease import Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
 from flyte_ray.ledger.messages import Bye, Message, Reply, TaskRef
@@ -26,6 +27,7 @@ from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
+from flyte_ray.ledger.summary import summarize
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -62,6 +64,7 @@ class Ledger:
         self._waiters: dict[RunId, list[Waiter]] = {}
         self._answers: list[tuple[Answer, Reply]] = []
         self._watches: dict[RunId, Standstill] = {}
+        self._grace = Grace(now_us)
 
     # Runs
 
@@ -168,19 +171,7 @@ class Ledger:
         """Summarize an active run for a live view; None if this ledger does not hold it."""
         with self._lock:
             book = self._books.get(run)
-            if book is None:
-                return None
-            return {
-                "phase": book.state.phase.value,
-                "counts": {phase.value: count for phase, count in book.state.counts.items() if count},
-                "running": [
-                    book.state.actions[name].task.split("@")[0] for slot in book.slots.values() for name in slot.running
-                ],
-                "slots": len(book.slots),
-                "starting": len(book.starting),
-                "waits_for_store": book.recorder.waits_for_store,
-                "waits": [book.options_of(shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
-            }
+            return summarize(book) if book else None
 
     @property
     def runs(self) -> list[RunId]:
@@ -250,6 +241,7 @@ class Ledger:
     def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
+            reason = self._grace.took(slot, reason)
             book = self._books.get(run)
             if book:
                 book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason)
@@ -307,6 +299,7 @@ class Ledger:
     def _let_go(self, run: RunId, book: RunBook, how: Ended | Exception) -> list[tuple[Waiter, Ended | Exception]]:
         del self._books[run]
         self._watches.pop(run, None)
+        self._grace.leave(book.slots.values())
         for slot in book.slots.values():
             slot.order(Bye("its run has ended"))
             self._reply(book, slot)
@@ -335,6 +328,8 @@ class Ledger:
                 if book.expected:
                     for name in book.silent():
                         self._launcher.kill(name)  # its death is reported, and its work queued again
+            for name in self._grace.overdue(self._books.values()):
+                self._launcher.kill(name)
             self._dismiss_idle()
             for run, book in self._books.items():
                 self._unstick(run, book)
@@ -348,7 +343,7 @@ class Ledger:
         watch = self._watches.setdefault(run, Standstill(book, now_us))
         if any(other is not book and other.slots for other in self._books.values()):
             return  # what is missing may be theirs
-        for shape, options in watch.look():
+        for shape, options in watch.look(self._launcher.may_grow):
             if options is None:
                 book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
             else:

@@ -24,8 +24,12 @@ class Standstill:
         self._book, self._now_us = book, now_us
         self._since: dict[str, int] = {}
 
-    def look(self) -> list[tuple[str, str | None]]:
+    def look(self, may_grow: Callable[[str], bool]) -> list[tuple[str, str | None]]:
         """Return what must be done about it.
+
+        Args:
+            may_grow: Whether the cluster may get more room for slots with these Ray options by itself: who waits for
+                that is left to wait.
 
         Returns:
             Shapes whose actions wait for too long, each with the Ray options of a slot that takes no CPU, or with None
@@ -40,6 +44,8 @@ class Standstill:
         for shape, since in self._since.items():
             seconds = (now_us - since) / 1e6
             options = json.loads(book.options_of(shape))
+            if may_grow(book.options_of(shape)):
+                continue
             if not _lends(options):
                 found += [(shape, None)] if seconds > STUCK_S else []
             elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):

@@ -43,6 +43,7 @@ class Standing:
     lone: frozenset[str]
     buried: bool
     calling: bool
+    active: str
 
 
 class Host(Protocol):
@@ -184,6 +185,7 @@ class Exchange:
             lone=standing.lone,
             buried=standing.buried,
             calling=standing.calling,
+            active=standing.active,
             held=host.held(self._mail) if attach else None,
             about=self._about if self._seq == 1 or attach else {},
         )

@@ -82,6 +82,10 @@ class LocalLauncher:
         """One slot per CPU; an action that waits without lending gets another thread when the run does nothing else."""
         return max(2, os.cpu_count() or 2)
 
+    def may_grow(self, options: str) -> bool:
+        """A machine stays as it is."""
+        return False
+
 
 def shape_locally(task: TaskSpec) -> tuple[str, str]:
     """Give all tasks one shape, and say what a task declares that needs a process of its own."""

@@ -292,6 +292,7 @@ class Slot:
             frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
             bool(self._stack),
             self._active > 0 and all(each.waiting or each.open_calls for each in self._executions.values()),
+            next((each.id for each in self._executions.values() if not each.waiting), "") if self._active else "",
         )
 
     def held(self, mail: Mailbox) -> Held:

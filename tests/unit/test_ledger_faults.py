@@ -146,6 +146,9 @@ class Hands:
     def capacity(self, options: str) -> int:
         return self.world.room
 
+    def may_grow(self, options: str) -> bool:
+        return False
+
 
 class World:
     """A ledger, its slots and a network that loses, repeats and reorders."""
