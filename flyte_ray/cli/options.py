@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from flyte_ray.api.settings import init
+from flyte_ray.api.settings import init, logger, settings
 from flyte_ray.cluster.session import connect, has_cluster
+
+FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,9 +24,11 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written."
         ),
-        click.option("--address", help="The Ray cluster (default RAY_ADDRESS)."),
+        click.option("--address", metavar="HOST:PORT", help="The Ray cluster (default RAY_ADDRESS)."),
         click.option(
-            "--root", help="Where the record lies: a path or s3://… (default FLYTE_RAY_ROOT or ~/.flyte-ray)."
+            "--root",
+            metavar="URI",
+            help="Where the record lies: a path or s3://… (default FLYTE_RAY_ROOT or ~/.flyte-ray).",
         ),
     ):
         command = option(command)
@@ -31,5 +38,18 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
     init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(FORMAT))
+        logger.addHandler(handler)
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        # Ray colours the prefix of what workers print, also where it goes to a file.
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     if attach and has_cluster(address):
         connect(address)
+
+
+def again(verb: str, *words: str) -> str:
+    """Write a command that speaks of the same root as this one."""
+    given = ["--root", str(settings.root)] if settings.root else []
+    return f"flyte-ray {verb} {shlex.join([*words, *given])}"

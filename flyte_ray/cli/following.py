@@ -1,0 +1,138 @@
+"""Follow a run to its end and leave this process as the run ended: exit 0 done, 1 failed, 130 interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import click
+
+from flyte_ray.api.run import Run
+from flyte_ray.cli.live import shown
+from flyte_ray.cli.options import again
+from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
+from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import Store
+
+SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+
+
+def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> None:
+    """Start a run, show it while it goes on, report how it ended, and exit unless it succeeded.
+
+    Args:
+        store: The root.
+        run: The run, which need not exist yet.
+        begin: Starts it.
+        output: `json` keeps stdout for the result alone; what tasks print goes to stderr then.
+
+    """
+    try:
+        with shown(run), contextlib.redirect_stdout(sys.stderr) if output == "json" else contextlib.nullcontext():
+            begin()
+            run.wait()
+    except KeyboardInterrupt:
+        _interrupt(store, run)
+    except (RunAlreadyExistsError, RunFencedError):
+        raise
+    except BaseRuntimeError as error:
+        if not _is_recorded(store, run):
+            raise
+        click.echo(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", err=True)
+        sys.exit(1)
+    if report(run, output).phase not in SUCCEEDED:
+        sys.exit(1)
+
+
+def report(run: Run, output: str) -> RunState:
+    """Print how a run ended: its outputs, or the user's own traceback on stderr."""
+    state = run.state()
+    root = state.root
+    succeeded = root.phase in SUCCEEDED
+    if output == "json":
+        body = json.loads(root.result or "null")
+        about = {"run": run.name, "phase": root.phase.value, "url": run.url, "result" if succeeded else "error": body}
+        click.echo(json.dumps(about))
+        return state
+    click.echo(f"Run {run.name}: {root.phase.value}  {run.url}")
+    if succeeded:
+        for number, value in enumerate(run.outputs()):
+            click.echo(f"o{number} = {value!r}")
+    else:
+        click.echo(user_traceback(state), err=True)
+    click.echo(f"Look at it: {again('get action', run.name)}")
+    return state
+
+
+def user_traceback(state: RunState) -> str:
+    """Join the tracebacks from the root action down to the action where the error began.
+
+    It reads as if the tasks had been plain functions: each parent's frames, then those of the child whose error it
+    passed on, and the error itself once.
+    """
+    failed: dict[str, list[ActionState]] = {}
+    for action in state.actions.values():
+        if action.phase.is_terminal and action.phase not in SUCCEEDED and action.parent is not None:
+            failed.setdefault(action.parent, []).append(action)
+    text = ""
+    action = state.root
+    while True:
+        body = _error_of(action)
+        told = body.get("traceback", "")
+        same = [child for child in failed.get(action.id, ()) if _cause(_error_of(child)) == _cause(body)]
+        if not same:
+            return text + (told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n")
+        text += _frames(told)
+        action = same[0]
+
+
+def _error_of(action: ActionState) -> dict[str, Any]:
+    body = json.loads(action.result or "{}")
+    return body if isinstance(body, dict) else {}
+
+
+def _cause(body: dict[str, Any]) -> tuple[Any, Any]:
+    return body.get("code"), body.get("message")
+
+
+def _frames(told: str) -> str:
+    """Return a traceback without the error at its end: frames are indented, the error's first line is not."""
+    frames = []
+    for line in told.splitlines(keepends=True):
+        if not line.startswith(" "):
+            break
+        frames.append(line)
+    return "".join(frames)
+
+
+def _is_recorded(store: Store, run: Run) -> bool:
+    try:
+        load_spec(store, RunId(run.name))
+    except (RunNotFoundError, StoreError, OSError):
+        return False
+    return True
+
+
+def _interrupt(store: Store, run: Run) -> NoReturn:
+    try:
+        if not _is_recorded(store, run):
+            said = f"Interrupted: run {run.name} had not begun."
+        else:
+            if not run.done():
+                run.abort("interrupted by the user")
+            said = f"Interrupted: run {run.name} was aborted."
+    except Exception as error:
+        # Whatever went wrong, this process ends now; the user learns what became of the run.
+        said = f"Interrupted, but run {run.name} may go on: {error}\nEnd it: {again('abort', run.name)}"
+    click.echo(said, err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # An abandoned thread may sleep for an hour, and a normal exit would wait for it; the record is stored.
+    os._exit(130)
