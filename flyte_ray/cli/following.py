@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn
 
 import click
+from rich.console import Console
+from rich.pretty import pretty_repr
 
 from flyte_ray.api.run import Run
 from flyte_ray.cli.live import shown
@@ -22,6 +26,8 @@ from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
 SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+LINES_SHOWN: Final = 20
+"""How much of an output a terminal shows."""
 
 
 def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> None:
@@ -47,11 +53,11 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
             raise
         click.echo(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", err=True)
         sys.exit(1)
-    if report(run, output).phase not in SUCCEEDED:
+    if report(store, run, output).phase not in SUCCEEDED:
         sys.exit(1)
 
 
-def report(run: Run, output: str) -> RunState:
+def report(store: Store, run: Run, output: str) -> RunState:
     """Print how a run ended: its outputs, or the user's own traceback on stderr."""
     state = run.state()
     root = state.root
@@ -64,11 +70,23 @@ def report(run: Run, output: str) -> RunState:
     click.echo(f"Run {run.name}: {root.phase.value}  {run.url}")
     if succeeded:
         for number, value in enumerate(run.outputs()):
-            click.echo(f"o{number} = {value!r}")
+            click.echo(f"o{number} = {show_value(value, run.name)}")
     else:
-        click.echo(user_traceback(state), err=True)
+        click.echo(in_users_files(user_traceback(state), load_spec(store, RunId(run.name))), err=True, nl=False)
     click.echo(f"Look at it: {again('get action', run.name)}")
     return state
+
+
+def show_value(value: Any, run: str) -> str:
+    """Write an output of a run: in full and in one line for other programs, laid out and cut on a terminal."""
+    if not sys.stdout.isatty():
+        return repr(value)
+    # The name before it takes some columns.
+    lines = pretty_repr(value, max_width=Console().width - 5, max_length=1_000, max_string=5_000).splitlines()
+    if len(lines) > LINES_SHOWN:
+        left = f"... {len(lines) - LINES_SHOWN:,} more lines; all of it: {again('get io', run)}"
+        lines = [*lines[:LINES_SHOWN], left]
+    return "\n".join(lines)
 
 
 def user_traceback(state: RunState) -> str:
@@ -85,12 +103,27 @@ def user_traceback(state: RunState) -> str:
     action = state.root
     while True:
         body = _error_of(action)
-        told = body.get("traceback", "")
+        told = body.get("traceback") or ""
         same = [child for child in failed.get(action.id, ()) if _cause(_error_of(child)) == _cause(body)]
         if not same:
             return text + (told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n")
         text += _frames(told)
         action = same[0]
+
+
+def in_users_files(text: str, spec: dict[str, Any]) -> str:
+    """Name the files that the user submitted in place of their copies in a code bundle, where they are at hand."""
+    digest, *folders = (spec.get("code") or "").split(":")
+    if not digest:
+        return text
+    inside = PurePosixPath(folders[0]).parts if folders else ()
+    above = Path(spec["source"]).parents
+    root = above[len(inside)] if len(inside) < len(above) else above[0]
+
+    def name(found: re.Match[str]) -> str:
+        return f'File "{root / found[1]}"' if (root / found[1]).is_file() else found[0]
+
+    return re.sub(rf'File "[^"]*/{re.escape(digest)}/([^"]+)"', name, text)
 
 
 def _error_of(action: ActionState) -> dict[str, Any]:
@@ -122,12 +155,7 @@ def _is_recorded(store: Store, run: Run) -> bool:
 
 def _interrupt(store: Store, run: Run) -> NoReturn:
     try:
-        if not _is_recorded(store, run):
-            said = f"Interrupted: run {run.name} had not begun."
-        else:
-            if not run.done():
-                run.abort("interrupted by the user")
-            said = f"Interrupted: run {run.name} was aborted."
+        said = _end(store, run)
     except Exception as error:
         # Whatever went wrong, this process ends now; the user learns what became of the run.
         said = f"Interrupted, but run {run.name} may go on: {error}\nEnd it: {again('abort', run.name)}"
@@ -136,3 +164,15 @@ def _interrupt(store: Store, run: Run) -> NoReturn:
     sys.stderr.flush()
     # An abandoned thread may sleep for an hour, and a normal exit would wait for it; the record is stored.
     os._exit(130)
+
+
+def _end(store: Store, run: Run) -> str:
+    """Abort a run, and say in a sentence what became of it."""
+    if not _is_recorded(store, run):
+        return f"Interrupted: run {run.name} had not begun."
+    if not run.done():
+        if run.look() is None and load_spec(store, RunId(run.name))["mode"] == "local":
+            # It was this process that was about to run it.
+            return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
+        run.abort("interrupted by the user")
+    return f"Interrupted: run {run.name} was aborted."

@@ -83,7 +83,7 @@ class Watcher:
         tasks = Counter(live["running"])
         shown = [f"{task} x{count}" for task, count in tasks.most_common(TASKS_SHOWN)]
         shown += [f"{len(tasks) - TASKS_SHOWN} other tasks"] if len(tasks) > TASKS_SHOWN else []
-        words = ", ".join(f"{count:,} {phase}" for phase, count in counts.items())
+        words = ", ".join(f"{counts[phase]:,} {phase.value}" for phase in ActionPhase if counts.get(phase))
         pace = f"{elapsed:.1f} s" + (f", {rate:,.{0 if rate >= 10 else 1}f} actions/s" if rate > 0 else "")
         return Sight(words, ", ".join(shown), tuple(waits), pace)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from flyte_ray.api.settings import init, logger, settings
-from flyte_ray.cluster.session import connect, has_cluster
+from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 
 FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
 
@@ -42,11 +42,19 @@ def prepare(root: str | None, address: str | None, verbose: bool, *, attach: boo
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(FORMAT))
         logger.addHandler(handler)
+    if not verbose:
+        quieten_ray()
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         # Ray colours the prefix of what workers print, also where it goes to a file.
         os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     if attach and has_cluster(address):
         connect(address)
+
+
+def insist(root: str | None, address: str | None, verbose: bool) -> None:
+    """Let the command line win over what the user's file said to `flyte.init` while it was imported."""
+    level = logging.DEBUG if verbose else None
+    init(root or settings.root, address or settings.address, settings.storage, settings.root_dir, level)
 
 
 def again(verb: str, *words: str) -> str:

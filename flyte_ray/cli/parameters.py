@@ -23,6 +23,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, Vali
 from flyte_ray.cli.moments import parse_duration, parse_moment
 from flyte_ray.spec.interface import Interface, Parameter
 
+EPILOG: Final = "The options of `flyte-ray submit --help` may stand here, too."
 _NONE: Final = type(None)
 _SHOWN: Final[dict[Any, str]] = {
     int: "INTEGER",
@@ -80,7 +81,7 @@ def parse_parameters(
         click.UsageError: A parameter is unknown or missing, or its text does not fit its annotation.
 
     """
-    command = click.Command(task, params=[*task_options(interface)], help=docs)
+    command = click.Command(task, params=[*task_options(interface)], help=docs, epilog=EPILOG)
     with command.make_context(f"flyte-ray submit {file} {task}", list(words)) as context:
         return to_values(interface, context.params)
 

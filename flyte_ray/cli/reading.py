@@ -48,7 +48,7 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         pairs = value.items()
-        return ", ".join(f"{item} {name}" if isinstance(item, int) else f"{name}={item}" for name, item in pairs)
+        return ", ".join(f"{item:,} {name}" if isinstance(item, int) else f"{name}={item}" for name, item in pairs)
     return "" if value is None else str(value)
 
 

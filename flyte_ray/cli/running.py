@@ -11,17 +11,18 @@ import click
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, Runner
-from flyte_ray.api.settings import current_store
+from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.following import follow
 from flyte_ray.cli.loading import find_environments, load_tasks, pick_task
-from flyte_ray.cli.options import again, common, prepare
+from flyte_ray.cli.options import again, common, insist, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
-from flyte_ray.cli.words import split_words
+from flyte_ray.cli.words import split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.session import has_cluster, start_embedded
 from flyte_ray.spec.ids import make_run_name, validate_run_name
+from flyte_ray.spec.interface import Parameter
 
 
 def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -35,7 +36,8 @@ def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ..
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    # What stands behind FILE is not for click: its options may be the task's.
+    context_settings={"allow_interspersed_args": False},
     short_help="Run a task of a file, or list its tasks.",
 )
 @common
@@ -52,29 +54,24 @@ def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ..
     help="Which files of the project travel.",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.argument("task", required=False)
-@click.argument("parameters", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def submit(context: click.Context, /, file: str, task: str | None, parameters: tuple[str, ...], **options: Any) -> None:
+def submit(context: click.Context, /, file: str, words: tuple[str, ...], **options: Any) -> None:
     """Run TASK of FILE with its PARAMETERS (`--x 3`); without TASK, list the file's tasks.
 
-    Options may stand after TASK too; a name that is a parameter of the task belongs to the task.
+    Options may stand anywhere; behind TASK a name that is a parameter of the task belongs to the task.
     `flyte-ray submit FILE TASK --help` shows the task's parameters.
     """
-    _set_variables(options)
+    ours, task, rest = split_at_task(context.command, words)
+    options = _with_late(context, file, options, ours)
     prepare(options["root"], options["address"], options["verbose"])
     if task is None:
-        _list_tasks(load_tasks(file), options["output"])
+        _list_tasks(file, options["output"])
         return
     template = pick_task(file, task)
-    ours, theirs = split_words(context.command, template.spec.interface, parameters)
-    if ours:
-        late = context.command.make_context("submit", [*ours, file, task], parent=context.parent)
-        for name in options.keys() & {name for name in late.params if _is_given(late, name)}:
-            both = isinstance(options[name], dict)
-            options[name] = {**options[name], **late.params[name]} if both else late.params[name]
-        _set_variables(options)
-        prepare(options["root"], options["address"], options["verbose"])
+    ours, theirs = split_words(context.command, template.spec.interface, rest)
+    options = _with_late(context, file, options, ours)
+    insist(options["root"], options["address"], options["verbose"])
     values = parse_parameters(template.spec.interface, task, theirs, template.spec.docs, file)
     if options["dry_run"]:
         _show_plan(template, options)
@@ -82,40 +79,47 @@ def submit(context: click.Context, /, file: str, task: str | None, parameters: t
     _start(template, values, options)
 
 
+def _with_late(context: click.Context, file: str, options: dict[str, Any], words: list[str]) -> dict[str, Any]:
+    """Add the options that stand behind FILE, and set the variables of a local run before its file is imported."""
+    late = context.command.make_context("submit", [*words, file], parent=context.parent)
+    for name in options.keys() & {name for name in late.params if _is_given(late, name)}:
+        both = isinstance(options[name], dict)
+        options[name] = {**options[name], **late.params[name]} if both else late.params[name]
+    if options["local"]:  # this process is the slot
+        os.environ.update(options["env"])
+    return options
+
+
 def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def _set_variables(options: dict[str, Any]) -> None:
-    # In local mode this process is the slot.
-    if options["local"]:
-        os.environ.update(options["env"])
-
-
-def _list_tasks(tasks: dict[str, TaskTemplate], output: str) -> None:
+def _list_tasks(file: str, output: str) -> None:
     rows = []
-    for name, task in tasks.items():
+    for name, task in load_tasks(file).items():
         words = [_parameter_words(item) for item in task.spec.interface.parameters]
         about = inspect.cleandoc(task.spec.docs or "").partition("\n")[0]
         rows.append({"task": name, "parameters": " ".join(words), "about": about})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
-        click.echo("none")
+        click.echo(f"{file} has no tasks. Decorate a function with @env.task.")
     else:
         width = max(len(row["task"]) for row in rows)
         for row in rows:
             click.echo("  ".join(part for part in (row["task"].ljust(width), row["about"], row["parameters"]) if part))
 
 
-def _parameter_words(item: Any) -> str:
+def _parameter_words(item: Parameter) -> str:
+    if item.annotation is bool:
+        return f"[--{item.name}]"
     words = f"--{item.name} {describe(item.annotation)}"
     return f"[{words}]" if item.has_default else words
 
 
 def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, Any]) -> None:
     mode: Mode = "local" if options["local"] else "remote"
-    embedded = mode == "remote" and not has_cluster(options["address"])
+    embedded = mode == "remote" and not has_cluster(settings.address)
     if options["detach"] and (embedded or mode == "local"):
         raise click.UsageError(
             "--detach needs a cluster that goes on without this process, got none. Give --address, or leave it out."

@@ -36,7 +36,7 @@ def resume(
     handle = Run(store, run, _known_task(spec))
     if load_state(store, RunId(run)).phase in SUCCEEDED:
         click.echo(f"Run {run} has succeeded already: nothing to continue.", err=True)
-        report(handle, output)
+        report(store, handle, output)
         return
     mode: Mode | None = "local" if local else None
     embedded = (mode or spec["mode"]) == "remote" and not has_cluster(address)

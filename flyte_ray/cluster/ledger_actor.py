@@ -61,19 +61,22 @@ class RayLauncher:
         return sum(_slots_on(node, needs) for node in self.nodes)
 
     def wanted(self, options: str) -> str:
-        """Say what a slot needs and what of it is free, such as `1 GPU (0 of 2 free)`."""
+        """Say for what a slot waits: `needs 1 GPU, 0 of 2 free`, or for its process to start."""
         needs = json.loads(options)
         amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), **needs.get("resources", {})}
         amounts["GiB of memory"] = needs.get("memory", 0) / 1024**3
+        amounts = {name: amount for name, amount in amounts.items() if amount}
         free, total = ray.available_resources(), ray.cluster_resources()
         for each in (free, total):
             each["GiB of memory"] = each.get("memory", 0) / 1024**3
+        scarce = {name: amount for name, amount in amounts.items() if amount > free.get(name, 0)}
+        if not scarce:
+            return f"a process with {', '.join(f'{amount:.3g} {name}' for name, amount in amounts.items())} starts"
         words = [
-            f"{amount:g} {name} ({free.get(name, 0):.3g} of {total.get(name, 0):.3g} free)"
-            for name, amount in amounts.items()
-            if amount
+            f"{amount:.3g} {name}, {free.get(name, 0):.3g} of {total.get(name, 0):.3g} free"
+            for name, amount in scarce.items()
         ]
-        return f"needs {', '.join(words)}"
+        return f"needs {'; '.join(words)}"
 
     def lacking(self, options: str) -> list[str]:
         """Say what the best node lacks for a slot."""

@@ -26,7 +26,7 @@ def test_it_says_counts_by_phase_what_runs_and_the_time() -> None:
     watcher = Watcher(clock)
     clock.now += 1.5
     line = watcher.describe(answer()).line()
-    assert line == "10 succeeded, 2 running, 1,500 queued  |  w.a x2, w.b x1  |  1.5 s"
+    assert line == "1,500 queued, 2 running, 10 succeeded  |  w.a x2, w.b x1  |  1.5 s"
 
 
 def test_the_rate_counts_from_the_first_look_on() -> None:
@@ -40,8 +40,8 @@ def test_the_rate_counts_from_the_first_look_on() -> None:
 
 
 def test_an_action_that_waits_says_for_what() -> None:
-    sight = Watcher(Clock()).describe(answer(waits=["needs 1 GPU (0 of 2 free)"], waits_for_store="no route"))
-    assert sight.lines()[2:] == ["waits: needs 1 GPU (0 of 2 free)", "waits: the store: no route"]
+    sight = Watcher(Clock()).describe(answer(waits=["needs 1 GPU, 0 of 2 free"], waits_for_store="no route"))
+    assert sight.lines()[2:] == ["waits: needs 1 GPU, 0 of 2 free", "waits: the store: no route"]
 
 
 def test_many_tasks_are_cut_short() -> None:
