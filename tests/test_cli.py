@@ -8,12 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+import flyte_ray as flyte
 from flyte_ray.cli.main import main
 from tests import workloads
 from tests.ray_cluster import ray_environ
@@ -73,6 +74,20 @@ PROGRAM = '''
         return threading.Lock()
 '''
 
+SPEAKING = """
+    import logging, warnings
+    import flyte_ray as flyte
+
+    logging.basicConfig(level=logging.INFO)
+    env = flyte.TaskEnvironment("speaking")
+
+    @env.task
+    def main() -> int:
+        print("a word")
+        warnings.warn("careful")
+        return 1
+"""
+
 
 class Cli:
     """Calls commands on one root and one program."""
@@ -89,11 +104,12 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     for name in ("RAY_ADDRESS", "FLYTE_RAY_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    return Cli(tmp_path)
+    yield Cli(tmp_path)
+    flyte.init()  # what commands have set would apply to other tests
 
 
 def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
@@ -159,6 +175,25 @@ def test_options_behind_the_task_are_ours_unless_the_task_has_such_a_parameter(c
     assert f"file://{cli.root}/runs" in done.stdout
     done = cli.submit("triple", "--x", "3", "--loud", "-v", "--name", "late", "--note", "-v")
     assert "note -v True\nRun late: succeeded" in done.stdout
+
+
+def test_options_may_stand_between_the_file_and_its_task(cli: Cli) -> None:
+    done = cli("submit", str(cli.program), "--local", "--root", str(cli.root), "-ojson", "two")
+    assert json.loads(done.stdout)["result"] == [1, "b"]
+
+
+def test_the_command_line_wins_over_what_the_file_itself_sets_up(cli: Cli) -> None:
+    setup = f"\nflyte.init(root={str(cli.root.with_name('own'))!r})\n"
+    cli.program.write_text(textwrap.dedent(PROGRAM) + setup)
+    assert f"file://{cli.root}/runs/one" in cli.submit("two", "--name", "one").stdout
+    done = cli("submit", "--local", "--name", "one", str(cli.program), "two")
+    assert f"file://{cli.root.with_name('own')}/runs/one" in done.stdout
+
+
+def test_a_file_without_tasks_says_so(cli: Cli) -> None:
+    cli.program.write_text("x = 1\n")
+    done = cli("submit", str(cli.program))
+    assert (done.exit_code, done.stdout) == (0, f"{cli.program} has no tasks. Decorate a function with @env.task.\n")
 
 
 def test_labels_are_shown_with_the_run(cli: Cli) -> None:
@@ -233,6 +268,9 @@ Call = Callable[[Cli], Result]
         (lambda cli: cli.submit("triple", "--x", "3", "--detach"), "--detach needs a cluster that goes on"),
         (lambda cli: cli("submit", "--detach", str(cli.program), "two"), "--detach needs a cluster that goes on"),
         (lambda cli: cli("get", "run", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
+        (lambda cli: cli("submit", "--bogus", str(cli.program), "two"), "No such option '--bogus'"),
+        (lambda cli: cli("submit", str(cli.program), "--bogus", "two"), "No such option '--bogus'"),
+        (lambda cli: cli("submit", "--address", "127.0.0.1:1", str(cli.program), "two"), "127.0.0.1:1"),
         (lambda cli: cli("get", "cache"), "No such command 'cache'"),
         (lambda cli: cli("signal", "condition", "a", "b"), "No such command 'signal'"),
         (lambda cli: cli("abort", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
@@ -346,13 +384,38 @@ def test_a_detached_run_is_found_and_aborted_by_name(ray_address: str, tmp_path:
     assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
 
 
+def test_a_ray_of_its_own_leaves_the_users_words_and_warnings_and_none_of_its_own(tmp_path: Path) -> None:
+    program = tmp_path / "speaking.py"
+    program.write_text(textwrap.dedent(SPEAKING))
+    # As on a fresh machine, where Ray makes a token and says so.
+    fresh = {name: value for name, value in ray_environ().items() if not name.startswith("RAY_")}
+    done = call(
+        "submit",
+        "--root",
+        str(tmp_path / "root"),
+        "--name",
+        "run-of-mine",
+        str(program),
+        "main",
+        env={**fresh, "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("(")]
+    assert [line.partition(") ")[2] for line in said] == ["a word"]
+    assert "o0 = 1" in done.stdout.splitlines()
+    rest = [line for line in done.stderr.splitlines() if line and not line.startswith("run-of-mine")]
+    assert len([line for line in rest if "UserWarning: careful" in line]) == 1
+    assert [line for line in rest if not line.startswith("(flyte-ray slot ")] == []
+
+
 def test_a_task_that_fails_on_ray_exits_1_and_nothing_of_ray_is_on_the_terminal(
     ray_address: str, tmp_path: Path
 ) -> None:
     done = call("submit", "--root", str(tmp_path), "--address", ray_address, "--name", "bad", WORKLOADS, "failing")
     assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"Run bad: failed  file://{tmp_path}/runs/bad")
     lines = [line for line in done.stderr.splitlines() if line and not line.startswith("bad  ")]
-    assert lines[0].endswith("in failing")
+    # The file that was submitted, not the slot's copy of it.
+    assert lines[0].startswith(f'  File "{WORKLOADS}", line ') and lines[0].endswith("in failing")
     assert lines[1:] == ['    raise ValueError("boom")', "ValueError: boom"]
 
 
@@ -370,8 +433,10 @@ def test_ctrl_c_aborts_a_run_on_ray_and_exits_130(ray_address: str, tmp_path: Pa
     assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
 
 
-def call(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CLI, *words], env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
+def call(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *words], env=env or ray_environ(), capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def wait_for(file: Path, text: str) -> None:

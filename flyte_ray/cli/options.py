@@ -17,6 +17,15 @@ from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
 
 
+class Teller(logging.Handler):
+    """Writes log records to whatever stderr is at the moment, unless the user's file has set up logging itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if not logging.getLogger().handlers:
+            click.echo(self.format(record), err=True)
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--root`, `--address`, `-o/--output` and `-v` to a verb."""
     for option in (
@@ -39,9 +48,9 @@ def prepare(root: str | None, address: str | None, verbose: bool, *, attach: boo
     """Set up this process; with `attach`, connect to the cluster if there is one."""
     init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
     if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(FORMAT))
-        logger.addHandler(handler)
+        teller = Teller()
+        teller.setFormatter(logging.Formatter(FORMAT))
+        logger.addHandler(teller)
     if not verbose:
         quieten_ray()
     if not (sys.stdout.isatty() and sys.stderr.isatty()):

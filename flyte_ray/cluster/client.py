@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
 from flyte_ray.cluster.session import find_ledger
-from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.errors import BaseRuntimeError, ClusterError
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
@@ -60,10 +60,13 @@ class LedgerClient:
                 # Ray wraps the exception; ours are meant for the user as they are.
                 cause = error.cause if isinstance(error.cause, BaseRuntimeError) else None
                 raise cause or error from None
-            except RayActorError:
+            except RayActorError as error:
                 since = since or time.monotonic()
                 if time.monotonic() - since > GONE_S:
-                    raise
+                    raise ClusterError(
+                        f"The ledger of {self._store.uri} should answer, but has not for {GONE_S:.0f} s. Look whether"
+                        f" its cluster lives; 'flyte-ray resume' continues a run on another one."
+                    ) from error
                 time.sleep(AGAIN_S)
                 self._reconnect()
 
