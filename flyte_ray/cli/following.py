@@ -51,8 +51,7 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
     except BaseRuntimeError as error:
         if not _is_recorded(store, run):
             raise
-        click.echo(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", err=True)
-        sys.exit(1)
+        _leave(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", 1)
     if report(store, run, output).phase not in SUCCEEDED:
         sys.exit(1)
 
@@ -159,11 +158,16 @@ def _interrupt(store: Store, run: Run) -> NoReturn:
     except Exception as error:
         # Whatever went wrong, this process ends now; the user learns what became of the run.
         said = f"Interrupted, but run {run.name} may go on: {error}\nEnd it: {again('abort', run.name)}"
+    _leave(said, 130)
+
+
+def _leave(said: str, code: int) -> NoReturn:
     click.echo(said, err=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    # An abandoned thread may sleep for an hour, and a normal exit would wait for it; the record is stored.
-    os._exit(130)
+    # An abandoned thread may sleep for an hour, or Ray look for a cluster that has ended, and a normal exit would wait
+    # for them; the record is stored.
+    os._exit(code)
 
 
 def _end(store: Store, run: Run) -> str:
