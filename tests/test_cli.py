@@ -403,7 +403,8 @@ def test_a_ray_of_its_own_leaves_the_users_words_and_warnings_and_none_of_its_ow
     said = [line for line in done.stdout.splitlines() if line.startswith("(")]
     assert [line.partition(") ")[2] for line in said] == ["a word"]
     assert "o0 = 1" in done.stdout.splitlines()
-    rest = [line for line in done.stderr.splitlines() if line and not line.startswith("run-of-mine")]
+    assert done.stderr.startswith("run-of-mine  starting a Ray of its own\n")
+    rest = [line for line in done.stderr.splitlines() if line and not line.startswith("run-of-mine  ")]
     assert len([line for line in rest if "UserWarning: careful" in line]) == 1
     assert [line for line in rest if not line.startswith("(flyte-ray slot ")] == []
 

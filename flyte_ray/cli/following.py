@@ -18,6 +18,7 @@ from rich.pretty import pretty_repr
 from flyte_ray.api.run import Run
 from flyte_ray.cli.live import shown
 from flyte_ray.cli.options import again
+from flyte_ray.cluster.session import start_embedded
 from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.state import ActionState, RunState
@@ -54,6 +55,13 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
         _leave(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", 1)
     if report(store, run, output).phase not in SUCCEEDED:
         sys.exit(1)
+
+
+def start_ray(run: str) -> None:
+    """Start a Ray for a run; it takes some seconds, so say so where no live view does."""
+    if not sys.stderr.isatty():
+        click.echo(f"{run}  starting a Ray of its own", err=True)
+    start_embedded()
 
 
 def report(store: Store, run: Run, output: str) -> RunState:

@@ -136,13 +136,8 @@ def _on_terminal(name: str) -> Iterator[tuple[Show, float]]:
 
 @contextmanager
 def _as_lines(name: str) -> Iterator[tuple[Show, float]]:
-    said = ""
-
     def show(sight: Sight) -> None:
-        nonlocal said
-        text = sight.line() if sight.counts else "starting"
-        if sight.counts or not said:
-            print(f"{name}  {text}", file=sys.stderr, flush=True)
-        said = text
+        if sight.counts:
+            print(f"{name}  {sight.line()}", file=sys.stderr, flush=True)
 
     yield show, PLAIN_S

@@ -13,14 +13,14 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.cli.following import follow
+from flyte_ray.cli.following import follow, start_ray
 from flyte_ray.cli.loading import find_environments, load_tasks, pick_task
 from flyte_ray.cli.options import again, common, insist, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.cluster.options import remote_options
-from flyte_ray.cluster.session import has_cluster, start_embedded
+from flyte_ray.cluster.session import has_cluster
 from flyte_ray.spec.ids import make_run_name, validate_run_name
 from flyte_ray.spec.interface import Parameter
 
@@ -136,7 +136,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
 
     def begin() -> Run:
         if embedded:
-            start_embedded()
+            start_ray(name)
         try:
             run: Run = runner.run(template, **values)
         except TypeError as error:

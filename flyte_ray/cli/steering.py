@@ -13,10 +13,10 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, resume_run
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.cli.following import SUCCEEDED, follow, report
+from flyte_ray.cli.following import SUCCEEDED, follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
 from flyte_ray.cli.options import common, prepare
-from flyte_ray.cluster.session import has_cluster, start_embedded
+from flyte_ray.cluster.session import has_cluster
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 
@@ -45,7 +45,7 @@ def resume(
 
     def begin() -> None:
         if embedded:
-            start_embedded()
+            start_ray(run)
         resume_run(store, run, mode=mode, take_over=take_over, lasting=not embedded)
 
     follow(store, handle, begin, output)
