@@ -1,4 +1,7 @@
-"""Show a run while it goes on: a live line on a terminal, plain lines elsewhere."""
+"""Show a run while it goes on: a live view on a terminal, plain lines elsewhere, both on stderr.
+
+Invariant: a view only looks; whatever it meets, the run goes on and its result stays the same.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Console
@@ -15,56 +19,125 @@ from rich.live import Live
 from rich.text import Text
 
 from flyte_ray.api.run import Run
-from flyte_ray.errors import RunNotFoundError
+from flyte_ray.spec.phase import ActionPhase
 
 TERMINAL_S: Final = 0.25
+"""Time between two pictures on a terminal."""
 PLAIN_S: Final = 5.0
 """Time between two plain lines."""
+BEGIN_S: Final = 0.5
+"""Time between two looks at a run that has not begun, if the view's own is longer."""
+TASKS_SHOWN: Final = 3
+_OPEN: Final = {phase.value for phase in ActionPhase if not phase.is_terminal}
 
 
-def describe(live: dict[str, Any], elapsed_s: float) -> str:
-    """Write what goes on in a few words: counts by phase, what runs, for what the rest waits, elapsed, rate."""
-    counts = ", ".join(f"{count:,} {phase}" for phase, count in live["counts"].items())
-    ended = sum(count for phase, count in live["counts"].items() if phase not in ("queued", "running"))
-    running = Counter(live["running"]).most_common(3)
-    parts = [counts or "starting", ", ".join(f"{task} x{count}" for task, count in running)]
-    parts += [f"waits: {reason}" for reason in live["waits"]]
-    parts += [f"{elapsed_s:.1f} s", f"{ended / elapsed_s:,.0f}/s" if ended and elapsed_s > 0 else ""]
-    return "  |  ".join(part for part in parts if part)
+@dataclass(frozen=True)
+class Sight:
+    """What one look at a run shows, in words; empty where there is nothing to say."""
+
+    counts: str
+    running: str
+    waits: tuple[str, ...]
+    pace: str
+    has_begun: bool = True
+
+    def line(self) -> str:
+        """Write it in one line."""
+        parts = (self.counts, self.running, *(f"waits: {reason}" for reason in self.waits), self.pace)
+        return "  |  ".join(part for part in parts if part)
+
+    def lines(self) -> list[str]:
+        """Write it in one line per question, so that a narrow terminal cuts none off."""
+        named = [("", self.counts), ("runs: ", self.running), *(("waits: ", reason) for reason in self.waits)]
+        return [f"{name}{text}" for name, text in named if text]
+
+
+class Watcher:
+    """Puts what a ledger answers into words; remembers where it began, for elapsed time and rate."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count the time."""
+        self._clock = clock
+        self._begun = clock()
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run was seen."""
+        return self._first is not None
+
+    def describe(self, live: dict[str, Any] | None) -> Sight:
+        """Describe one answer of `Run.look`; None before the run has begun."""
+        elapsed = self._clock() - self._begun
+        if live is None:
+            return Sight("", "", (), f"{elapsed:.1f} s", has_begun=self.has_begun)
+        counts: dict[str, int] = live["counts"]
+        ended = sum(count for phase, count in counts.items() if phase not in _OPEN)
+        # Counted from the first look on: Ray's start, and what a resumed run brings along, are not the run's speed.
+        self._first = self._first or (elapsed, ended)
+        since, before = self._first
+        rate = (ended - before) / (elapsed - since) if elapsed > since else 0.0
+        waits = list(live["waits"])
+        if store := live.get("waits_for_store"):
+            waits.append(f"the store: {store}")
+        tasks = Counter(live["running"])
+        shown = [f"{task} x{count}" for task, count in tasks.most_common(TASKS_SHOWN)]
+        shown += [f"{len(tasks) - TASKS_SHOWN} other tasks"] if len(tasks) > TASKS_SHOWN else []
+        words = ", ".join(f"{counts[phase]:,} {phase.value}" for phase in ActionPhase if counts.get(phase))
+        pace = f"{elapsed:.1f} s" + (f", {rate:,.{0 if rate >= 10 else 1}f} actions/s" if rate > 0 else "")
+        return Sight(words, ", ".join(shown), tuple(waits), pace)
 
 
 @contextmanager
 def shown(run: Run) -> Iterator[None]:
     """Show a run on stderr while this is open."""
-    stop = threading.Event()
-    view = _on_terminal if sys.stderr.isatty() else _as_lines
-    thread = threading.Thread(target=view, args=(run, stop), name="flyte-ray-view", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(2)
+    # Opened here, not on the thread: whoever keeps what tasks print must find the streams replaced already.
+    with _on_terminal(run.name) if sys.stderr.isatty() else _as_lines(run.name) as (show, interval_s):
+        stop = threading.Event()
+        thread = threading.Thread(target=_keep_showing, args=(run, stop, show, interval_s), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(1)
 
 
-def _states(run: Run, stop: threading.Event, interval_s: float) -> Iterator[str]:
-    begun = time.monotonic()
-    while not stop.wait(interval_s):
+Show = Callable[[Sight], None]
+
+
+def _keep_showing(run: Run, stop: threading.Event, show: Show, interval_s: float) -> None:
+    watcher = Watcher()
+    while not stop.wait(interval_s if watcher.has_begun else min(interval_s, BEGIN_S)):
         try:
             live = run.look()
-        except (RunNotFoundError, OSError):
+        except Exception:
+            # The module's invariant; a ledger that restarts is seen again next time.
             continue
-        if live:
-            yield describe(live, time.monotonic() - begun)
+        if not stop.is_set():
+            show(watcher.describe(live))
 
 
-def _on_terminal(run: Run, stop: threading.Event) -> None:
-    console = Console(stderr=True)
-    with Live(console=console, transient=True, auto_refresh=False) as view:
-        for text in _states(run, stop, TERMINAL_S):
-            view.update(Text(f"{run.name}  {text}", no_wrap=True, overflow="ellipsis"), refresh=True)
+@contextmanager
+def _on_terminal(name: str) -> Iterator[tuple[Show, float]]:
+    # What tasks print goes above the picture; but a stdout that leads elsewhere is left alone.
+    aside = sys.stdout.isatty()
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=aside) as view:
+
+        def show(sight: Sight) -> None:
+            lines = [
+                f"{name}  {'' if sight.has_begun else 'starting  '}{sight.pace}",
+                *(f"  {line}" for line in sight.lines()),
+            ]
+            view.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+        yield show, TERMINAL_S
 
 
-def _as_lines(run: Run, stop: threading.Event) -> None:
-    for text in _states(run, stop, PLAIN_S):
-        print(f"{run.name}  {text}", file=sys.stderr, flush=True)
+@contextmanager
+def _as_lines(name: str) -> Iterator[tuple[Show, float]]:
+    def show(sight: Sight) -> None:
+        if sight.counts:
+            print(f"{name}  {sight.line()}", file=sys.stderr, flush=True)
+
+    yield show, PLAIN_S

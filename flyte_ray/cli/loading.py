@@ -11,7 +11,15 @@ from types import ModuleType
 
 import click
 
-from flyte_ray.api.environment import TaskTemplate
+from flyte_ray.api.environment import TaskEnvironment
+from flyte_ray.api.task import TaskTemplate
+from flyte_ray.spec.task import EnvironmentSpec
+
+
+class WrongFile(click.ClickException):
+    """The user's file is no use to us; unlike a usage error, this shows no syntax of ours."""
+
+    exit_code = 2
 
 
 def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate]:
@@ -31,12 +39,10 @@ def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate
     name = ".".join(path.relative_to(top).with_suffix("").parts)
     try:
         module = _import(name, path) if root_dir is None else importlib.import_module(name)
-    except click.UsageError:
+    except click.ClickException:
         raise
-    except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        text = "".join(traceback.format_list(frames) + traceback.format_exception_only(error))
-        raise click.UsageError(f"{file} does not import:\n{text}") from error
+    except (Exception, SystemExit) as error:
+        raise WrongFile(f"{file} does not import:\n{_users_traceback(error, path)}") from error
     found = {value.spec.func.__name__: value for value in vars(module).values() if isinstance(value, TaskTemplate)}
     return {name: task for name, task in found.items() if task.spec.func.__module__ == module.__name__} or found
 
@@ -45,16 +51,43 @@ def _import(name: str, path: Path) -> ModuleType:
     """Import a file that may have the name of another module."""
     made = importlib.util.spec_from_file_location(name, path)
     if made is None or made.loader is None:
-        raise click.UsageError(f"Expected a Python file, got {path}.")
+        raise WrongFile(f"Expected a Python file, got {path}. Give the file that declares the tasks.")
     module = importlib.util.module_from_spec(made)
     sys.modules[name] = module
     made.loader.exec_module(module)
     return module
 
 
+def _users_traceback(error: BaseException, path: Path) -> str:
+    """Format an error from the first frame of the user's file on, without the frames of the import and our own."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    first = next((number for number, frame in enumerate(frames) if frame.filename == str(path)), len(frames))
+    # "<string>" is the constructor of a dataclass of ours.
+    ours = (str(Path(__file__).parent.parent), "<frozen importlib", "<string>")
+    kept = [frame for frame in frames[first:] if not frame.filename.startswith(ours)]
+    return "".join(traceback.format_list(kept) + traceback.format_exception_only(error))
+
+
 def pick_task(file: str, name: str, root_dir: str | None = None) -> TaskTemplate:
     """Return one task of a file; an unknown name lists those there are, exit 2."""
     tasks = load_tasks(file, root_dir)
     if name not in tasks:
-        raise click.UsageError(f"{file} has no task {name!r}. It has: {', '.join(tasks) or 'none'}.")
+        raise WrongFile(f"Expected a task of {file}, got {name!r}. It has: {', '.join(tasks) or 'none'}.")
     return tasks[name]
+
+
+def find_environments(task: TaskTemplate) -> list[EnvironmentSpec]:
+    """Return the environments that a task's imported file holds, with those that they depend on; the task's is first.
+
+    Each has a name once: tasks of one name are one environment.
+    """
+    module = sys.modules.get(task.spec.func.__module__)
+    waiting = [value for value in vars(module).values() if isinstance(value, TaskEnvironment)] if module else []
+    found = {task.spec.environment.name: task.spec.environment}
+    while waiting:
+        environment = waiting.pop(0)
+        if environment.spec.name not in found:
+            found[environment.spec.name] = environment.spec
+        seen = {other.spec.name for other in waiting} | found.keys()
+        waiting += [other for other in environment.depends_on if other.spec.name not in seen]
+    return list(found.values())

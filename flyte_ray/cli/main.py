@@ -5,13 +5,24 @@ Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-from typing import Any
+import importlib.metadata
+import sys
+from typing import Any, Final
 
 import click
 
 from flyte_ray.cli.reading import get
-from flyte_ray.cli.running import abort, resume, submit
-from flyte_ray.errors import BaseRuntimeError, DeclarationError
+from flyte_ray.cli.running import submit
+from flyte_ray.cli.steering import abort, resume
+from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, DeclarationError
+
+VERBS: Final = (submit, resume, abort, get)
+
+
+class Refused(click.ClickException):
+    """What was asked for cannot be done; says why in one sentence, without a traceback."""
+
+    exit_code = 2
 
 
 class Verbs(click.Group):
@@ -21,24 +32,34 @@ class Verbs(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (BaseRuntimeError, DeclarationError) as error:
-            raise click.UsageError(str(error)) from error
+        except (ActionNotFoundError, BaseRuntimeError, DeclarationError) as error:
+            raise Refused(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(130)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Take `abort RUN` as short for `abort run RUN`."""
-        if args[0] == "abort" and len(args) > 1 and args[1] not in ("run", "action") and not args[1].startswith("-"):
-            args = ["abort", "run", *args[1:]]
-        return super().resolve_command(ctx, args)
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("flyte-ray")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(not installed: used from its sources)"
+    click.echo(f"flyte-ray {version}")
+    context.exit()
 
 
 @click.group(cls=Verbs)
-@click.version_option(package_name="flyte-ray")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def main() -> None:
     """Durable data and ML work on Ray."""
 
 
-for verb in (submit, resume, abort, get):
+for verb in VERBS:
     main.add_command(verb)
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="flyte-ray")

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from flyte_ray.api.settings import init, settings
-from flyte_ray.cluster.session import connect, has_cluster
+from flyte_ray.api.settings import init, settings, system_logger
+from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
+
+FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
+
+
+class Teller(logging.Handler):
+    """Writes log records to whatever stderr is at the moment, unless the user's file has set up logging itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if not logging.getLogger().handlers:
+            click.echo(self.format(record), err=True)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,20 +33,45 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written."
         ),
-        click.option("--address", help="The Ray cluster (default RAY_ADDRESS)."),
+        click.option("--address", metavar="HOST:PORT", help="The Ray cluster (default RAY_ADDRESS)."),
         click.option(
-            "--root", help="Where the record lies: a path or s3://… (default FLYTE_RAY_ROOT or ~/.flyte-ray)."
+            "--root",
+            metavar="URI",
+            help="Where the record lies: a path or s3://… (default FLYTE_RAY_ROOT or ~/.flyte-ray).",
         ),
     ):
         command = option(command)
     return command
 
 
-def prepare(
-    root: str | None, address: str | None, verbose: bool, *, attach: bool = False, root_dir: str | None = None
-) -> None:
+def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
-    # The user's file may have named its project's folder when it was imported.
-    init(root, address, root_dir=root_dir or settings.root_dir, log_level=logging.DEBUG if verbose else logging.WARNING)
+    init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
+    if not system_logger.handlers:
+        teller = Teller()
+        teller.setFormatter(logging.Formatter(FORMAT))
+        system_logger.addHandler(teller)
+    if not verbose:
+        quieten_ray()
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        # Ray colours the prefix of what workers print, also where it goes to a file.
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     if attach and has_cluster(address):
         connect(address)
+
+
+def insist(root: str | None, address: str | None, root_dir: str | None, verbose: bool) -> None:
+    """Let the command line win over what the user's file said to `flyte.init` while it was imported."""
+    init(
+        root or settings.root,
+        address or settings.address,
+        settings.storage,
+        root_dir or settings.root_dir,
+        log_level=logging.DEBUG if verbose else None,
+    )
+
+
+def again(verb: str, *words: str) -> str:
+    """Write a command that speaks of the same root as this one."""
+    given = ["--root", str(settings.root)] if settings.root else []
+    return f"flyte-ray {verb} {shlex.join([*words, *given])}"

@@ -23,6 +23,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, Vali
 from flyte_ray.cli.moments import parse_duration, parse_moment
 from flyte_ray.spec.interface import Interface, Parameter
 
+EPILOG: Final = "The options of `flyte-ray submit --help` may stand here, too."
 _NONE: Final = type(None)
 _SHOWN: Final[dict[Any, str]] = {
     int: "INTEGER",
@@ -71,15 +72,17 @@ class _Annotated(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             self.fail(f"{error}.", param, ctx)
 
 
-def parse_parameters(interface: Interface, task: str, words: Sequence[str], docs: str | None = None) -> dict[str, Any]:
+def parse_parameters(
+    interface: Interface, task: str, words: Sequence[str], docs: str | None = None, file: str = "FILE"
+) -> dict[str, Any]:
     """Parse the words after TASK, `--name value`, into the values to call it with; `--help` shows them and `docs`.
 
     Raises:
         click.UsageError: A parameter is unknown or missing, or its text does not fit its annotation.
 
     """
-    command = click.Command(task, params=[*task_options(interface)], help=docs)
-    with command.make_context(f"flyte-ray submit FILE {task}", list(words)) as context:
+    command = click.Command(task, params=[*task_options(interface)], help=docs, epilog=EPILOG)
+    with command.make_context(f"flyte-ray submit {file} {task}", list(words)) as context:
         return to_values(interface, context.params)
 
 
@@ -113,10 +116,8 @@ def _option(item: Parameter) -> click.Option:
         absent = None if item.has_default else False
         return click.Option([*flags, item.name], default=absent, help=about or "[default: False]")
     kind = _Annotated(item)
-    required = not item.has_default
-    return click.Option(
-        [*names, item.name], type=kind, metavar=kind.name, required=required, help=about or "[required]"
-    )
+    # Click itself says of an option that it is required.
+    return click.Option([*names, item.name], type=kind, metavar=kind.name, required=not item.has_default, help=about)
 
 
 def _show_default(value: Any) -> str:

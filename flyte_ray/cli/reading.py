@@ -9,19 +9,21 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
-from flyte_ray.cli.options import common, prepare
+from flyte_ray.cli.options import again, common, prepare
+from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.query import list_runs, load_spec, load_state
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
 
-@click.group()
+@click.group(short_help="Show runs, actions, their values and what they printed.")
 def get() -> None:
-    """Show what a root holds."""
+    """Show what a root holds; needs no cluster."""
 
 
 def show(rows: list[dict[str, Any]], output: str) -> None:
@@ -33,13 +35,21 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
         click.echo("none")
         return
     table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
+    names = [name for name in rows[0] if any(row[name] not in (None, "", {}) for row in rows)]
+    for name in names:
         table.add_column(name.upper(), no_wrap=name != "error", overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(Text(_cell(row[name])) for name in names))
     console = Console()
     # Off a terminal nothing is cut: other programs read it.
     (console if console.is_terminal else Console(width=1000)).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = value.items()
+        return ", ".join(f"{item:,} {name}" if isinstance(item, int) else f"{name}={item}" for name, item in pairs)
+    return "" if value is None else str(value)
 
 
 def _time(us: int) -> str:
@@ -57,14 +67,14 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
     rows = []
     for spec in [load_spec(store, RunId(name))] if name else list_runs(store, limit):
         state = load_state(store, RunId(spec["name"]))
-        counts = ", ".join(f"{count} {phase.value}" for phase, count in state.counts.items() if count)
         rows.append(
             {
                 "name": spec["name"],
                 "phase": state.phase.value,
                 "task": spec["task"],
                 "started": _time(spec["started_us"]),
-                "actions": counts,
+                "actions": {phase.value: count for phase, count in state.counts.items() if count},
+                "labels": spec.get("labels") or {},
             }
         )
     show(rows, output)
@@ -112,10 +122,14 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
 @click.argument("run")
 @click.argument("action", default=ROOT_ACTION)
 def get_logs(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
-    """Print what the attempts of ACTION of RUN (default a0) printed."""
+    """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored."""
     prepare(root, address, verbose)
     _pick(_actions(run), run, action)
-    click.echo(Run.get(run).get_logs(action), nl=False)
+    text = Run.get(run).get_logs(action)
+    if output == "json":
+        click.echo(json.dumps({"run": run, "action": action, "text": text}))
+    else:
+        click.echo(text, nl=False)
 
 
 def _actions(run: str) -> dict[str, ActionState]:
@@ -126,7 +140,7 @@ def _actions(run: str) -> dict[str, ActionState]:
 
 def _pick(actions: dict[str, ActionState], run: str, action: str) -> ActionState:
     if action not in actions:
-        raise click.UsageError(
-            f"Run {run!r} has no action {action!r}. 'flyte-ray get action {run}' lists those it has."
+        raise ActionNotFoundError(
+            f"Expected an action of run {run!r}, got {action!r}. '{again('get action', run)}' lists those it has."
         )
     return actions[action]

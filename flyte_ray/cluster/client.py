@@ -9,9 +9,10 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
+from flyte_ray.cluster.reach import listens
 from flyte_ray.cluster.session import find_ledger
 from flyte_ray.cluster.shared_root import check_root
-from flyte_ray.errors import BaseRuntimeError, StoreError
+from flyte_ray.errors import BaseRuntimeError, ClusterError, StoreError
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
@@ -19,6 +20,10 @@ from flyte_ray.storage import Store
 AGAIN_S: Final = 0.5
 GONE_S: Final = 60.0
 """How long a ledger may be away before this gives up."""
+PROBE_S: Final = 5.0
+"""How long an answer may take before this looks whether the cluster is still there."""
+LOST_S: Final = 20.0
+"""How long nothing may listen at the cluster's address; after a minute Ray ends this process without a word of ours."""
 
 
 class LedgerClient:
@@ -27,6 +32,7 @@ class LedgerClient:
     def __init__(self, store: Store, actor: Any) -> None:
         """Speak to an actor; `store` says which root it serves."""
         self._store, self._actor = store, actor
+        self._address: str = ray.get_runtime_context().gcs_address
 
     def start(self, start: Start) -> None:
         """Start a run; returns when its start is stored.
@@ -70,19 +76,43 @@ class LedgerClient:
         since: float | None = None
         while True:
             try:
-                return ray.get(getattr(self._actor, method).remote(*args), timeout=timeout_s)
+                return self._await(getattr(self._actor, method).remote(*args), timeout_s)
             except ray.exceptions.GetTimeoutError:
                 return None
             except RayTaskError as error:
                 # Ray wraps the exception; ours are meant for the user as they are.
                 cause = error.cause if isinstance(error.cause, BaseRuntimeError) else None
                 raise cause or error from None
-            except RayActorError:
+            except RayActorError as error:
                 since = since or time.monotonic()
                 if time.monotonic() - since > GONE_S:
-                    raise
+                    raise ClusterError(
+                        f"The ledger of {self._store.uri} should answer, but has not for {GONE_S:.0f} s. Look whether"
+                        f" its cluster lives; 'flyte-ray resume' continues a run on another one."
+                    ) from error
                 time.sleep(AGAIN_S)
                 self._reconnect()
+
+    def _await(self, ref: Any, timeout_s: float | None) -> Any:
+        """Get an answer; Ray itself would wait for a cluster that has ended, and never say so."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        lost: float | None = None
+        while True:
+            left = PROBE_S if until is None else max(0.0, min(PROBE_S, until - time.monotonic()))
+            try:
+                return ray.get(ref, timeout=left)
+            except ray.exceptions.GetTimeoutError:
+                if until is not None and time.monotonic() >= until:
+                    raise
+            if listens(self._address):
+                lost = None
+                continue
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > LOST_S:
+                raise ClusterError(
+                    f"The cluster at {self._address} should answer, but nothing listens there any more. Start a"
+                    f" cluster; 'flyte-ray resume' continues a run on another one."
+                )
 
     def _reconnect(self) -> None:
         try:

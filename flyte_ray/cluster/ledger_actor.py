@@ -16,7 +16,7 @@ import ray
 from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
-from flyte_ray.cluster.options import fits
+from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_lease
@@ -78,19 +78,9 @@ class RayLauncher:
         return slots_to_come(json.loads(options), len(self.nodes), self.autoscaler) > 0
 
     def wanted(self, options: str) -> str:
-        """Say what a slot needs and what of it is free, such as `1 GPU (0 of 2 free)`."""
+        """Say for what a slot waits; see `scarcity`."""
         needs = json.loads(options)
-        amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), **needs.get("resources", {})}
-        amounts["GiB of memory"] = needs.get("memory", 0) / 1024**3
-        free, total = ray.available_resources(), ray.cluster_resources()
-        for each in (free, total):
-            each["GiB of memory"] = each.get("memory", 0) / 1024**3
-        words = [
-            f"{amount:g} {name} ({free.get(name, 0):.3g} of {total.get(name, 0):.3g} free)"
-            for name, amount in amounts.items()
-            if amount
-        ]
-        return f"needs {', '.join(words)}{self._to_come(needs)}"
+        return scarcity(needs, ray.available_resources(), ray.cluster_resources()) + self._to_come(needs)
 
     def _to_come(self, needs: dict[str, Any]) -> str:
         """Say that no node has what a slot needs, and which one the autoscaler may add."""

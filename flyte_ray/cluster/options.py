@@ -260,3 +260,27 @@ def fits(options: Mapping[str, Any], node_resources: Mapping[str, float], node: 
         others = [name.split(":", 1)[1] for name in node_resources if name.startswith("accelerator_type:")]
         lacking.append(f"needs an accelerator of type {accelerator}, {node} has {' and '.join(others) or 'none'}")
     return lacking
+
+
+def scarcity(needs: Mapping[str, Any], free: Mapping[str, float], total: Mapping[str, float]) -> str:
+    """Say for what a slot waits: `needs 1 GPU, 0 of 2 free`, or for its process to start.
+
+    Args:
+        needs: Its Ray options.
+        free: What the cluster's nodes have left, by Ray's names of resources; memory in bytes.
+        total: What they have.
+
+    """
+    amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), **needs.get("resources", {})}
+    amounts = {name: amount for name, amount in amounts.items() if amount}
+    words = {name: (f"{amount:.3g} {name}", name, amount, 1) for name, amount in amounts.items()}
+    if needs.get("memory"):
+        words["memory"] = f"{needs['memory'] / 1024**3:.3g} GiB of memory", "memory", needs["memory"], 1024**3
+    scarce = [
+        f"{asked}, {free.get(name, 0) / unit:.3g} of {total.get(name, 0) / unit:.3g} free"
+        for asked, name, amount, unit in words.values()
+        if amount > free.get(name, 0)
+    ]
+    if scarce:
+        return f"needs {'; '.join(scarce)}"
+    return f"a process with {', '.join(asked for asked, *_ in words.values())} starts"

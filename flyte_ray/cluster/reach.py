@@ -86,6 +86,16 @@ def has_token() -> bool:
     return bool(AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
 
 
+def listens(address: str) -> bool:
+    """Whether something accepts connections at `host:port`; answers within seconds."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTEN_S).close()
+    except OSError:
+        return False
+    return True
+
+
 def _require_listener(address: str, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), LISTEN_S).close()

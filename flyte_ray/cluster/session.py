@@ -18,6 +18,7 @@ from flyte_ray.storage import Store
 SETTLE_S: Final = 1.0
 """How long a ledger without runs may take to write the last one's snapshot, before another version replaces it."""
 _log: Final = logging.getLogger("flyte_ray")
+_TOKEN_LOGGER: Final = "ray._private.authentication.authentication_token_setup"
 
 
 def has_cluster(address: str | None) -> bool:
@@ -30,6 +31,19 @@ def is_connected() -> bool:
     # Another thread may be importing it at this moment.
     initialized = getattr(sys.modules.get("ray"), "is_initialized", None)
     return initialized is not None and bool(initialized())
+
+
+def quieten_ray() -> None:
+    """Leave Ray's notices about its own start out of this process's output; its warnings of use stay."""
+    ray_logger = logging.getLogger("ray")
+    if ray_logger.level == logging.NOTSET:
+        ray_logger.setLevel(logging.WARNING)  # else a file with a logger of its own shows how Ray starts
+    logging.getLogger(_TOKEN_LOGGER).addFilter(_is_no_token_notice)
+
+
+def _is_no_token_notice(record: logging.LogRecord) -> bool:
+    # That tokens are used is the rule; that they are not is a warning, which stays.
+    return not record.getMessage().startswith("Token authentication is enabled")
 
 
 def connect(address: str | None) -> None:
@@ -56,16 +70,26 @@ def connect(address: str | None) -> None:
 
 
 def start_embedded() -> None:
-    """Start a Ray of this process's own, which ends with it."""
+    """Start a Ray of this process's own, which ends with it.
+
+    Raises:
+        ClusterError: It does not start.
+
+    """
     import ray  # see connect
 
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=False,
-        log_to_driver=True,
-        configure_logging=False,
-    )
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            log_to_driver=True,
+            configure_logging=False,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"A Ray of this process's own should start, but: {error}. Use --local to run without Ray, or a cluster."
+        ) from error
 
 
 def find_ledger(store: Store) -> Any | None:

@@ -39,7 +39,8 @@ class Client(LedgerClient):
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "other"))
+    here = SimpleNamespace(get_node_id=lambda: "other", gcs_address="10.0.0.1:6379")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: here)
     monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.0.0.2")
     monkeypatch.setattr(shared_root, "PATIENCE_S", 0.0)
 

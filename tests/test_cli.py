@@ -1,0 +1,447 @@
+"""The command line, as a user sees it: grammar, outcomes, exit codes, what is said about wrong input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import flyte_ray as flyte
+from flyte_ray.cli.main import main
+from tests import workloads
+from tests.ray_cluster import ray_environ
+
+CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
+WORKLOADS = str(Path(workloads.__file__))
+PROGRAM = '''
+    import os, sys
+    import threading
+    from typing import Any
+    import flyte_ray as flyte
+
+    other = flyte.TaskEnvironment("other", resources=flyte.Resources(cpu=2))
+    env = flyte.TaskEnvironment("demo", depends_on=[other])
+
+    @env.task
+    def triple(x: int, note: str = "none", loud: bool = False) -> int:
+        """Triple a number.
+
+        Nobody knows why.
+        """
+        print("note", note, loud)
+        return 3 * x
+
+    @env.task
+    def named(name: str, root: str = "mine", output: str = "o") -> str:
+        return f"{name} {root} {output}"
+
+    @env.task
+    def variable() -> str:
+        return os.environ["FLYTE_RAY_TEST_VARIABLE"]
+
+    @env.task
+    def two() -> tuple[int, str]:
+        return 1, "b"
+
+    @env.task
+    def divide(x: int) -> int:
+        return helper(x)
+
+    def helper(x):
+        return 1 // x
+
+    @env.task
+    def failing() -> int:
+        return divide(0)
+
+    @env.task
+    def catching() -> int:
+        try:
+            return divide(0)
+        except Exception:
+            raise KeyError("another") from None
+
+    @env.task
+    def unstorable() -> int:
+        return threading.Lock()
+'''
+
+SPEAKING = """
+    import logging, warnings
+    import flyte_ray as flyte
+
+    logging.basicConfig(level=logging.INFO)
+    env = flyte.TaskEnvironment("speaking")
+
+    @env.task
+    def main() -> int:
+        print("a word")
+        warnings.warn("careful")
+        return 1
+"""
+
+
+class Cli:
+    """Calls commands on one root and one program."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.program = folder / "root", folder / "demo.py"
+        self.program.write_text(textwrap.dedent(PROGRAM))
+
+    def __call__(self, *words: str) -> Result:
+        return CliRunner().invoke(main, words, prog_name="flyte-ray")
+
+    def submit(self, *words: str, options: tuple[str, ...] = ()) -> Result:
+        return self("submit", "--local", "--root", str(self.root), *options, str(self.program), *words)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    for name in ("RAY_ADDRESS", "FLYTE_RAY_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield Cli(tmp_path)
+    flyte.init()  # what commands have set would apply to other tests
+
+
+def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
+    text = cli("--help").output
+    assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == [
+        "abort",
+        "get",
+        "resume",
+        "submit",
+    ]
+    text = cli("get", "--help").output
+    assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == ["action", "io", "logs", "run"]
+
+
+def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:
+    lines = cli("submit", str(cli.program)).output.splitlines()
+    assert lines[0] == "triple      Triple a number.  --x INTEGER [--note TEXT] [--loud]"
+    assert [line.split()[0] for line in lines] == [
+        *("triple", "named", "variable", "two", "divide", "failing", "catching", "unstorable")
+    ]
+    assert json.loads(cli("submit", "-o", "json", str(cli.program)).output)[3] == {
+        "task": "two",
+        "parameters": "",
+        "about": "",
+    }
+
+
+def test_help_behind_a_task_shows_its_types_defaults_and_docstring(cli: Cli) -> None:
+    done = cli.submit("triple", "--help")
+    assert done.exit_code == 0
+    assert "Nobody knows why." in done.output
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert {"--x INTEGER [required]", "--note TEXT [default: none]", "--loud / --no-loud [default: False]"} <= {*lines}
+
+
+def test_a_run_ends_with_its_outputs_and_the_way_to_look_at_it(cli: Cli) -> None:
+    done = cli.submit("triple", "--x", "3", options=("--name", "first"))
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        0,
+        [
+            "note none False",
+            f"Run first: succeeded  file://{cli.root}/runs/first",
+            "o0 = 9",
+            f"Look at it: flyte-ray get action first --root {cli.root}",
+        ],
+    )
+
+
+def test_each_element_of_a_returned_tuple_is_an_output(cli: Cli) -> None:
+    assert "o0 = 1\no1 = 'b'\n" in cli.submit("two").stdout
+
+
+def test_with_json_stdout_holds_the_result_alone(cli: Cli) -> None:
+    done = cli.submit("triple", "--x", "3", "--loud", "-o", "json", "--name", "first")
+    url = f"file://{cli.root}/runs/first"
+    assert json.loads(done.stdout) == {"run": "first", "phase": "succeeded", "url": url, "result": 9}
+    assert done.stderr == "note none True\n"
+
+
+def test_options_behind_the_task_are_ours_unless_the_task_has_such_a_parameter(cli: Cli) -> None:
+    done = cli.submit("named", "--name", "a", "--root", "b", "--output=c", "--label", "k=v")
+    assert "o0 = 'a b c'" in done.stdout
+    assert f"file://{cli.root}/runs" in done.stdout
+    done = cli.submit("triple", "--x", "3", "--loud", "-v", "--name", "late", "--note", "-v")
+    assert "note -v True\nRun late: succeeded" in done.stdout
+
+
+def test_options_may_stand_between_the_file_and_its_task(cli: Cli) -> None:
+    done = cli("submit", str(cli.program), "--local", "--root", str(cli.root), "-ojson", "two")
+    assert json.loads(done.stdout)["result"] == [1, "b"]
+
+
+def test_the_command_line_wins_over_what_the_file_itself_sets_up(cli: Cli) -> None:
+    setup = f"\nflyte.init(root={str(cli.root.with_name('own'))!r})\n"
+    cli.program.write_text(textwrap.dedent(PROGRAM) + setup)
+    assert f"file://{cli.root}/runs/one" in cli.submit("two", "--name", "one").stdout
+    done = cli("submit", "--local", "--name", "one", str(cli.program), "two")
+    assert f"file://{cli.root.with_name('own')}/runs/one" in done.stdout
+
+
+def test_a_file_without_tasks_says_so(cli: Cli) -> None:
+    cli.program.write_text("x = 1\n")
+    done = cli("submit", str(cli.program))
+    assert (done.exit_code, done.stdout) == (0, f"{cli.program} has no tasks. Decorate a function with @env.task.\n")
+
+
+def test_labels_are_shown_with_the_run(cli: Cli) -> None:
+    cli.submit("triple", "--x", "3", "--label", "team=blue", options=("--name", "first", "--label", "a=b"))
+    (row,) = json.loads(cli("get", "run", "-o", "json", "--root", str(cli.root), "first").stdout)
+    assert row["labels"] == {"a": "b", "team": "blue"}
+    assert "a=b, team=blue" in cli("get", "run", "--root", str(cli.root)).stdout
+
+
+def test_variables_reach_a_local_run(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_RAY_TEST_VARIABLE", "before")
+    assert "o0 = 'a=b'" in cli.submit("variable", "--env", "FLYTE_RAY_TEST_VARIABLE=a=b").stdout
+
+
+def test_a_dry_run_shows_options_and_bundle_and_runs_nothing(cli: Cli) -> None:
+    done = cli.submit("triple", "--x", "3", "--dry-run", "--env", "A=1")
+    assert done.stdout.startswith('Environment demo: {\n  "num_cpus": 1')
+    assert "Environment other: " in done.stdout
+    assert f"Code bundle: 1 files, {cli.program.stat().st_size:,} bytes" in done.stdout
+    plan = json.loads(cli.submit("triple", "--x", "3", "--dry-run", "-o", "json", "--env", "A=1").stdout)
+    assert plan["files"] == [{"path": "demo.py", "bytes": cli.program.stat().st_size}]
+    assert plan["environments"]["other"]["num_cpus"] == 2
+    assert plan["environments"]["demo"]["runtime_env"]["env_vars"]["A"] == "1"
+    assert not cli.root.exists()
+
+
+def test_a_failed_run_shows_the_users_traceback_through_all_its_tasks(cli: Cli) -> None:
+    done = cli.submit("failing")
+    assert done.exit_code == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("    ")]
+    places = [line.rpartition(" in ")[2] for line in lines[:-1]]
+    assert all(line.startswith(f'  File "{cli.program}"') for line in lines[:-1])
+    assert (places, lines[-1]) == (
+        ["failing", "divide", "helper"],
+        "ZeroDivisionError: integer division or modulo by zero",
+    )
+
+
+def test_an_error_that_was_replaced_is_not_traced_into_the_child(cli: Cli) -> None:
+    done = cli.submit("catching")
+    assert done.exit_code == 1
+    assert "in catching" in done.stderr and "KeyError: 'another'" in done.stderr
+    assert "in divide" not in done.stderr
+
+
+def test_a_failed_run_is_json_too(cli: Cli) -> None:
+    done = cli.submit("failing", "-o", "json")
+    assert done.exit_code == 1
+    answer = json.loads(done.stdout)
+    assert (answer["phase"], answer["error"]["code"]) == ("failed", "ZeroDivisionError")
+
+
+def test_a_value_that_cannot_be_stored_fails_the_run_and_names_the_task(cli: Cli) -> None:
+    done = cli.submit("unstorable")
+    assert done.exit_code == 1
+    assert "task 'demo.unstorable', variable 'o0': Expected int but got lock" in done.stderr
+
+
+Call = Callable[[Cli], Result]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda cli: cli.submit("triple", "--x", "abc"), "Invalid value for '--x': expected INTEGER, got 'abc'"),
+        (lambda cli: cli.submit("triple"), "Missing option '--x'"),
+        (lambda cli: cli.submit("triple", "--y", "3"), "No such option '--y'"),
+        (lambda cli: cli.submit("tripel"), "got 'tripel'. It has: triple, named"),
+        (lambda cli: cli("submit", "nowhere.py", "f"), "File 'nowhere.py' does not exist"),
+        (lambda cli: cli.submit("triple", "--x", "3", "--name", "No Name"), "A run's name must be 1 to 63 characters"),
+        (lambda cli: cli.submit("triple", "--x", "3", "--env", "A"), "expected KEY=VALUE, got 'A'"),
+        (lambda cli: cli.submit("triple", "--x", "3", "--detach"), "--detach needs a cluster that goes on"),
+        (lambda cli: cli("submit", "--detach", str(cli.program), "two"), "--detach needs a cluster that goes on"),
+        (lambda cli: cli("get", "run", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
+        (lambda cli: cli("submit", "--bogus", str(cli.program), "two"), "No such option '--bogus'"),
+        (lambda cli: cli("submit", str(cli.program), "--bogus", "two"), "No such option '--bogus'"),
+        (lambda cli: cli("submit", "--address", "127.0.0.1:1", str(cli.program), "two"), "127.0.0.1:1"),
+        (lambda cli: cli("get", "cache"), "No such command 'cache'"),
+        (lambda cli: cli("signal", "condition", "a", "b"), "No such command 'signal'"),
+        (lambda cli: cli("abort", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
+    ],
+)
+def test_wrong_usage_is_named_in_a_sentence_and_exits_2(cli: Cli, call: Call, said: str) -> None:
+    done = call(cli)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not cli.root.exists()
+
+
+def test_an_unwritable_root_is_named(cli: Cli) -> None:
+    blocked = cli.root.parent / "file"
+    blocked.write_text("not a folder")
+    done = cli.submit("two", "--root", str(blocked / "root"))
+    assert done.exit_code == 2
+    assert f"The root file://{blocked}/root should be writable, but" in done.stderr
+
+
+def test_two_runs_of_one_name_are_refused(cli: Cli) -> None:
+    assert cli.submit("two", "--name", "same").exit_code == 0
+    done = cli.submit("two", "--name", "same")
+    assert done.exit_code == 2
+    assert "Choose another name, or continue that one with 'flyte-ray resume same'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "frames", "last"),
+    [
+        ("import nosuchmodule", 1, "ModuleNotFoundError: No module named 'nosuchmodule'"),
+        ("import broken_part", 2, "ZeroDivisionError: division by zero"),
+        ("def (", 1, "SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit(0)", 1, "SystemExit: 0"),
+        ("env = flyte.TaskEnvironment('Bad Name')", 1, "Environment name 'Bad Name' must be in snake_case or kebab"),
+        ("env = flyte.TaskEnvironment('a')\n@env.task\ndef f(*args: int) -> int: ...", 1, "got '*args' in 'f'"),
+    ],
+)
+def test_a_file_that_does_not_import_shows_the_users_traceback_and_exits_2(
+    cli: Cli, code: str, frames: int, last: str
+) -> None:
+    cli.program.with_name("broken_part.py").write_text("x = 1 / 0\n")
+    cli.program.write_text(f"import flyte_ray as flyte\n{code}\n")
+    done = cli.submit("f")
+    assert done.exit_code == 2
+    first, *rest = done.stderr.splitlines()
+    assert first == f"Error: {cli.program} does not import:"
+    assert rest[0].startswith(f'  File "{cli.program}", line ')
+    assert sum(line.startswith("  File ") for line in rest) == frames
+    assert last in done.stderr
+
+
+def test_what_a_root_holds_can_be_read(cli: Cli) -> None:
+    cli.submit("failing", "--name", "bad")
+    root = ("--root", str(cli.root))
+    (run,) = json.loads(cli("get", "run", *root, "-o", "json").stdout)
+    assert (run["name"], run["phase"], run["task"], run["actions"]) == ("bad", "failed", "demo.failing", {"failed": 2})
+    rows = json.loads(cli("get", "action", *root, "-o", "json", "bad").stdout)
+    assert [(row["phase"], row["task"]) for row in rows] == [("failed", "demo.failing"), ("failed", "demo.divide")]
+    table = cli("get", "action", *root, "bad", rows[1]["id"]).stdout.splitlines()
+    assert table[0].split() == ["ID", "PHASE", "TASK", "ATTEMPTS", "SECONDS", "ERROR"]
+    assert (len(table), table[1].split()[:4]) == (2, [rows[1]["id"], "failed", "demo.divide", "1"])
+    assert json.loads(cli("get", "io", *root, "bad", rows[1]["id"]).stdout)["inputs"] == {"x": 0}
+    done = cli("get", "action", *root, "bad", "a9")
+    assert done.exit_code == 2
+    assert "Expected an action of run 'bad', got 'a9'" in done.stderr
+
+
+def test_what_an_action_printed_can_be_read(cli: Cli) -> None:
+    cli.submit("triple", "--x", "3", "--name", "first")
+    root = ("--root", str(cli.root))
+    assert cli("get", "logs", *root, "first").stdout == "note none False\n"
+    assert json.loads(cli("get", "logs", *root, "-o", "json", "first").stdout)["text"] == "note none False\n"
+
+
+@pytest.mark.parametrize("words", [("abort", "one"), ("abort", "run", "one"), ("abort", "action", "one", "a0")])
+def test_what_has_ended_cannot_be_aborted(cli: Cli, words: tuple[str, ...]) -> None:
+    cli.submit("two", "--name", "one")
+    done = cli(*words, "--root", str(cli.root))
+    assert done.exit_code == 2
+    assert "Action a0 of run 'one' has ended already: succeeded. Nothing was aborted." in done.stderr
+
+
+def test_a_run_that_succeeded_is_not_continued_but_shown(cli: Cli) -> None:
+    cli.submit("two", "--name", "one")
+    done = cli("resume", "--root", str(cli.root), "one")
+    assert done.exit_code == 0
+    assert "has succeeded already" in done.stderr
+    assert "o0 = 1\no1 = 'b'\n" in done.stdout
+
+
+def test_a_failed_run_is_resumed(cli: Cli) -> None:
+    cli.submit("variable", "--name", "one")
+    done = cli("resume", "--root", str(cli.root), "one")
+    assert done.exit_code == 1, "it fails again"
+    assert "KeyError: 'FLYTE_RAY_TEST_VARIABLE'" in done.stderr
+
+
+def test_a_detached_run_is_found_and_aborted_by_name(ray_address: str, tmp_path: Path) -> None:
+    place = ("--root", str(tmp_path / "root"), "--address", ray_address)
+    counts = tmp_path / "counts"
+    words = ("slow_steps", "--n", "2", "--seconds", "600", "--counts", str(counts))
+    done = call("submit", *place, "--detach", "--name", "away", WORKLOADS, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "Run away goes on in the cluster."
+    wait_for(counts, "begin")
+    aborted = call("abort", "away", *place)
+    assert (aborted.returncode, aborted.stdout) == (0, "Aborted run away.\n"), aborted.stderr
+    (run,) = json.loads(call("get", "run", *place[:2], "-o", "json", "away").stdout)
+    assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
+
+
+def test_a_ray_of_its_own_leaves_the_users_words_and_warnings_and_none_of_its_own(tmp_path: Path) -> None:
+    program = tmp_path / "speaking.py"
+    program.write_text(textwrap.dedent(SPEAKING))
+    # As on a fresh machine, where Ray makes a token and says so.
+    fresh = {name: value for name, value in ray_environ().items() if not name.startswith("RAY_")}
+    done = call(
+        "submit",
+        "--root",
+        str(tmp_path / "root"),
+        "--name",
+        "run-of-mine",
+        str(program),
+        "main",
+        env={**fresh, "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("(")]
+    assert [line.partition(") ")[2] for line in said] == ["a word"]
+    assert "o0 = 1" in done.stdout.splitlines()
+    assert done.stderr.startswith("run-of-mine  starting a Ray of its own\n")
+    rest = [line for line in done.stderr.splitlines() if line and not line.startswith("run-of-mine  ")]
+    assert len([line for line in rest if "UserWarning: careful" in line]) == 1
+    assert [line for line in rest if not line.startswith("(flyte-ray slot ")] == []
+
+
+def test_a_task_that_fails_on_ray_exits_1_and_nothing_of_ray_is_on_the_terminal(
+    ray_address: str, tmp_path: Path
+) -> None:
+    done = call("submit", "--root", str(tmp_path), "--address", ray_address, "--name", "bad", WORKLOADS, "failing")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"Run bad: failed  file://{tmp_path}/runs/bad")
+    lines = [line for line in done.stderr.splitlines() if line and not line.startswith("bad  ")]
+    # The file that was submitted, not the slot's copy of it.
+    assert lines[0].startswith(f'  File "{WORKLOADS}", line ') and lines[0].endswith("in failing")
+    assert lines[1:] == ['    raise ValueError("boom")', "ValueError: boom"]
+
+
+def test_ctrl_c_aborts_a_run_on_ray_and_exits_130(ray_address: str, tmp_path: Path) -> None:
+    root, counts = tmp_path / "root", tmp_path / "counts"
+    command = [*CLI, "submit", "--root", str(root), "--address", ray_address, "--name", "cut", WORKLOADS]
+    command += ["slow_steps", "--n", "2", "--seconds", "600", "--counts", str(counts)]
+    process = subprocess.Popen(command, env=ray_environ(), stderr=subprocess.PIPE, text=True)
+    wait_for(counts, "begin")
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "Interrupted: run cut was aborted." in told
+    (run,) = json.loads(call("get", "run", "--root", str(root), "-o", "json", "cut").stdout)
+    assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
+
+
+def call(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *words], env=env or ray_environ(), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def wait_for(file: Path, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while not (file.exists() and text in file.read_text()):
+        assert time.monotonic() < deadline, f"{text!r} never appeared"
+        time.sleep(0.05)

@@ -1,0 +1,69 @@
+"""How a run ended is told as if its tasks had been plain functions of the user's file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from flyte_ray.cli.following import LINES_SHOWN, in_users_files, show_value, user_traceback
+from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+
+DIGEST = "ab" * 32
+
+
+def failed(name: str, parent: str | None, frames: str, error: str) -> ActionState:
+    code, _, message = error.partition(": ")
+    body = {"code": code, "message": message, "traceback": f"{frames}{error}\n" if frames else ""}
+    return ActionState(name, parent, "w.t", None, "{}", 0, phase=ActionPhase.FAILED, result=json.dumps(body))
+
+
+def run_of(*actions: ActionState) -> RunState:
+    return RunState(RunId("r"), {action.id: action for action in actions})
+
+
+def test_frames_of_parent_and_child_are_joined_and_the_error_is_told_once() -> None:
+    run = run_of(
+        failed("a0", None, "  in root\n", "ValueError: boom"),
+        failed("other", "a0", "  in other\n", "KeyError: no"),
+        failed("child", "a0", "  in child\n", "ValueError: boom"),
+    )
+    assert user_traceback(run) == "  in root\n  in child\nValueError: boom\n"
+
+
+def test_an_error_without_frames_is_told_by_name() -> None:
+    run = run_of(failed("a0", None, "", "ResourcesUnavailableError: needs 1 GPU"))
+    assert user_traceback(run) == "ResourcesUnavailableError: needs 1 GPU\n"
+
+
+@pytest.mark.parametrize(("inside", "marker"), [("", f"{DIGEST}:"), ("jobs/daily", f"{DIGEST}:jobs/daily:")])
+def test_the_copy_in_a_bundle_is_named_as_the_file_that_was_submitted(tmp_path: Path, inside: str, marker: str) -> None:
+    source = tmp_path / inside / "work.py"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.touch()
+    spec = {"source": str(source), "code": marker}
+    copy = f"/tmp/codes/{DIGEST}"
+    told = f'  File "{copy}/{Path(inside, "work.py")}", line 3\n  File "{copy}/gone.py", line 4\n  File "/x.py", line 5'
+    assert in_users_files(told, spec).splitlines() == [
+        f'  File "{source}", line 3',
+        f'  File "{copy}/gone.py", line 4',
+        '  File "/x.py", line 5',
+    ]
+
+
+def test_code_that_did_not_travel_keeps_its_names() -> None:
+    assert in_users_files('  File "/x.py"', {"source": "/x.py", "code": None}) == '  File "/x.py"'
+
+
+def test_an_output_is_whole_for_programs_and_cut_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = [f"a rather long line of text, number {number}" for number in range(100)]
+    assert show_value(value, "r") == repr(value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    lines = show_value(value, "r").splitlines()
+    assert len(lines) == LINES_SHOWN + 1
+    assert lines[-1].startswith("... 82 more lines; all of it: flyte-ray get io r")
+    assert show_value(3, "r") == "3"
