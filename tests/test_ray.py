@@ -62,7 +62,7 @@ def test_an_error_keeps_its_type_over_processes(connected: Path) -> None:
 def test_what_an_action_prints_is_kept(connected: Path) -> None:
     run = flyte.run(workloads.speaking)
     run.wait()
-    assert run.get_logs() == "a word\n"
+    assert "".join(run.get_logs()) == "a word\n"
 
 
 def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Path) -> None:
@@ -120,6 +120,9 @@ def test_requests_that_no_node_can_meet_fail_within_seconds(connected: Path) -> 
     big = workloads.square.override(resources=flyte.Resources(cpu=99))
     with pytest.raises(RuntimeUserError, match="needs 99 CPU, the largest node has 2"):
         outputs(big, x=1)
+    # Its parent waits, so that the run stands still: no reason to start the child with less than it asks for.
+    with pytest.raises(RuntimeUserError, match="needs 99 CPU, the largest node has 2"):
+        outputs(workloads.asks_for_too_much)
 
 
 def test_recursion_ends_on_one_cpu_and_what_can_never_start_is_named(tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ def suicidal(marker: str) -> int:
 
 
 @env.task
+def asks_for_too_much() -> int:
+    return square.override(resources=flyte.Resources(cpu=99))(1)
+
+
+@env.task
 def asyncio_in_sync(depth: int) -> int:
     if depth == 0:
         return 0

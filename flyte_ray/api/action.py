@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-from flyte_ray.api.both import both_forms_of_class, both_forms_of_method
+from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
 from flyte_ray.api.run import POLL_S, Run
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
@@ -152,10 +153,10 @@ class Action:
         """
         self._run.abort_action(self.name, reason)
 
-    @both_forms_of_method
-    def get_logs(self) -> str:
-        """Return what its attempts printed, oldest first, as far as it is stored."""
-        return self._run.get_logs(self.name)
+    @both_iterators_of_method
+    def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:
+        """Yield what its attempts printed, line by line; see `Run.get_logs`."""
+        yield from self._run.read_log(self.name).splitlines(keepends=True)
 
 
 def _find(run: Run, name: str) -> ActionState:

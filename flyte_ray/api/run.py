@@ -178,15 +178,23 @@ class Run:
         self.abort_action(ROOT_ACTION, reason)
         self.wait()
 
-    @both_forms_of_method
-    def get_logs(self, action: str = ROOT_ACTION) -> str:
-        """Return what the attempts of an action printed, oldest first, as far as it is stored.
+    @both_iterators_of_method
+    def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:
+        """Yield what the root action's attempts printed, line by line, oldest first, as far as it is stored.
 
-        Local mode stores none of it: there, tasks print to the terminal.
+        Args:
+            attempt: Accepted; the attempts of an action are not told apart yet.
+            filter_system: Accepted; nothing but what tasks print is kept.
+            show_ts: Accepted; no times are kept.
+
         """
-        return load_logs(self._store, RunId(self.name), action)
+        yield from self.read_log().splitlines(keepends=True)
 
     # For those who show or steer a run: the command line, `Action`
+
+    def read_log(self, action: str = ROOT_ACTION) -> str:
+        """Return what the attempts of an action printed, oldest first, as far as it is stored."""
+        return load_logs(self._store, RunId(self.name), action)
 
     def look(self) -> dict[str, Any] | None:
         """Ask the ledger of the cluster that this process is connected to for what a live view shows.

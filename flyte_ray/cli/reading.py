@@ -125,7 +125,7 @@ def get_logs(run: str, action: str, root: str | None, address: str | None, outpu
     """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored."""
     prepare(root, address, verbose)
     _pick(_actions(run), run, action)
-    text = Run.get(run).get_logs(action)
+    text = Run.get(run).read_log(action)
     if output == "json":
         click.echo(json.dumps({"run": run, "action": action, "text": text}))
     else:

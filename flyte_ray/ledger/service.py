@@ -346,7 +346,7 @@ class Ledger:
         for shape, options in watch.look(self._launcher.may_grow):
             if options is None:
                 book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
-            else:
+            elif self._launcher.capacity(book.options_of(shape)):  # what fits no node is refused, not squeezed in
                 self._launch(run, book, shape, options, OVERFLOW)
 
     def _launch(self, run: RunId, book: RunBook, shape: str, options: str, prefix: str = "") -> None:

@@ -146,11 +146,11 @@ class LocalRun:
         return self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, tasks={}))
 
     def _execute(self, begin: Callable[[], None]) -> Ended:
-        begin()
         stop = threading.Event()
-        _ledgers[self._run] = self.ledger
-        self.ledger.wait(self._run, self._end)
         with CtrlC() as ctrl_c:
+            begin()
+            _ledgers[self._run] = self.ledger
+            self.ledger.wait(self._run, self._end)
             _ctrl_cs[threading.get_ident()] = ctrl_c
             ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
             ticker.start()

@@ -89,7 +89,7 @@ def test_every_call_of_a_run_can_be_awaited() -> None:
         await run.wait.aio(wait_for="running")
         assert await run.inputs.aio() == {"x": 3}
         assert await run.outputs.aio(half) == (1.5,)
-        assert await run.get_logs.aio() == "halving 3\n"
+        assert [line async for line in run.get_logs.aio()] == list(run.get_logs()) == ["halving 3\n"]
         assert [found.name for found in await Run.listall.aio()] == ["awaited"]
         action = await Action.get.aio("awaited")
         assert (await action.done.aio(), await action.outputs.aio()) == (True, (1.5,))
