@@ -11,17 +11,32 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import RunAlreadyExistsError, RuntimeUserError
 from flyte_ray.ledger.query import load_state
+from flyte_ray.runtime.controller import Controller
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 
 env = flyte.TaskEnvironment("local")
 tries: list[int] = []
+
+
+@env.task
+def echoes() -> int:
+    click.echo("by click")  # which writes empty bytes first, to find out what the stream takes
+    return 1
+
+
+@env.task
+async def echoes_later() -> int:
+    click.echo("by click")
+    return 1
 
 
 @env.task
@@ -122,6 +137,23 @@ def test_two_runs_of_one_name_are_refused() -> None:
     flyte.with_runcontext(name="twice").run(recursive, 1)
     with pytest.raises(RunAlreadyExistsError, match="flyte-ray resume twice"):
         flyte.with_runcontext(name="twice").run(recursive, 1)
+
+
+@pytest.mark.parametrize("task", [echoes, echoes_later])
+def test_what_a_library_prints_is_kept(task: Any) -> None:
+    run = flyte.run(task)
+    assert run.outputs() == (1,)
+    assert list(run.get_logs()) == ["by click\n"]
+
+
+@pytest.mark.parametrize("task", [echoes, echoes_later])
+def test_an_error_of_our_own_ends_the_action(monkeypatch: pytest.MonkeyPatch, task: Any) -> None:
+    def broken(*args: Any, **options: Any) -> None:
+        raise LookupError("a bug of ours")
+
+    monkeypatch.setattr(Controller, "_result", broken)
+    with pytest.raises(RuntimeUserError, match="a bug of ours"):
+        flyte.run(task).outputs()
 
 
 def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixture) -> None:

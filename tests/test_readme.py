@@ -26,8 +26,9 @@ def test_the_program_runs_as_a_script_and_by_the_command_that_is_shown(tmp_path:
     shown = next(line for line in README.splitlines() if line.startswith("flyte-ray submit --local"))
     words = [*shown.partition("#")[0].split()[1:], "--n", "4"]
     for command, output in (["hello.py"], "(328350,)"), (["-m", "flyte_ray.cli.main", *words], "14"):
+        command = [sys.executable, *command]
         done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
         assert done.returncode == 0, done.stderr
         assert output in done.stdout

@@ -52,7 +52,8 @@ class Map:
             iterables: Zipped; the shortest ends the map.
             group_name: The actions' group is `<task>_<group_name or "map">`.
             concurrency: How many run at a time; 0 leaves it to us.
-            return_exceptions: Yield errors as values; False raises the first to happen, at once, and aborts the rest.
+            return_exceptions: Yield errors as values; False raises the first to happen and aborts the rest: at once, or
+                where a sibling runs in the caller's own process, when that has ended.
 
         Raises:
             SyncTaskCallInAsyncContextError: Called where it would block an event loop.
@@ -165,7 +166,9 @@ def _in_order(
     try:
         refill()
         while window:
-            yield _settle(controller, *window.popleft(), return_exceptions)
+            output = _settle(controller, *window[0], return_exceptions)
+            window.popleft()
+            yield output
             if concurrency or len(window) <= limit - _REFILL:
                 refill()
     finally:

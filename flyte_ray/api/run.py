@@ -12,7 +12,7 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.cluster.session import is_connected
-from flyte_ray.errors import BaseRuntimeError, RunNotFoundError, RuntimeUserError
+from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, RunNotFoundError, RuntimeUserError
 from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs
@@ -222,6 +222,7 @@ class Run:
             reason: Recorded, and said to the parent.
 
         Raises:
+            ActionNotFoundError: The run has no such action.
             RuntimeUserError: It has ended already, or no ledger that can be reached holds the run.
 
         """
@@ -229,9 +230,12 @@ class Run:
         if client is not None and client.abort(RunId(self.name), action, reason):
             return
         known = self.state().actions.get(action)
-        phase = known.phase if known else None
-        if phase is not None and phase.is_terminal:
-            message = f"Action {action} of run {self.name!r} has ended already: {phase.value}. Nothing was aborted."
+        if known is None:
+            raise ActionNotFoundError(f"Run {self.name!r} has no action {action!r}; `get action` lists those it has.")
+        if known.phase.is_terminal:
+            message = (
+                f"Action {action} of run {self.name!r} has ended already: {known.phase.value}. Nothing was aborted."
+            )
         else:
             message = (
                 f"Run {self.name!r} is not held by a ledger that this process is connected to, so that nothing was"

@@ -23,7 +23,7 @@ class Teller(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         if not logging.getLogger().handlers:
-            click.echo(self.format(record), err=True)
+            sys.stderr.write(self.format(record) + "\n")
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ Invariants: imports nothing but the standard library and Ray; a folder that exis
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import io
 import os
@@ -42,8 +43,8 @@ def arrive(digest: str) -> None:
             imported another content of the package already.
 
     """
-    loaded = sys.modules.get(f"{NAME}.cluster.package")
-    if loaded is not None:
+    if NAME in sys.modules:
+        loaded = importlib.import_module(f"{NAME}.cluster.package")
         if loaded.own_digest() != digest:
             raise ImportError(
                 f"A process has one {NAME}, but this one on node {_node()} has imported {loaded.__file__} already and"

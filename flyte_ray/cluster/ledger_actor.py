@@ -171,6 +171,7 @@ class LedgerActor:
         await self._recovered()
         if self._gives_way:
             await asyncio.sleep(DYING_S)  # the client finds the next ledger when this one is gone
+            self._gives_way = False  # who should have ended it is gone
         self._starting += 1
         try:
             await asyncio.to_thread(begin, *args, **options)
@@ -238,13 +239,15 @@ class LedgerActor:
                     _log.exception("run %s could not be continued after a restart of the ledger", run)
 
     def _fail_hopeless(self) -> None:
-        for run, shape, options in self._ledger.waiting_shapes():
+        waiting = self._ledger.waiting_shapes()
+        since = {(run, shape): self._hopeless.get((run, shape), time.monotonic()) for run, shape, _ in waiting}
+        self._hopeless = {}
+        for run, shape, options in waiting:
             reason = self._launcher.hopeless(options)
-            since = self._hopeless.setdefault((run, shape), time.monotonic())
-            if not reason:
-                del self._hopeless[run, shape]
-            elif time.monotonic() - since > HOPELESS_S:
-                self._ledger.fail_queued(run, shape, reason)
+            if reason:
+                self._hopeless[run, shape] = since[run, shape]
+                if time.monotonic() - since[run, shape] > HOPELESS_S:
+                    self._ledger.fail_queued(run, shape, reason)
 
 
 def _fulfil(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: Any) -> None:

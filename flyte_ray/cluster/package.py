@@ -89,7 +89,7 @@ def arriving_actor(actor: type) -> type:
     for method, _ in inspect.getmembers(actor, inspect.iscoroutinefunction):
         if not method.startswith("_"):
             setattr(Arriving, method, _handing_on(method))
-    Arriving.__name__ = name
+    Arriving.__name__ = Arriving.__qualname__ = name
     return Arriving
 
 

@@ -133,11 +133,13 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
     import ray  # see connect
 
     try:
+        # By their handles: another client may have put actors of its own in their place by then.
+        launcher = ray.get_actor(launcher_name(store.uri), NAMESPACE)
         other = str(ray.get(ledger.serves.remote(own_digest())))
         if other == "idle":
             time.sleep(SETTLE_S)
-            for name in (ledger_name(store.uri), launcher_name(store.uri)):
-                ray.kill(ray.get_actor(name, NAMESPACE))
+            ray.kill(launcher)
+            ray.kill(ledger)
     except (ray.exceptions.RayActorError, ValueError):
         other = "idle"  # another client has just ended it
     if other and other != "idle":

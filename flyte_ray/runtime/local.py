@@ -96,12 +96,15 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
         "image": environment.image not in (None, "auto"),
         "env_vars": bool(environment.env_vars),
         "secrets": environment.secrets is not None,
-        "resources": environment.resources is not None,
+        "gpu": environment.resources is not None and environment.resources.gpu is not None,
         "reusable": environment.reusable is not None,
     }
     ignored = ", ".join(name for name, given in declared.items() if given)
     if ignored:
-        _log.warning("task %s runs without its %s: local mode does not act on it", task.name, ignored)
+        _log.warning(
+            "task %s runs without its %s: local mode does not act on it. Run it on Ray where that matters.",
+            *(task.name, ignored),
+        )
     return "local", "{}"
 
 
@@ -146,23 +149,12 @@ class LocalRun:
         return self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, tasks={}))
 
     def _execute(self, begin: Callable[[], None]) -> Ended:
-        stop = threading.Event()
         with CtrlC() as ctrl_c:
-            begin()
-            _ledgers[self._run] = self.ledger
-            self.ledger.wait(self._run, self._end)
-            _ctrl_cs[threading.get_ident()] = ctrl_c
-            ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
-            ticker.start()
             try:
-                with capture_output():
-                    self._serve_first()
+                begin()
+                self.ledger.wait(self._run, self._end)
+                self._serve_to_the_end(ctrl_c)
             finally:
-                stop.set()
-                ticker.join()
-                for thread in self._launcher.threads:
-                    thread.join(JOIN_S)
-                del _ledgers[self._run], _ctrl_cs[threading.get_ident()]
                 self.ledger.close()
         if ctrl_c.pressed:
             raise KeyboardInterrupt
@@ -170,6 +162,21 @@ class LocalRun:
             raise self._ended
         assert self._ended is not None
         return self._ended
+
+    def _serve_to_the_end(self, ctrl_c: CtrlC) -> None:
+        stop = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
+        _ledgers[self._run], _ctrl_cs[threading.get_ident()] = self.ledger, ctrl_c
+        ticker.start()
+        try:
+            with capture_output():
+                self._serve_first()
+        finally:
+            stop.set()
+            ticker.join()
+            for thread in self._launcher.threads:
+                thread.join(JOIN_S)
+            del _ledgers[self._run], _ctrl_cs[threading.get_ident()]
 
     def _serve_first(self) -> None:
         # A first slot that has nothing to do for a while says bye; the next one that is needed is again this thread.
@@ -187,7 +194,10 @@ class LocalRun:
     def _tick(self, stop: threading.Event, ctrl_c: CtrlC) -> None:
         aborted = False
         while not stop.wait(TICK_S):
-            self.ledger.tick()
+            try:
+                self.ledger.tick()
+            except Exception:
+                _log.exception("the ledger's clock met an error and goes on")
             if ctrl_c.pressed and not aborted:
                 aborted = True
                 self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")

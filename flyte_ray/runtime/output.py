@@ -21,13 +21,15 @@ class _Tee(io.TextIOBase):
         self._below = below
 
     def write(self, text: str) -> int:
+        # First, because it refuses what is no text: libraries write empty bytes to find out what a stream takes.
+        written = self._below.write(text)
         action = current_action.get()
         if action is not None:
             printed = action.execution.printed
             printed.append(text)
             if len(printed) > MAX_PIECES:
                 del printed[: MAX_PIECES // 2]
-        return self._below.write(text)
+        return written
 
     def flush(self) -> None:
         self._below.flush()

@@ -131,6 +131,8 @@ class Slot:
         self._stack.append(execution)
         try:
             result = self._base.copy().run(self._runner.run, execution)
+        except Exception as error:
+            result = _failed(work, error)
         finally:
             self._stack.pop()
         self._finish(execution, result)
@@ -140,10 +142,9 @@ class Slot:
             execution = self._runner.begin(work, self._refs[work.task])
         except BaseException as error:
             # The task's module does not import here, or holds no such task.
-            result = Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
             with self._changed:
                 self._active -= 1
-                self._exchange.post(result)
+                self._exchange.post(_failed(work, error))
                 self._advance()
             return None
         with self._changed:
@@ -174,7 +175,11 @@ class Slot:
     async def _run_async(self, execution: Execution) -> None:
         if execution.cancelled is not None and execution.aio is not None:
             execution.aio.cancel()
-        self._finish(execution, await self._runner.run_async(execution))
+        try:
+            result = await self._runner.run_async(execution)
+        except BaseException as error:
+            result = _failed(execution.work, error)
+        self._finish(execution, result)
 
     # What the user's code asks for
 
@@ -375,6 +380,11 @@ class Slot:
         for execution in self._executions.values():
             if execution.cancelled is None:
                 self._cancel(Cancel(execution.id, "its run has ended"))
+
+
+def _failed(work: Work, error: BaseException) -> Result:
+    """End an attempt for an error that is not the user's: whatever happens to it, an attempt comes back."""
+    return Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
 
 
 def _wake(futures: list[asyncio.Future[None]]) -> None:
