@@ -12,6 +12,7 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import RuntimeUserError, SyncTaskCallInAsyncContextError
+from flyte_ray.models import ActionPhase
 from flyte_ray.runtime.execution import Pending, Siblings
 
 env = flyte.TaskEnvironment("mapping")
@@ -72,6 +73,15 @@ async def fails_if_one(x: int) -> int:
 @env.task
 def fails_late() -> int:
     return sum(flyte.map(fails_if_one, range(2), return_exceptions=False))
+
+
+@env.task
+def goes_on_after_a_failure() -> str:
+    try:
+        fails_late.forward()
+    except RuntimeUserError as error:
+        return str(error)
+    return "no error"
 
 
 @env.task
@@ -152,6 +162,13 @@ def test_the_first_failure_to_happen_ends_the_map_and_aborts_the_rest(task: flyt
         run.outputs()
     children = flyte.remote.Action.listall(run.name, parent_name="a0")
     assert sorted(child.phase.value for child in children) == ["aborted", "failed"]
+
+
+def test_a_caller_that_goes_on_has_dropped_the_rest_also_what_it_waited_for() -> None:
+    run = flyte.run(goes_on_after_a_failure)
+    assert "number 1" in run.outputs()[0]
+    (aborted,) = (child for child in run.state().actions.values() if child.phase is ActionPhase.ABORTED)
+    assert "its parent does not want it any more" in str(aborted.result)
 
 
 def test_a_thread_that_waits_for_one_child_is_woken_by_the_failure_of_another() -> None:
