@@ -35,6 +35,6 @@ def test_the_program_runs_as_a_script_and_by_the_command_that_is_shown(tmp_path:
 
 
 def test_only_versions_that_the_tests_ran_on_are_named() -> None:
-    named = re.search(r"The tests ran on Python ([\d.]+) with Ray ([\d.]+\d)", README)
+    named = re.search(r"The tests ran on Python ([\d.]+)\s+with Ray ([\d.]+\d)", README)
     assert named is not None
     assert named[2] == version("ray")
