@@ -76,7 +76,7 @@ def _instance_check(wanted: Any) -> Callable[[Any], Any]:
 
 
 def _json(annotation: Any) -> Leaf | None:
-    if annotation is Any:
+    if annotation is Any or annotation is object:
         return None
     from pydantic import (  # a tenth of a second; plain scalars do without it
         ConfigDict,

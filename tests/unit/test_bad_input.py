@@ -45,6 +45,11 @@ def returns_a_lock() -> Any:
 
 
 @env.task
+def returns_an_object() -> object:
+    return threading.Lock()
+
+
+@env.task
 def returns_text() -> int:
     return "text"  # type: ignore[return-value]
 
@@ -103,6 +108,7 @@ def test_a_value_of_any_type_is_taken_as_it_is() -> None:
             returns_a_lock,
             "task 'bad.returns_a_lock', variable 'o0': values must be storable, .+ cannot pickle",
         ),
+        (returns_an_object, "variable 'o0': values must be storable, .+ cannot pickle"),
         (returns_text, "variable 'o0': Expected int but got str 'text'. Return a value of that type, or change"),
         (returns_without_saying, "Expected no outputs but got int 3. Annotate what the task returns."),
         (forgets_to_await, "Expected int but got the coroutine 'bad.later', which was not awaited. Write 'await'"),
