@@ -72,7 +72,8 @@ class Lease:
                 if now and (now["holder"], now["counter"]) != (there["holder"], there["counter"]):
                     raise RunFencedError(
                         f"Run {self._run!r} is held by {now['holder']} (process {now['pid']} on {now['host']}), which"
-                        f" is alive. Abort it there, or continue it here with 'flyte-ray resume --take-over'."
+                        f" is alive. Follow or abort it there, with --address of its cluster, or continue it here with"
+                        f" 'flyte-ray resume --take-over'."
                     )
                 if now is None:
                     break
