@@ -112,10 +112,10 @@ def test_only_the_system_branch_may_be_retried_unasked() -> None:
 
 
 def test_a_missing_object_names_its_uri() -> None:
-    error = errors.ObjectMissing("file:///root/k")
+    error = errors.ObjectMissing("file:///there/k")
     assert isinstance(error, FileNotFoundError)
-    assert error.uri == "file:///root/k"
-    assert "file:///root/k" in str(error)
+    assert error.uri == "file:///there/k"
+    assert "file:///there/k" in str(error)
 
 
 def test_a_wrong_declaration_is_a_value_error() -> None:
