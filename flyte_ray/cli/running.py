@@ -112,7 +112,8 @@ def _list_tasks(file: str, root_dir: str | None, output: str) -> None:
     else:
         width = max(len(row["task"]) for row in rows)
         for row in rows:
-            click.echo("  ".join(part for part in (row["task"].ljust(width), row["about"], row["parameters"]) if part))
+            parts = (row["task"].ljust(width), row["about"], row["parameters"])
+            click.echo("  ".join(part for part in parts if part).rstrip())
 
 
 def _parameter_words(item: Parameter) -> str:
