@@ -29,6 +29,8 @@ class Slot:
     parked: Answer | None = None
     """The open exchange, if any."""
     want: int = 0
+    given_us: int = 0
+    """When it was last given work, in microseconds since the epoch."""
     waiting: frozenset[str] = frozenset()
     lone: frozenset[str] = frozenset()
     buried: bool = False

@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final
 
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.queue import BATCH_S, SHORT_S, Durations, ShapeQueue
+from flyte_ray.ledger.queue import BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
 
@@ -63,7 +63,7 @@ class Dispatch:
         """The queue of a shape; empty if nothing was called for it."""
         found = self._queues.get(shape)
         if found is None:
-            found = self._queues[shape] = ShapeQueue(self.durations)
+            found = self._queues[shape] = ShapeQueue(self.durations, self._now_us)
         return found
 
     @property
@@ -103,6 +103,8 @@ class Dispatch:
                 seconds += BATCH_S if alone else mean or 0.0
             queue.pop()
             self._queued.discard(action.id)
+        if chosen:
+            slot.given_us = self._now_us()
         return chosen
 
     def lacking(self, shape: str, capacity: int, slots: Sequence[Slot], starting: int) -> int:
@@ -123,8 +125,10 @@ class Dispatch:
         head = queue.peek()
         # What has lost a slot is not stacked on waiting actions, see `_may_visit`.
         suspect = head is not None and self._actions[head[0]].losses > 0
-        hungry = sum(slot.want > 0 and not (suspect and slot.waiting) for slot in usable)
-        return min(queue.slots_worth() - hungry - starting, capacity - len(usable) - starting)
+        young = self._now_us() - PROBE_US
+        takers = sum((slot.want > 0 or slot.given_us > young) and not (suspect and slot.waiting) for slot in usable)
+        worth = queue.slots_worth(young if usable or starting else None)
+        return min(worth - takers - starting, capacity - len(usable) - starting)
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
@@ -18,6 +19,10 @@ SHORT_S: Final = 0.05
 """Up to this mean a task is short: it may delay a waiting parent in whose slot it runs."""
 SLOT_S: Final = 1.0
 """Queued work that is worth another slot, in seconds."""
+PROBE_US: Final = 300_000
+"""For so long a slot that took work may come back for more, and a new task has time to be measured where there is a
+slot, before another slot is started. A process for what turns out to take microseconds costs more than all of it.
+In microseconds."""
 
 
 @dataclass
@@ -43,14 +48,19 @@ class ShapeQueue:
     """Actions of one run that wait for a slot of one shape."""
 
     durations: Durations
+    now_us: Callable[[], int]
     _heap: list[tuple[int, int, str, str]] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _first_us: dict[str, int] = field(default_factory=dict)
+    """When a task was first queued here."""
     _pushed: int = 0
 
     def push(self, action: str, task: str, depth: int) -> None:
         """Queue an action."""
         self._pushed += 1
         self._counts[task] += 1
+        if task not in self._first_us:
+            self._first_us[task] = self.now_us()
         heapq.heappush(self._heap, (-depth, self._pushed, action, task))
 
     def peek(self) -> tuple[str, str] | None:
@@ -64,10 +74,17 @@ class ShapeQueue:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def slots_worth(self) -> int:
-        """How many slots the queue is worth: one per second of work, one per action of an unmeasured task."""
+    def slots_worth(self, young_us: int | None) -> int:
+        """How many slots the queue is worth: one per second of work, one per action of an unmeasured task.
+
+        Args:
+            young_us: Tasks that were first queued after this time are worth nothing yet. Microseconds since the
+                epoch; None if there is no slot that could measure them.
+
+        """
         total = 0.0
         for task, count in self._counts.items():
-            mean = self.durations.mean(task)
-            total += count * (SLOT_S if mean is None else min(mean, SLOT_S))
+            if young_us is None or self._first_us[task] <= young_us:
+                mean = self.durations.mean(task)
+                total += count * (SLOT_S if mean is None else min(mean, SLOT_S))
         return min(len(self._heap), ceil(total / SLOT_S))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_LOG = 64 * 1024
 """Characters of an attempt's output that are kept: the last ones."""
+MANY_CALLS = 500
+"""Async calls of one turn of the loop that are asked for before the turn is over."""
 
 
 class Controller:
@@ -148,7 +150,10 @@ class Controller:
             # Whether the parent waits for this child alone is known when its turn of the loop is over.
             parent.fresh.append((known, call, pending))
             if len(parent.fresh) == 1:
-                loop.call_soon(self._ask_fresh, parent)
+                loop.call_soon(self._ask_fresh, parent, True)
+            elif len(parent.fresh) == MANY_CALLS:
+                # The ledger works on these while the parent makes more.
+                self._ask_fresh(parent, False)
         try:
             await pending.future
         except asyncio.CancelledError:
@@ -168,11 +173,11 @@ class Controller:
         finally:
             parent.check()
 
-    def _ask_fresh(self, parent: Execution) -> None:
+    def _ask_fresh(self, parent: Execution, pauses: bool) -> None:
         fresh, parent.fresh = parent.fresh, []
-        told = len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, fresh[0][0])
+        told = pauses and len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, fresh[0][0])
         calls = [(known.ref, call._replace(told=told), pending) for known, call, pending in fresh]
-        self.slot.ask(parent, calls, pauses=True)
+        self.slot.ask(parent, calls, pauses=pauses)
 
     def _may_tell(self, parent: Execution, known: Known) -> bool:
         return self.slot.may_tell and known.ref.shape == self.slot.shape and not parent.work.replay
