@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -115,6 +116,7 @@ class LedgerActor:
         self._starting = 0
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._ready = threading.Event()
+        gc.freeze()  # modules stay for good: no collection looks through them again
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
 
     async def ping(self) -> str:
