@@ -30,7 +30,7 @@ STALE_S: Final = 0.1
 """Work that waits here for longer behind a running action is handed back."""
 MAX_DEPTH: Final = 64
 """Sync actions on one stack; deeper ones go to another slot."""
-WANT: Final = 512
+WANT: Final = 2048
 """Most actions asked for at a time."""
 
 
