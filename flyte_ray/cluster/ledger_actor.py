@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any, Final
 import ray
 
 from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
+from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
@@ -116,7 +116,7 @@ class LedgerActor:
         self._starting = 0
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._ready = threading.Event()
-        gc.freeze()  # modules stay for good: no collection looks through them again
+        spare_collector()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
 
     async def ping(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import queue
@@ -14,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from flyte_ray.cluster.code import unpack_code
+from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
@@ -119,6 +119,7 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
     }
     slot = Slot(name, run, shape, port, controller, about)
     port.slot = controller.slot = slot
+    spare_collector()
     try:
         with capture_output():
             slot.serve()
