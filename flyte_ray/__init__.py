@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from flyte_ray import errors, models, remote
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
@@ -25,12 +28,21 @@ from flyte_ray.spec.policies import (
 from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
 from flyte_ray.spec.secret import Secret, SecretRequest
 
+if TYPE_CHECKING:
+    from flyte_ray import io
+
 __version__ = "0.1.0"
 
 
 def version() -> str:
     """Return the version of this package."""
     return __version__
+
+
+def __getattr__(name: str) -> Any:
+    if name == "io":  # needs pydantic, which takes longer to import than all the rest
+        return importlib.import_module("flyte_ray.io")
+    raise AttributeError(f"module 'flyte_ray' has no attribute {name!r}")
 
 
 __all__ = [
@@ -67,6 +79,7 @@ __all__ = [
     "get_custom_context",
     "group",
     "init",
+    "io",
     "logger",
     "map",
     "models",

@@ -6,6 +6,7 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import ObjectMissing
+from flyte_ray.io import Dir, File
 from flyte_ray.storage import Store, open_store
 
 env = flyte.TaskEnvironment("stored")
@@ -44,3 +45,24 @@ def test_a_run_gives_the_same_result_and_record_on_disk_and_on_s3(root: str) -> 
     run = flyte.run(total, 20)
     assert run.outputs() == (380,)
     assert flyte.Run.get(run.name).phase.value == "succeeded"
+
+
+@env.task
+def copy(folder: Dir) -> list[File]:
+    return list(folder.walk_sync())
+
+
+def test_files_are_stored_and_read_back_on_disk_and_on_s3(root: str, tmp_path: Path) -> None:
+    flyte.init(root=root)
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("one")
+    (tmp_path / "in" / "deep" / "b.txt").write_text("two")
+    run = flyte.run(copy, Dir.from_local_sync(tmp_path / "in"))
+    ((a, b),) = run.outputs()
+    with a.open_sync("r") as file:
+        assert file.read() == "one"
+    assert Path(b.download_sync()).read_text() == "two"
+    folder = Path(run.inputs()["folder"].download_sync(tmp_path / "out"))
+    assert (folder / "deep" / "b.txt").read_text() == "two"
+    assert a.exists_sync()
+    assert not File.from_existing_remote(f"{a.path}.none").exists_sync()

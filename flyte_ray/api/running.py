@@ -20,7 +20,7 @@ from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Start
-from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.blobs import run_blobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
@@ -33,7 +33,7 @@ _REFUSED: Final = ("dry_run", "copy_bundle_to", "notifications", "debug", "track
 _IGNORED: Final = (
     *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
     *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger", "queue"),
-    *("cache_lookup_scope", "preserve_original_types", "max_action_concurrency", "raw_data_path"),
+    *("cache_lookup_scope", "preserve_original_types", "max_action_concurrency"),
 )
 """What Flyte's `with_runcontext` takes besides, and what we only accept so far."""
 
@@ -93,15 +93,16 @@ class Runner:
         run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
         codec = build_codec(task.spec.interface, task.name)
         ensure_writable(store)
-        inputs = codec.encode_inputs(values, RunBlobs(store, run)).text
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         about: dict[str, Any] = {
             "mode": "remote" if remote else "local",
             "source": os.path.abspath(task.spec.func.__code__.co_filename),
             "labels": self.labels,
             "env_vars": self.env_vars,
-            "code": self._store_code(store, task),
+            "raw_data_path": self.raw_data_path,
         }
+        inputs = codec.encode_inputs(values, run_blobs(store, run, about)).text
+        about["code"] = self._store_code(store, task)
         context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
         if remote:
             self._start_remote(store, run, task, inputs, context, about)
@@ -159,7 +160,8 @@ def with_runcontext(
         env_vars: Variables of all its slots; they win over those of the environments.
         labels: Shown with the run.
         custom_context: What `flyte.ctx().custom_context` says in every action.
-        raw_data_path: Accepted; large values go to the run's own folder.
+        raw_data_path: Folder or URL for values that do not lie in the log, instead of the run's own folder; every
+            node must reach it.
         overwrite_cache: Compute what is cached again, and cache the new outcome.
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
@@ -181,7 +183,7 @@ def with_runcontext(
             f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
             f" flyte.map(..., concurrency={count!r})."
         )
-    given = {**foreign, "max_action_concurrency": count or None, "raw_data_path": raw_data_path}
+    given = {**foreign, "max_action_concurrency": count or None}
     ignore_foreign("flyte.with_runcontext", given, _IGNORED)
     return Runner(
         mode,

@@ -21,6 +21,7 @@ import click
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from flyte_ray.cli.moments import parse_duration, parse_moment
+from flyte_ray.io import Dir, File
 from flyte_ray.spec.interface import Interface, Parameter
 
 EPILOG: Final = "The options of `flyte-ray submit --help` may stand here, too."
@@ -141,6 +142,8 @@ def describe(annotation: Any) -> str:
         return f"[{'|'.join(plain.__members__)}]"
     if (origin or plain) in _SHOWN:
         return _SHOWN[origin or plain]
+    if _is_located(plain):
+        return "FOLDER" if issubclass(plain, Dir) else "FILE"
     name = getattr(plain, "__name__", str(plain))
     return f"JSON OBJECT {name}" if _is_object(plain) else name
 
@@ -258,7 +261,11 @@ def _read_document(annotation: Any, text: str, default: Any) -> Any:
 
 def _is_path(annotation: Any) -> bool:
     plain = _plain(annotation)
-    return isinstance(plain, type) and issubclass(plain, PurePath)
+    return isinstance(plain, type) and issubclass(plain, (PurePath, File, Dir))
+
+
+def _is_located(plain: Any) -> bool:
+    return isinstance(plain, type) and issubclass(plain, (File, Dir))
 
 
 def _load_file(path: Path) -> Any:

@@ -2,27 +2,88 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from flyte_ray.ledger.paths import data_prefix
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store
+from flyte_ray.storage import Store, open_beside
 
 
 @dataclass(frozen=True)
 class RunBlobs:
-    """Objects below a run's `data/`; URIs are relative to it, so that a run can be copied as one prefix."""
+    """Objects below a prefix; URIs are relative to it, so that a run can be copied as one."""
 
     store: Store
-    run: RunId
+    prefix: str
 
     def put(self, data: bytes, suffix: str) -> str:
         """Store bytes under a fresh name."""
         uri = f"{uuid.uuid4().hex}{suffix}"
-        self.store.put(f"{data_prefix(self.run)}/{uri}", data)
+        self.store.put(f"{self.prefix}/{uri}", data)
         return uri
 
     def get(self, uri: str) -> bytes:
         """Read bytes."""
-        return self.store.get(f"{data_prefix(self.run)}/{uri}")
+        return self.store.get(f"{self.prefix}/{uri}")
+
+    def put_path(self, path: str) -> str:
+        """Store a file or folder under the digest of its content and its own name.
+
+        The same content always gets the same URI, so that a parent that runs again makes the same calls.
+
+        Raises:
+            FileNotFoundError: There is no such path.
+
+        """
+        top = Path(path)
+        if not top.exists():
+            raise FileNotFoundError(f"there is no file or folder {path!r} on this machine")
+        parts = sorted(part for part in top.rglob("*") if part.is_file()) if top.is_dir() else [top]
+        digests = [(part.relative_to(top.parent).as_posix(), _digest(part)) for part in parts]
+        uri = f"{hashlib.sha256(repr(digests).encode()).hexdigest()[:32]}/{top.name}"
+        for part, (name, _) in zip(parts, digests, strict=True):
+            key = f"{self.prefix}/{uri.partition('/')[0]}/{name}"
+            if not self.store.exists(key):
+                self.store.put_file(key, os.fspath(part))
+        return uri
+
+    def relative(self, uri: str) -> str | None:
+        """Return what `absolute` was given, None for what lies elsewhere."""
+        base = f"{self.store.uri}/{self.prefix}/"
+        return uri.removeprefix(base) if uri.startswith(base) else None
+
+    def absolute(self, uri: str) -> str:
+        """Return a URI that stands for itself."""
+        return f"{self.store.uri}/{self.prefix}/{uri}"
+
+    def options(self, uri: str) -> dict[str, object]:
+        """Return the root's fsspec arguments for what lies behind the same protocol."""
+        same = uri.partition("://")[0] == self.store.uri.partition("://")[0]
+        return dict(self.store.options) if same else {}
+
+
+def run_blobs(store: Store, run: RunId, spec: Mapping[str, Any]) -> RunBlobs:
+    """Return where a run's large values lie.
+
+    Args:
+        store: The root.
+        run: The run.
+        spec: How it was started; `raw_data_path` says where values go that do not go to the root.
+
+    """
+    elsewhere = spec.get("raw_data_path")
+    return RunBlobs(open_beside(store, elsewhere), run) if elsewhere else RunBlobs(store, data_prefix(run))
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.messages import Message
+from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
-from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.blobs import run_blobs
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import CtrlC
@@ -133,7 +134,7 @@ class LocalRun:
         """Prepare ledger and launcher."""
         self._run = run
         self._catalog = Catalog(shape_locally)
-        self._blobs = RunBlobs(store, run)
+        self._store = store
         self._launcher = LocalLauncher(self._serve)
         self._holder = f"local:{socket.gethostname()}:{os.getpid()}"
         self.ledger = Ledger(store, self._launcher, self._holder, fault)
@@ -203,7 +204,8 @@ class LocalRun:
                 self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
 
     def _serve(self, name: str, shape: str) -> None:
-        controller = Controller(self._run, self._catalog, self._blobs, "local")
+        blobs = run_blobs(self._store, self._run, load_spec(self._store, self._run))
+        controller = Controller(self._run, self._catalog, blobs, "local")
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
         port.slot = controller.slot = slot

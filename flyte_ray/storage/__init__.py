@@ -10,7 +10,7 @@ from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.disk import DiskStore
 from flyte_ray.storage.store import Store
 
-__all__ = ["Store", "ensure_writable", "open_store"]
+__all__ = ["Store", "ensure_writable", "open_beside", "open_store"]
 
 
 def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Store:
@@ -34,6 +34,12 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
     from flyte_ray.storage.remote import RemoteStore  # fsspec and s3fs take half a second to import
 
     return RemoteStore(text.rstrip("/"), dict(options or {}))
+
+
+def open_beside(store: Store, uri: str) -> Store:
+    """Open another place with the arguments of a store, where the same file system takes them."""
+    same = uri.partition("://")[0] == store.uri.partition("://")[0]
+    return open_store(uri, store.options if same else None)
 
 
 def ensure_writable(store: Store) -> None:

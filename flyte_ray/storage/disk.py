@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from flyte_ray.errors import ObjectMissing, StoreError
 
@@ -29,16 +31,27 @@ class DiskStore:
         """The root as a URL."""
         return f"file://{self.root}"
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """A folder needs none."""
+        return {}
+
     def put(self, key: str, data: bytes) -> None:
         """Write through a temporary file and a rename."""
         path = self._path(key)
-        with self._written(path, data) as temporary:
+        with self._written(path, lambda file: file.write(data)) as temporary:
             os.replace(temporary, path)
+
+    def put_file(self, key: str, path: str) -> None:
+        """Copy through a temporary file and a rename."""
+        target = self._path(key)
+        with open(path, "rb") as source, self._written(target, partial(shutil.copyfileobj, source)) as temporary:
+            os.replace(temporary, target)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write through a temporary file and a hard link, which fails if the name is taken."""
         path = self._path(key)
-        with self._written(path, data) as temporary:
+        with self._written(path, lambda file: file.write(data)) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
@@ -73,12 +86,12 @@ class DiskStore:
         return path
 
     @contextlib.contextmanager
-    def _written(self, path: Path, data: bytes) -> Iterator[Path]:
+    def _written(self, path: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
         temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             yield temporary

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flyte_ray.errors import ObjectMissing, StoreError
@@ -35,12 +35,21 @@ class RemoteStore:
         self._made: tuple[int, Any] | None = None
         self._lock = threading.Lock()
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """As given, without our defaults."""
+        return self._options
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteStore, (self.uri, self._options)
 
     def put(self, key: str, data: bytes) -> None:
         """Write with one call, which S3 makes atomic."""
         self._ask(key, lambda fs, path: fs.pipe_file(path, data))
+
+    def put_file(self, key: str, path: str) -> None:
+        """Write in parts, of which a reader sees none before the last."""
+        self._ask(key, lambda fs, target: fs.put_file(path, target))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write with a conditional, single-part put."""

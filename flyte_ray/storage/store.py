@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 
 class Store(Protocol):
@@ -13,8 +13,15 @@ class Store(Protocol):
     def uri(self) -> str:
         """The root as a URL, without a trailing slash."""
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The fsspec arguments it was opened with; never recorded."""
+
     def put(self, key: str, data: bytes) -> None:
         """Write or replace an object; a reader sees the old or the new one, never a part."""
+
+    def put_file(self, key: str, path: str) -> None:
+        """Write an object with the content of a local file, in parts if it is large."""
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False if it does, whoever wrote it."""

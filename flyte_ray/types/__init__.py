@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyte_ray.types.codec import Encoded, TaskCodec, build_codec
-from flyte_ray.types.leaves import Blobs
+from flyte_ray.types.place import Blobs
 from flyte_ray.types.schema import inputs_schema
 
 __all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec", "inputs_schema"]

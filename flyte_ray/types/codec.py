@@ -15,7 +15,8 @@ from typing import Any
 
 from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
-from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, Blobs, CannotStoreError, build_leaf
+from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, CannotStoreError, build_leaf
+from flyte_ray.types.place import Blobs
 
 # One encoder for all: `json.dumps` with options makes a new one for each call.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

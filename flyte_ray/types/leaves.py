@@ -12,7 +12,9 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from flyte_ray.types.place import Blobs, placed
 
 PICKLE_MARK: Final = "$pickle"
 ARROW_MARK: Final = "$arrow"
@@ -22,16 +24,6 @@ _announced: set[type] = set()
 
 class CannotStoreError(TypeError):
     """A value has no stored form, whatever its annotation; its text says what to do."""
-
-
-class Blobs(Protocol):
-    """Where values lie that are not JSON."""
-
-    def put(self, data: bytes, suffix: str) -> str:
-        """Store bytes and return their URI, relative to the run."""
-
-    def get(self, uri: str) -> bytes:
-        """Read what `put` stored."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +90,19 @@ def _json(annotation: Any) -> Leaf | None:
     except Exception:  # a schema that has no JSON form: pydantic raises several unrelated classes for it
         return None
 
-    def dump(value: Any, _: Blobs) -> Any:
-        return adapter.dump_python(value, mode="json")
+    def dump(value: Any, blobs: Blobs) -> Any:
+        with placed(blobs):
+            return adapter.dump_python(value, mode="json")
+
+    def load(raw: Any, blobs: Blobs) -> Any:
+        with placed(blobs):
+            return adapter.validate_json(json.dumps(raw))
 
     def check(value: Any) -> Any:
         return adapter.validate_python(value, strict=True)
 
     # As JSON, not as Python values: only so are bytes read back from base64.
-    return Leaf(check, dump, lambda raw, _: adapter.validate_json(json.dumps(raw)))
+    return Leaf(check, dump, load)
 
 
 def _dump_table(table: Any, blobs: Blobs) -> Any:

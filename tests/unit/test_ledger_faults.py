@@ -6,7 +6,8 @@ import json
 import pickle
 import threading
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ SIZE = 3
 
 class MemoryStore:
     uri = "memory://test"
+    options: ClassVar[dict[str, object]] = {}
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -36,6 +38,9 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes) -> None:
         self.objects[key] = data
+
+    def put_file(self, key: str, path: str) -> None:
+        self.put(key, Path(path).read_bytes())
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         with self.lock:

@@ -1,0 +1,79 @@
+"""A folder as a task's input or output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Generic, TypeVar
+
+from flyte_ray.io.file import File
+from flyte_ray.io.located import Located, local
+from flyte_ray.storage.files import fetch, list_files
+
+T = TypeVar("T")
+
+
+class Dir(Located, Generic[T]):
+    """A folder on this machine or behind a URL; recorded, the files of a local one lie in the object store.
+
+    Source: `flyte.io.Dir`.
+    """
+
+    @classmethod
+    def from_local_sync(cls, local_path: str | os.PathLike[str]) -> Dir[T]:
+        """Refer to a local folder, which is stored when a task takes or returns it.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+
+        """
+        return cls(path=local(local_path, "folder"))
+
+    @classmethod
+    async def from_local(cls, local_path: str | os.PathLike[str]) -> Dir[T]:
+        """Refer to a local folder, see `from_local_sync`."""
+        return cls.from_local_sync(local_path)
+
+    @classmethod
+    def from_existing_remote(cls, remote_path: str) -> Dir[T]:
+        """Refer to a folder behind a URL, which stays where it is."""
+        return cls(path=remote_path)
+
+    def walk_sync(self) -> Iterator[File[Any]]:
+        """Yield all files below it, in the order of their paths."""
+        for uri in list_files(self.path, self._options):
+            file: File[Any] = File(path=uri)
+            object.__setattr__(file, "_place", self._place)
+            yield file
+
+    async def walk(self) -> AsyncIterator[File[Any]]:
+        """Yield all files below it, listed without blocking the loop."""
+        for file in await asyncio.to_thread(lambda: list(self.walk_sync())):
+            yield file
+
+    def download_sync(self, local_path: str | os.PathLike[str] | None = None) -> str:
+        """Copy all its files to this machine.
+
+        Args:
+            local_path: The folder that takes them, made if missing. None makes a temporary one.
+
+        Returns:
+            The path of that folder.
+
+        """
+        target = os.fspath(local_path) if local_path is not None else tempfile.mkdtemp(prefix="flyte-ray-")
+        os.makedirs(target, exist_ok=True)
+        for uri in list_files(self.path, self._options):
+            relative = uri.removeprefix(self.path.rstrip("/") + "/")
+            fetch(uri, os.path.join(target, relative), self._options)
+        return target
+
+    async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:
+        """Copy all its files to this machine without blocking the loop, see `download_sync`."""
+        return await asyncio.to_thread(self.download_sync, local_path)
+
+    async def exists(self) -> bool:
+        """Tell whether it is there, without blocking the loop."""
+        return await asyncio.to_thread(self.exists_sync)

@@ -1,0 +1,102 @@
+"""What `File` and `Dir` have in common: a path that is stored with the value.
+
+Invariants: what lies on this machine's disk is stored by content when a task's inputs or outputs are recorded, and
+only then; what lies behind a URL is referred to.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+
+from flyte_ray.storage.files import has_uri
+from flyte_ray.types.place import Blobs, current_place
+
+_OWN: Final = "run:"
+"""Begins the recorded form of a path in the run's own data."""
+
+
+class Located(BaseModel):
+    """Something at a path or URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    """A local path, or a URL such as `s3://bucket/key`."""
+    name: str | None = None
+    """Its own name, without folders."""
+    format: str = ""
+    """What it holds, such as `csv`; not looked at."""
+    hash: str | None = None
+    """Stands for the content where values are compared."""
+    _place: Blobs | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, raw: Any, info: ValidationInfo) -> Any:
+        # A text is taken from JSON only, which is what the command line and a parameter file give.
+        return {"path": _found(raw)} if isinstance(raw, str) and info.mode == "json" else raw
+
+    def model_post_init(self, _: Any) -> None:
+        """Turn what a record says into a path of this process."""
+        place = current_place()
+        object.__setattr__(self, "_place", place)
+        if place is not None and self.path.startswith(_OWN):
+            object.__setattr__(self, "path", place.absolute(self.path.removeprefix(_OWN)))
+        if self.name is None:
+            object.__setattr__(self, "name", os.path.basename(self.path.rstrip("/")) or None)
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        place = current_place()
+        raw: dict[str, Any] = write(self)
+        if place is not None:
+            own = place.put_path(self.path) if "://" not in self.path else place.relative(self.path)
+            raw["path"] = self.path if own is None else f"{_OWN}{own}"
+        return raw
+
+    @property
+    def _options(self) -> dict[str, object]:
+        return self._place.options(self.path) if self._place else {}
+
+    def exists_sync(self) -> bool:
+        """Tell whether it is there."""
+        return has_uri(self.path, self._options)
+
+
+def _found(path: str | os.PathLike[str]) -> str:
+    """Return a URL as it is, and a local path made absolute.
+
+    Raises:
+        ValueError: Nothing lies at the local path.
+
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        return text
+    if not os.path.exists(text):
+        raise ValueError(f"there is no file or folder {text!r} here")
+    return os.path.abspath(text)
+
+
+def local(path: str | os.PathLike[str], expected: str) -> str:
+    """Return a local path made absolute.
+
+    Raises:
+        FileNotFoundError: Nothing of the kind lies there.
+
+    """
+    text = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    if not (os.path.isdir(text) if expected == "folder" else os.path.isfile(text)):
+        raise FileNotFoundError(f"Expected a local {expected}, got {os.fspath(path)!r}, where there is none.")
+    return text

@@ -1,0 +1,48 @@
+"""Tell values that are stored or loaded at the moment where their large parts lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Blobs(Protocol):
+    """Where values lie that are not JSON."""
+
+    def put(self, data: bytes, suffix: str) -> str:
+        """Store bytes and return their URI, relative to the run."""
+
+    def get(self, uri: str) -> bytes:
+        """Read what `put` stored."""
+
+    def put_path(self, path: str) -> str:
+        """Store a local file, or a folder with all its files, by content; return its URI, relative to the run."""
+
+    def relative(self, uri: str) -> str | None:
+        """Return the URI relative to the run, None for what lies elsewhere."""
+
+    def absolute(self, uri: str) -> str:
+        """Return a URI that stands for itself."""
+
+    def options(self, uri: str) -> dict[str, object]:
+        """Return the fsspec arguments with which a URI is read."""
+
+
+_place: ContextVar[Blobs | None] = ContextVar("flyte_ray_place", default=None)
+
+
+def current_place() -> Blobs | None:
+    """Return where the value that is stored or loaded at the moment belongs; None outside of that."""
+    return _place.get()
+
+
+@contextmanager
+def placed(blobs: Blobs) -> Iterator[None]:
+    """Store or load values within a run."""
+    token = _place.set(blobs)
+    try:
+        yield
+    finally:
+        _place.reset(token)
