@@ -13,9 +13,10 @@ from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.cluster.session import is_connected
 from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, RunNotFoundError, RuntimeUserError
+from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
 from flyte_ray.ledger.state import RunState
-from flyte_ray.runtime.blobs import RunBlobs, run_blobs
+from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -245,7 +246,8 @@ class Run:
 
     def blobs(self) -> RunBlobs:
         """Return where the run's large values lie."""
-        return run_blobs(self._store, RunId(self.name), load_spec(self._store, RunId(self.name)))
+        run = RunId(self.name)
+        return blobs_at(self._store, data_place(run, load_spec(self._store, run)))
 
     def _client(self) -> Any:
         if not is_connected():

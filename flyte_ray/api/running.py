@@ -18,11 +18,15 @@ from flyte_ray.cluster.code import pack_code, store_code, unpack_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Start
-from flyte_ray.runtime.blobs import run_blobs
+from flyte_ray.runtime.blobs import blobs_at
+from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
+from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
 from flyte_ray.storage import Store, ensure_writable
@@ -99,15 +103,18 @@ class Runner:
             "source": os.path.abspath(task.spec.func.__code__.co_filename),
             "labels": self.labels,
             "env_vars": self.env_vars,
-            "raw_data_path": self.raw_data_path,
+            "raw_data_path": _absolute(self.raw_data_path),
+            "cache": "off" if self.disable_run_cache else "overwrite" if self.overwrite_cache else "on",
         }
-        inputs = codec.encode_inputs(values, run_blobs(store, run, about)).text
+        inputs = codec.encode_inputs(values, blobs_at(store, data_place(run, about)))
+        cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = self._store_code(store, task)
         context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
         if remote:
-            self._start_remote(store, run, task, inputs, context, about)
+            start = Start(run, uuid.uuid4().hex, self._refer(task, about), inputs.text, context, cache, about)
+            self._start_remote(store, start)
         else:
-            LocalRun(store, run).start(task.spec, inputs, context, uuid.uuid4().hex, about)
+            LocalRun(store, run).start(task.spec, inputs.text, context, uuid.uuid4().hex, about, cache)
         return Run(store, run, task)
 
     def _store_code(self, store: Store, task: TaskTemplate) -> str | None:
@@ -119,15 +126,18 @@ class Runner:
         store_code(store, bundle)
         return marker
 
-    def _start_remote(
-        self, store: Store, run: RunId, task: TaskTemplate, inputs: str, context: str | None, about: dict[str, Any]
-    ) -> None:
-        connect(settings.address)
+    def _refer(self, task: TaskTemplate, about: dict[str, Any]) -> TaskRef:
+        connect(settings.address)  # what a task needs is said in this cluster's terms
+        return Catalog(shaping_of(about["code"], self.env_vars)).know(task.spec).ref
+
+    def _start_remote(self, store: Store, start: Start) -> None:
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-        ref = Catalog(shaping_of(about["code"], self.env_vars)).know(task.spec).ref
-        ledger = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting))
-        ledger.start(Start(run, uuid.uuid4().hex, ref, inputs, context, about))
+        LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting)).start(start)
+
+
+def _absolute(place: str | None) -> str | None:
+    return place if place is None or "://" in place else os.path.abspath(os.path.expanduser(place))
 
 
 def _check_texts(name: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from flyte_ray.ledger.state import ActionState
 from flyte_ray.runtime.failures import rebuild
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.types import Blobs, build_codec
+from flyte_ray.types.references import place_of
 
 _SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
 Phases = ActionPhase | str | Sequence[ActionPhase | str]
@@ -37,7 +38,7 @@ def outputs_of(action: ActionState, blobs: Blobs, task: TaskTemplate | None) -> 
         raise error
     text = action.result or "null"
     if task is None:
-        return (json.loads(text),)
+        return (place_of(json.loads(text))[1],)
     value = build_codec(task.interface, task.name).decode_output(text, blobs)
     # A NamedTuple is one value; `tuple[A, B]` is two outputs.
     return value if type(value) is tuple else (value,)

@@ -15,6 +15,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.errors import ActionNotFoundError
+from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.query import list_runs, load_spec, load_state
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
@@ -52,7 +53,8 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _time(us: int) -> str:
+def format_time(us: int) -> str:
+    """Show microseconds since the epoch in UTC; nothing for 0."""
     return datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(sep=" ", timespec="seconds") if us else ""
 
 
@@ -72,7 +74,7 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
                 "name": spec["name"],
                 "phase": state.phase.value,
                 "task": spec["task"],
-                "started": _time(spec["started_us"]),
+                "started": format_time(spec["started_us"]),
                 "actions": {phase.value: count for phase, count in state.counts.items() if count},
                 "labels": spec.get("labels") or {},
             }
@@ -85,10 +87,18 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
 @click.argument("run")
 @click.argument("action", required=False)
 def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
-    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error."""
+    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error.
+
+    In the column `cache` stands who made a kept outcome that was used, or `kept`.
+    """
     prepare(root, address, verbose)
     actions = _actions(run)
     show([_row(item) for item in ([_pick(actions, run, action)] if action else actions.values())], output)
+    known = actions[action].cache if action else None
+    if known and output == "table":
+        use = CacheUse.load(known)
+        follows = f", which follows {', '.join(use.follows)}" if use.follows else ""
+        click.echo(f"Its outcome is kept as {use.key} for version {use.version[:12]}{follows}.")
 
 
 def _row(item: ActionState) -> dict[str, Any]:
@@ -101,6 +111,7 @@ def _row(item: ActionState) -> dict[str, Any]:
         "task": item.task_name,
         "attempts": item.attempts,
         "seconds": None if seconds is None else round(seconds, 3),
+        "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
         "error": json.loads(item.result or "{}").get("message", "") if failed else "",
     }
 

@@ -19,9 +19,11 @@ from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.ledger.messages import Message
+from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
-from flyte_ray.runtime.blobs import run_blobs
+from flyte_ray.runtime.blobs import blobs_at
+from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.output import capture_output
@@ -108,7 +110,8 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
     spec = load_spec(store, RunId(run))
     unpack_code(store, os.environ.get(BUNDLE_VAR))
     catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))
-    controller = Controller(RunId(run), catalog, run_blobs(store, RunId(run), spec), "remote")
+    blobs = blobs_at(store, data_place(RunId(run), spec))
+    controller = Controller(RunId(run), catalog, blobs, "remote", Caching(spec))
     port = RayPort(ledger)
     context = ray.get_runtime_context()
     about = {

@@ -7,7 +7,7 @@ only then; what lies behind a URL is referred to.
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Any
 
 from pydantic import (
     BaseModel,
@@ -20,10 +20,7 @@ from pydantic import (
 )
 
 from flyte_ray.storage.files import has_uri
-from flyte_ray.types.place import Blobs, current_place
-
-_OWN: Final = "run:"
-"""Begins the recorded form of a path in the run's own data."""
+from flyte_ray.types.place import OWN_MARK, Blobs, current_place
 
 
 class Located(BaseModel):
@@ -51,8 +48,8 @@ class Located(BaseModel):
         """Turn what a record says into a path of this process."""
         place = current_place()
         object.__setattr__(self, "_place", place)
-        if place is not None and self.path.startswith(_OWN):
-            object.__setattr__(self, "path", place.absolute(self.path.removeprefix(_OWN)))
+        if place is not None and self.path.startswith(OWN_MARK):
+            object.__setattr__(self, "path", place.absolute(self.path.removeprefix(OWN_MARK)))
         if self.name is None:
             object.__setattr__(self, "name", os.path.basename(self.path.rstrip("/")) or None)
 
@@ -62,7 +59,7 @@ class Located(BaseModel):
         raw: dict[str, Any] = write(self)
         if place is not None:
             own = place.put_path(self.path) if "://" not in self.path else place.relative(self.path)
-            raw["path"] = self.path if own is None else f"{_OWN}{own}"
+            raw["path"] = self.path if own is None else f"{OWN_MARK}{own}"
         return raw
 
     @property

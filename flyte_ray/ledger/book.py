@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.cache import Kept, RunCache
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
@@ -38,7 +39,7 @@ def failure(code: str, kind: str, message: str) -> str:
 class RunBook:
     """The decisions of one run that is held open for writing."""
 
-    def __init__(self, recorder: RunRecorder, now_us: Callable[[], int]) -> None:
+    def __init__(self, recorder: RunRecorder, now_us: Callable[[], int], place: str) -> None:
         """Take over a run as its recorder has read it."""
         self.recorder = recorder
         self.state = recorder.state
@@ -53,6 +54,7 @@ class RunBook:
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
         self.dispatch = Dispatch(self.state.actions, lambda action: self.refs[action.task].shape, now_us)
+        self.cache = RunCache(place)
         self._now_us = now_us
         self._early: dict[str, tuple[Slot, Result]] = {}
         self._open_children: dict[str, set[str]] = {}
@@ -154,6 +156,7 @@ class RunBook:
                 group=call.group,
                 body=call.inputs,
                 context=call.context,
+                cache=call.cache,
             )
             known = self.state.actions[call.action]
             self._open_children.setdefault(call.parent, set()).add(call.action)
@@ -177,6 +180,17 @@ class RunBook:
         slot.awaiting.add(call.action)
         if known.phase is ActionPhase.QUEUED:
             self._enqueue(known)
+
+    def answer(self, name: str, kept: Kept | None) -> bool:
+        """Take the cache's answer to an action; False if it does not wait for it any more."""
+        action = self.state.actions.get(name)
+        if action is None or action.phase is not ActionPhase.QUEUED or self.end_mark is not None:
+            return False
+        if kept is None:
+            self._enqueue(action)
+        else:
+            self._end(action, kinds.SUCCEEDED, kept.output, None, kept.source)
+        return True
 
     def _result(self, slot: Slot, result: Result) -> None:
         if slot.running.get(result.action) == result.attempt:
@@ -202,10 +216,10 @@ class RunBook:
 
     # What happens to actions
 
-    def start(self, ref: TaskRef, inputs: str, context: str | None) -> None:
+    def start(self, ref: TaskRef, inputs: str, context: str | None, cache: str | None) -> None:
         """Call the root action of a new run."""
         self.learn({ref.key: ref})
-        self._record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context)
+        self._record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context, cache=cache)
         self._enqueue(self.state.root)
 
     def recover(self, alive: Mapping[str, str], *, resumed: bool) -> None:
@@ -268,8 +282,9 @@ class RunBook:
             if not self.state.actions[name].phase.is_terminal:
                 self._end(self.state.actions[name], kinds.FAILED, body, None)
 
-    def _end(self, action: ActionState, kind: str, body: str, by: Slot | None) -> None:
-        self._record(kind, action.id, action.attempt, body=body)
+    def _end(self, action: ActionState, kind: str, body: str, by: Slot | None, source: str | None = None) -> None:
+        self._record(kind, action.id, action.attempt, body=body, cache=source)
+        self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
         self._abandon_children(action.id, "its parent ended")
         if action.id == ROOT_ACTION:
             self._close()
@@ -344,7 +359,7 @@ class RunBook:
         return bool(self.expected) or self.end_mark is not None
 
     def _enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
-        if self.end_mark is None:
+        if self.end_mark is None and not self.cache.asks(action):
             self.dispatch.enqueue(action, delay_s)
 
     def _give(self, slot: Slot, action: ActionState) -> None:
@@ -367,8 +382,10 @@ class RunBook:
         slot: str | None = None,
         body: str | None = None,
         context: str | None = None,
+        cache: str | None = None,
     ) -> None:
-        self.recorder.record(Event(kind, self._now_us(), action, attempt, parent, task, group, slot, body, context))
+        at_us = self._now_us()
+        self.recorder.record(Event(kind, at_us, action, attempt, parent, task, group, slot, body, context, cache))
 
 
 def _kind_of(action: ActionState) -> str:

@@ -20,11 +20,13 @@ OPEN: Final = "OPEN"
 TASK: Final = "TASK"
 """A task was first used: `task` is its key (name and digest of its settings), `body` the JSON of its `TaskRef`."""
 CALLED: Final = "CALLED"
-"""An action was asked for: `body` is the JSON of its inputs, `parent` and `task` say by whom and what."""
+"""An action was asked for: `body` is the JSON of its inputs, `parent` and `task` say by whom and what,
+`cache` how it uses the cache."""
 STARTED: Final = "STARTED"
 """An attempt was handed to `slot`."""
 SUCCEEDED: Final = "SUCCEEDED"
-"""An attempt ended well: `body` is the JSON of its output."""
+"""An attempt ended well: `body` is the JSON of its output. Without an attempt `cache` names the `<run>/<action>` that
+made it."""
 FAILED: Final = "FAILED"
 """The action failed for good: `body` is the JSON of its error."""
 RETRIED: Final = "RETRIED"
@@ -75,6 +77,7 @@ class Event(NamedTuple):
     slot: str | None = None
     body: str | None = None
     context: str | None = None
+    cache: str | None = None
 
 
 def arrow_schema() -> pa.Schema:
@@ -93,5 +96,6 @@ def arrow_schema() -> pa.Schema:
             ("slot", pa.string()),
             ("body", pa.string()),
             ("context", pa.string()),
+            ("cache", pa.string()),
         ]
     )

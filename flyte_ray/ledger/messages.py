@@ -57,6 +57,8 @@ class Call(NamedTuple):
     """JSON of the custom context, None if it is empty."""
     told: bool
     """The slot runs it itself already; the ledger only records it."""
+    cache: str | None = None
+    """How it uses the cache, see `ledger/cache.py`; None if it does not."""
 
 
 class Result(NamedTuple):

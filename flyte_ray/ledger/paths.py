@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from flyte_ray.spec.ids import RunId
+
+CACHE: Final = "cache"
+"""Kept outcomes lie below this prefix."""
 
 
 def run_prefix(run: RunId) -> str:
@@ -25,9 +31,15 @@ def snapshot_key(run: RunId) -> str:
     return f"runs/{run}/actions.arrow"
 
 
-def data_prefix(run: RunId) -> str:
-    """Values that do not lie inline in the log."""
-    return f"runs/{run}/data"
+def data_place(run: RunId, spec: Mapping[str, Any]) -> str:
+    """Values that do not lie inline in the log: a prefix of the root, or a URL if the run's spec names a place."""
+    elsewhere = spec.get("raw_data_path")
+    return f"{elsewhere.rstrip('/')}/{run}" if elsewhere else f"runs/{run}/data"
+
+
+def cache_key(key: str) -> str:
+    """A kept outcome, by the digest of what it depends on."""
+    return f"{CACHE}/{key[:2]}/{key}.json"
 
 
 def index_key(run: RunId, started_us: int) -> str:

@@ -8,11 +8,22 @@ from typing import Any
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
 from flyte_ray.ledger.events import LOGGED
 from flyte_ray.ledger.log import read_segments
-from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.paths import CACHE, spec_key
 from flyte_ray.ledger.snapshot import read_snapshot
 from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+
+
+def list_kept(store: Store) -> dict[str, dict[str, Any]]:
+    """Read all kept outcomes that are whole: what `docs/ledger.md` says of an entry, by its key."""
+    found = {}
+    for path in store.keys(CACHE):
+        try:
+            found[path.rpartition("/")[2].removesuffix(".json")] = json.loads(store.get(path))
+        except (ObjectMissing, ValueError):  # deleted meanwhile, or damaged: a miss
+            continue
+    return found
 
 
 def load_spec(store: Store, run: RunId) -> dict[str, Any]:

@@ -35,8 +35,21 @@ class Start:
     task: TaskRef
     inputs: str
     context: str | None = None
+    cache: str | None = None
+    """How the root action uses the cache."""
     about: dict[str, Any] = field(default_factory=dict)
     """More for the run's specification: labels, source, code."""
+
+    def spec(self, started_us: int) -> dict[str, Any]:
+        """Describe the run for the record."""
+        return {
+            **self.about,
+            "name": self.run,
+            "nonce": self.nonce,
+            "task": self.task.name,
+            "inputs": self.inputs,
+            "started_us": started_us,
+        }
 
 
 @dataclass(frozen=True)

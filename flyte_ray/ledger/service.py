@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook, failure
+from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.lease import Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
 from flyte_ray.ledger.messages import Bye, Message, Reply, TaskRef
-from flyte_ray.ledger.paths import index_key, spec_key
+from flyte_ray.ledger.paths import data_place, index_key, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.requests import Ended, Launcher, Start
@@ -65,6 +66,7 @@ class Ledger:
         self._answers: list[tuple[Answer, Reply]] = []
         self._watches: dict[RunId, Standstill] = {}
         self._grace = Grace(now_us)
+        self._desk = CacheDesk(store, now_us, self._cached)
 
     # Runs
 
@@ -76,15 +78,7 @@ class Ledger:
 
         """
         started = now_us()
-        spec = {
-            **start.about,
-            "name": start.run,
-            "nonce": start.nonce,
-            "task": start.task.name,
-            "inputs": start.inputs,
-            "started_us": started,
-        }
-        body = json.dumps(spec).encode()
+        body = json.dumps(start.spec(started)).encode()
         if not self._store.put_if_absent(spec_key(start.run), body):
             if load_spec(self._store, start.run)["nonce"] != start.nonce:
                 raise RunAlreadyExistsError(
@@ -98,7 +92,7 @@ class Ledger:
         book = self._open(start.run, take_over=False)
         with self._lock:
             if not book.state.actions:
-                book.start(start.task, start.inputs, start.context)
+                book.start(start.task, start.inputs, start.context, start.cache)
         book.recorder.commit()
         self._pump(start.run)
 
@@ -142,10 +136,11 @@ class Ledger:
         lease = Lease(self._store, run, self._holder)
         lease.take(force=take_over)
         log = RunLog(self._store, run, uuid.uuid4().hex, self._fault)
+        place = data_place(run, load_spec(self._store, run))
         recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
         with self._lock:
             self._leases[run] = lease
-            self._books[run] = RunBook(recorder, now_us)
+            self._books[run] = RunBook(recorder, now_us, place)
             return self._books[run]
 
     def wait(self, run: RunId, waiter: Waiter) -> None:
@@ -270,6 +265,7 @@ class Ledger:
         with self._lock:
             book = self._books.get(run)
             if book:
+                self._desk.attend(run, book.cache, book.recorder.stored)
                 if book.recorder.fenced:
                     finished = self._let_go(run, book, book.recorder.fenced)
                     done = book
@@ -307,7 +303,15 @@ class Ledger:
             self._launcher.kill(name)
         return [(waiter, how) for waiter in self._waiters.pop(run, [])]
 
+    def _cached(self, run: RunId, answers: list[tuple[str, Kept | None]]) -> set[str]:
+        with self._lock:
+            book = self._books.get(run)
+            gone = {name for name, kept in answers if book is None or not book.answer(name, kept)}
+        self._pump(run)
+        return gone
+
     def _finish(self, run: RunId, book: RunBook, waiters: list[tuple[Waiter, Ended | Exception]]) -> None:
+        self._desk.finish(run)
         for waiter, how in waiters:
             waiter(how)
         try:

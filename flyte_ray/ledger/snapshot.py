@@ -17,7 +17,7 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
-_TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result")
+_TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result", "cache", "cached_from")
 _NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "rounds")
 _TIMES = ("called_us", "started_us", "ended_us")
 

@@ -66,6 +66,10 @@ class ActionState:
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
     """Attempts lost with their slot."""
+    cache: str | None = None
+    """How it uses the cache: a `CacheUse` in its recorded form."""
+    cached_from: str | None = None
+    """`<run>/<action>` whose kept outcome answered it."""
     rounds: int = 0
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
 
@@ -142,6 +146,7 @@ def fold(run: RunState, event: Event) -> None:
         _requeue(run, action, kind)
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
+        action.cached_from = event.cache
 
 
 def _call(run: RunState, event: Event) -> None:
@@ -158,6 +163,7 @@ def _call(run: RunState, event: Event) -> None:
         event.context,
         parent.depth + 1 if parent else 0,
         run.generation_of(event.parent),
+        cache=event.cache,
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
 

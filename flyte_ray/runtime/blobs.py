@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from flyte_ray.ledger.paths import data_prefix
-from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store, open_beside
+from flyte_ray.storage import Store, open_place
 
 
 @dataclass(frozen=True)
 class RunBlobs:
     """Objects below a prefix; URIs are relative to it, so that a run can be copied as one."""
 
+    root: Store
     store: Store
     prefix: str
 
@@ -62,23 +59,20 @@ class RunBlobs:
         """Return a URI that stands for itself."""
         return f"{self.store.uri}/{self.prefix}/{uri}"
 
+    def elsewhere(self, place: str) -> RunBlobs:
+        """Return where another run of this root has its values."""
+        return blobs_at(self.root, place)
+
     def options(self, uri: str) -> dict[str, object]:
         """Return the root's fsspec arguments for what lies behind the same protocol."""
         same = uri.partition("://")[0] == self.store.uri.partition("://")[0]
         return dict(self.store.options) if same else {}
 
 
-def run_blobs(store: Store, run: RunId, spec: Mapping[str, Any]) -> RunBlobs:
-    """Return where a run's large values lie.
-
-    Args:
-        store: The root.
-        run: The run.
-        spec: How it was started; `raw_data_path` says where values go that do not go to the root.
-
-    """
-    elsewhere = spec.get("raw_data_path")
-    return RunBlobs(open_beside(store, elsewhere), run) if elsewhere else RunBlobs(store, data_prefix(run))
+def blobs_at(store: Store, place: str) -> RunBlobs:
+    """Return the large values at a place; see `ledger.paths.data_place`."""
+    base, prefix = open_place(store, place)
+    return RunBlobs(store, base, prefix)
 
 
 def _digest(path: Path) -> str:

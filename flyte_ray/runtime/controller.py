@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
+from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog, Known
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
 from flyte_ray.runtime.execution import Execution, Pending, Siblings
@@ -40,9 +41,10 @@ class Controller:
     slot: Slot
     """Set by who makes the slot."""
 
-    def __init__(self, run: RunId, catalog: Catalog, blobs: Blobs, mode: str) -> None:
+    def __init__(self, run: RunId, catalog: Catalog, blobs: Blobs, mode: str, caching: Caching) -> None:
         """Serve a run's actions."""
         self._run, self._catalog, self._blobs, self._mode = run, catalog, blobs, mode
+        self._caching = caching
         self._originals: dict[str, BaseException] = {}
 
     # Called by the slot
@@ -119,7 +121,7 @@ class Controller:
         parent = _current().execution
         with self._uninterrupted(parent):
             known, call = self._name(parent, task, values)
-            told = told and self._may_tell(parent, known) and self.slot.is_top(parent) and not self.slot.is_deep
+            told = told and self._may_tell(parent, known, call) and self.slot.is_top(parent) and not self.slot.is_deep
             pending = Pending(call.action)
             pending.siblings = siblings
             self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
@@ -175,12 +177,14 @@ class Controller:
 
     def _ask_fresh(self, parent: Execution, pauses: bool) -> None:
         fresh, parent.fresh = parent.fresh, []
-        told = pauses and len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, fresh[0][0])
+        told = pauses and len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, *fresh[0][:2])
         calls = [(known.ref, call._replace(told=told), pending) for known, call, pending in fresh]
         self.slot.ask(parent, calls, pauses=pauses)
 
-    def _may_tell(self, parent: Execution, known: Known) -> bool:
-        return self.slot.may_tell and known.ref.shape == self.slot.shape and not parent.work.replay
+    def _may_tell(self, parent: Execution, known: Known, call: Call) -> bool:
+        return (
+            self.slot.may_tell and call.cache is None and known.ref.shape == self.slot.shape and not parent.work.replay
+        )
 
     def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
         known = self._catalog.know(task)
@@ -191,9 +195,10 @@ class Controller:
             parent.calls[key] += 1
             sequence = parent.calls[key]
         name = child_id(parent.id, known.identity, encoded.digest, group, sequence)
+        cache = self._caching.use(task, known.identity, encoded)
         custom = {**_current().custom_context, **(current_custom.get() or {})}
         context = json.dumps(custom, sort_keys=True) if custom else None
-        return known, Call(name, parent.id, known.key, encoded.text, group, context, told=False)
+        return known, Call(name, parent.id, known.key, encoded.text, group, context, told=False, cache=cache)
 
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:

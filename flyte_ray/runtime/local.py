@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.messages import Message
+from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
-from flyte_ray.runtime.blobs import run_blobs
+from flyte_ray.runtime.blobs import blobs_at
+from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import CtrlC
@@ -93,7 +95,6 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
     environment = task.environment
     declared = {
         "timeout": task.timeout != Timeout(),
-        "cache": task.cache.behavior != "disable",
         "image": environment.image not in (None, "auto"),
         "env_vars": bool(environment.env_vars),
         "secrets": environment.secrets is not None,
@@ -140,10 +141,12 @@ class LocalRun:
         self.ledger = Ledger(store, self._launcher, self._holder, fault)
         self._ended: Ended | Exception | None = None
 
-    def start(self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any]) -> Ended:
+    def start(
+        self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any], cache: str | None
+    ) -> Ended:
         """Run a new run to its end."""
         ref = self._catalog.know(task).ref
-        return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, about)))
+        return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, cache, about)))
 
     def resume(self, *, take_over: bool) -> Ended:
         """Continue a recorded run to its end, with the tasks on record."""
@@ -204,8 +207,9 @@ class LocalRun:
                 self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
 
     def _serve(self, name: str, shape: str) -> None:
-        blobs = run_blobs(self._store, self._run, load_spec(self._store, self._run))
-        controller = Controller(self._run, self._catalog, blobs, "local")
+        spec = load_spec(self._store, self._run)
+        blobs = blobs_at(self._store, data_place(self._run, spec))
+        controller = Controller(self._run, self._catalog, blobs, "local", Caching(spec))
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
         port.slot = controller.slot = slot

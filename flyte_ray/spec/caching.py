@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from types import CodeType
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.spec.body import read_body
 
 _BEHAVIORS: Final = {
     "auto": "auto",
@@ -51,35 +48,15 @@ class CachePolicy(Protocol):
 
 @dataclass(frozen=True)
 class FunctionBodyPolicy:
-    """A version that follows the syntax tree of the function itself.
+    """A version that follows the syntax tree of the function, and of the project's functions that it calls.
 
-    Comments, white space and decorators do not count, nor do functions that it calls. Where the source cannot be read
-    the compiled code counts in its place.
+    Comments, white space and decorators do not count, nor do installed packages. Where the source cannot be read the
+    compiled code counts in its place.
     """
 
     def get_version(self, salt: str, params: VersionParameters) -> str:
-        """Give the hex sha256 of the function's syntax tree and `salt`."""
-        return hashlib.sha256((_body_text(params.func) + salt).encode()).hexdigest()
-
-
-def _body_text(func: Callable[..., Any]) -> str:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(func))))
-    except (OSError, TypeError, SyntaxError):
-        # Functions made by exec, a lambda inside an expression, or a shell without source.
-        code = getattr(func, "__code__", None)
-        return f"{func.__module__}.{func.__qualname__}" if code is None else _code_text(code)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.decorator_list = []
-            break
-    return ast.dump(tree, include_attributes=False)
-
-
-def _code_text(code: CodeType) -> str:
-    # Nested code is opened up: its own repr holds an address and a path, which differ between processes.
-    constants = [_code_text(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
-    return f"{code.co_code!r}{code.co_names}{code.co_varnames}{constants}"
+        """Give the hex sha256 of the function's body and `salt`."""
+        return hashlib.sha256((read_body(params.func).digest + salt).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

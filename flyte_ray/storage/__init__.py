@@ -10,7 +10,7 @@ from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.disk import DiskStore
 from flyte_ray.storage.store import Store
 
-__all__ = ["Store", "ensure_writable", "open_beside", "open_store"]
+__all__ = ["Store", "ensure_writable", "open_place", "open_store"]
 
 
 def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Store:
@@ -36,10 +36,24 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
     return RemoteStore(text.rstrip("/"), dict(options or {}))
 
 
-def open_beside(store: Store, uri: str) -> Store:
+def _open_beside(store: Store, uri: str) -> Store:
     """Open another place with the arguments of a store, where the same file system takes them."""
     same = uri.partition("://")[0] == store.uri.partition("://")[0]
     return open_store(uri, store.options if same else None)
+
+
+def open_place(store: Store, place: str) -> tuple[Store, str]:
+    """Open where a run's large values lie; returns a store and a prefix of it.
+
+    Args:
+        store: The root.
+        place: A prefix of the root, or an absolute path or URL of a folder elsewhere.
+
+    """
+    if "://" not in place and not os.path.isabs(place):
+        return store, place
+    base, _, prefix = place.rpartition("/")
+    return _open_beside(store, base), prefix
 
 
 def ensure_writable(store: Store) -> None:

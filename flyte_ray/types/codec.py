@@ -17,6 +17,7 @@ from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
 from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, CannotStoreError, build_leaf
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.references import place_of
 
 # One encoder for all: `json.dumps` with options makes a new one for each call.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -118,7 +119,8 @@ class TaskCodec:
 
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""
-        return self._output.load(json.loads(text), blobs)
+        place, raw = place_of(json.loads(text))
+        return self._output.load(raw, blobs.elsewhere(place) if place else blobs)
 
 
 def build_codec(interface: Interface, task: str) -> TaskCodec:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Final, Protocol
+
+OWN_MARK: Final = "run:"
+"""Begins the stored form of a path in the run's own place."""
 
 
 class Blobs(Protocol):
@@ -25,6 +28,9 @@ class Blobs(Protocol):
 
     def absolute(self, uri: str) -> str:
         """Return a URI that stands for itself."""
+
+    def elsewhere(self, place: str) -> Blobs:
+        """Return where another run's values lie."""
 
     def options(self, uri: str) -> dict[str, object]:
         """Return the fsspec arguments with which a URI is read."""

@@ -10,7 +10,7 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.ledger.events import CALLED, KINDS, arrow_schema
-from flyte_ray.ledger.paths import code_key, data_prefix, lease_key, segment_key, snapshot_key, spec_key
+from flyte_ray.ledger.paths import cache_key, code_key, data_place, lease_key, segment_key, snapshot_key, spec_key
 from flyte_ray.ledger.state import TRANSITIONS
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -64,8 +64,9 @@ def test_the_table_of_columns_is_the_schema() -> None:
 
 def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     run = RunId("<run>")
-    made = {spec_key(run), segment_key(run, 0), snapshot_key(run), data_prefix(run), lease_key(run)}
-    made |= {code_key("<digest>"), "index/<inverse time>-<run>.json"}
+    made = {spec_key(run), segment_key(run, 0), snapshot_key(run), data_place(run, {}), lease_key(run)}
+    made |= {code_key("<digest>"), "index/<inverse time>-<run>.json", "cache/<2 hex>/<key>.json"}
+    assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 
 

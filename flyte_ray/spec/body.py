@@ -1,0 +1,135 @@
+"""Digest what a function does: its own body and the project's functions that it calls.
+
+Followed are functions, classes and plain constants of the project that the body names, directly or as `module.name`,
+and what those name in turn; not installed packages, and nothing that is looked up at run time by other means.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sysconfig
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final
+
+_PLAIN: Final = (int, float, str, bytes, bool, tuple, frozenset, type(None))
+_INSTALLED: Final = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_OWN: Final = str(Path(__file__).parents[1])
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a function does."""
+
+    digest: str
+    """Hex sha256; comments, white space and decorators do not count."""
+    follows: tuple[str, ...]
+    """Qualified names of the project's functions and classes that it calls, sorted."""
+
+
+def read_body(func: Callable[..., Any]) -> Body:
+    """Digest a function and all of the project that it calls."""
+    texts: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    start = inspect.unwrap(func)
+    open_, first = [start], _name(start)
+    while open_:
+        thing = open_.pop()
+        name = _name(thing)
+        if name in texts:
+            continue
+        texts[name] = _text(thing)
+        for used, value in _uses(thing):
+            if isinstance(value, (FunctionType, type)):
+                open_.append(value)
+            else:
+                constants[used] = repr(value)
+    follows = tuple(sorted(set(texts) - {first}))
+    parts = [texts[first], *(f"{name}\n{texts[name]}" for name in follows), repr(sorted(constants.items()))]
+    return Body(hashlib.sha256("\n".join(parts).encode()).hexdigest(), follows)
+
+
+def _name(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _text(thing: Any) -> str:
+    code = getattr(thing, "__code__", None)
+    if code is not None and thing.__module__ == "__main__":
+        return _code_text(code)  # it travels by value: where it arrives there is no source
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    except (OSError, TypeError, SyntaxError):
+        # Functions made by exec, a lambda inside an expression.
+        return _name(thing) if code is None else _code_text(code)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.decorator_list = []
+    return ast.dump(tree, include_attributes=False)
+
+
+def _code_text(code: CodeType) -> str:
+    # Nested code is opened up: its own repr holds an address and a path, which differ between processes.
+    constants = [_code_text(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
+    return f"{code.co_code!r}{code.co_names}{code.co_varnames}{constants}"
+
+
+def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield functions, classes and constants of the project that a function, or a class's methods, names."""
+    functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
+    for func in functions:
+        names = set(_names(func.__code__))
+        scope = {**func.__globals__, **_closure(func)}
+        for name in names & scope.keys():
+            value = scope[name]
+            if isinstance(value, ModuleType) and _is_project(getattr(value, "__file__", None)):
+                inside = {part: getattr(value, part) for part in names if hasattr(value, part)}
+                yield from ((f"{name}.{part}", found) for part, of in inside.items() for found in _followed(of))
+            else:
+                yield from ((f"{func.__module__}.{name}", found) for found in _followed(value))
+
+
+def _followed(value: Any) -> Iterator[Any]:
+    if isinstance(value, _PLAIN):
+        yield value
+        return
+    # Another task is followed too: its outcome is a part of this one's.
+    value = inspect.unwrap(value) if callable(value) else value
+    if isinstance(value, (FunctionType, type)):
+        try:
+            file = inspect.getsourcefile(value)
+        except TypeError:  # built in
+            return
+        if _is_project(file):
+            yield value
+
+
+def _methods(cls: type) -> list[FunctionType]:
+    return [value for value in vars(cls).values() if isinstance(value, FunctionType)]
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    yield from code.co_freevars
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _names(const)
+
+
+def _closure(func: FunctionType) -> dict[str, Any]:
+    found = {}
+    for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+    return found
+
+
+def _is_project(file: str | None) -> bool:
+    return file is not None and not file.startswith((*_INSTALLED, _OWN))

@@ -1,0 +1,48 @@
+"""Stored outputs that are used outside of the run that made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK
+from flyte_ray.types.place import OWN_MARK
+
+PLACE_MARK: Final = "$place"
+"""Names the place of another run's large values, in an output that was taken from there."""
+
+
+def references(text: str) -> list[str]:
+    """List what a stored value refers to: URIs relative to its run's place."""
+    return list(_references(json.loads(text)))
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if ARROW_MARK in part:
+            yield part[ARROW_MARK]
+        for value in part.values():
+            yield from _references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _references(value)
+    elif isinstance(part, str) and part.startswith(OWN_MARK):
+        yield part.removeprefix(OWN_MARK)
+
+
+def taken_from(place: str, text: str) -> str:
+    """Wrap another run's output so that what it refers to is found."""
+    return f'{{"{PLACE_MARK}":{json.dumps(place)},"value":{text}}}'
+
+
+def place_of(raw: Any) -> tuple[str | None, Any]:
+    """Return where the large values of an output lie, None for its own run's place, and the output itself."""
+    if isinstance(raw, dict) and PLACE_MARK in raw:
+        return raw[PLACE_MARK], raw["value"]
+    return None, raw
+
+
+def is_comparable(text: str) -> bool:
+    """Tell whether equal values have equal stored forms, which pickles do not have."""
+    return f'{{"{PICKLE_MARK}":' not in text
