@@ -18,6 +18,7 @@ from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.verdicts import exhausted, failure, lost, retried
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 
@@ -28,11 +29,6 @@ BEGIN_US: Final = 3_000_000
 SILENT_US: Final = 60_000_000
 """Time after which a slot that holds work and does not attach is ended."""
 _SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
-
-
-def failure(code: str, kind: str, message: str) -> str:
-    """Write an error that did not come from the user's code in its recorded form."""
-    return json.dumps({"code": code, "kind": kind, "message": message, "traceback": f"{code}: {message}\n"})
 
 
 class RunBook:
@@ -194,11 +190,18 @@ class RunBook:
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost and will run again: only success counts late
         ref = self.refs[action.task]
-        if result.kind == kinds.FAILED and result.retry and action.failures < ref.retries:
-            self._record(kinds.RETRIED, action.id, result.attempt, body=result.body)
-            self._enqueue(action, ref.delay_s(action.failures - 1))
+        retry = result.kind == kinds.FAILED and result.retry and ref.retries > 0
+        if retry and action.failures < ref.retries:
+            self._retry(action, ref, result.body)
+            self._enqueue(action)
         else:
-            self._end(action, result.kind, result.body, slot)
+            body = exhausted(result.body, action.failures + 1) if retry else result.body
+            self._end(action, result.kind, body, slot)
+
+    def _retry(self, action: ActionState, ref: TaskRef, body: str) -> None:
+        delay_s = ref.delay_s(action.failures)
+        body = retried(body, self._now_us() + round(delay_s * 1e6)) if delay_s else body
+        self._record(kinds.RETRIED, action.id, action.attempt, body=body)
 
     # What happens to actions
 
@@ -245,7 +248,7 @@ class RunBook:
             action = self.state.actions[name]
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
                 continue
-            self._record(kinds.LOST, name, attempt, body=json.dumps(reason))
+            self._record(kinds.LOST, name, attempt, body=lost(reason, to_blame=True))
             if action.losses > MAX_LOSSES and name not in slot.waiting:
                 message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
                 self._end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
@@ -343,9 +346,9 @@ class RunBook:
     def _is_halted(self) -> bool:
         return bool(self.expected) or self.end_mark is not None
 
-    def _enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
+    def _enqueue(self, action: ActionState) -> None:
         if self.end_mark is None:
-            self.dispatch.enqueue(action, delay_s)
+            self.dispatch.enqueue(action)
 
     def _give(self, slot: Slot, action: ActionState) -> None:
         attempt = action.attempts

@@ -44,10 +44,10 @@ class Dispatch:
         self._queued: set[str] = set()
         self._timers: list[tuple[int, str]] = []
 
-    def enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
-        """Queue an action, now or after a backoff; queueing it twice changes nothing."""
-        if delay_s > 0:
-            heapq.heappush(self._timers, (self._now_us() + round(delay_s * 1e6), action.id))
+    def enqueue(self, action: ActionState) -> None:
+        """Queue an action, now or when its backoff is over; queueing it twice changes nothing."""
+        if action.ready_us > self._now_us():
+            heapq.heappush(self._timers, (action.ready_us, action.id))
         elif action.id not in self._queued:
             self._queued.add(action.id)
             self.queue(self._shape_of(action)).push(action.id, action.task, action.depth)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
-from flyte_ray.ledger.book import RunBook, failure
+from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.lease import Lease
@@ -28,6 +28,7 @@ from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.ledger.summary import summarize
+from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 

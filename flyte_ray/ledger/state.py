@@ -12,6 +12,7 @@ from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.verdicts import is_to_blame, ready_at
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
@@ -65,7 +66,9 @@ class ActionState:
     failures: int = 0
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
-    """Attempts lost with their slot."""
+    """Attempts lost with their slot, for which they may be to blame."""
+    ready_us: int = 0
+    """When the next attempt may begin, if a backoff holds it; microseconds since the epoch."""
     rounds: int = 0
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
 
@@ -139,7 +142,7 @@ def fold(run: RunState, event: Event) -> None:
     if kind == kinds.STARTED:
         action.attempts, action.slot, action.started_us = event.attempt + 1, event.slot, event.at
     elif after is ActionPhase.QUEUED:
-        _requeue(run, action, kind)
+        _requeue(run, action, event)
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
 
@@ -162,17 +165,18 @@ def _call(run: RunState, event: Event) -> None:
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
 
 
-def _requeue(run: RunState, action: ActionState, kind: str) -> None:
-    action.slot = None
+def _requeue(run: RunState, action: ActionState, event: Event) -> None:
+    action.slot, kind = None, event.kind
     if kind == kinds.RETRIED:
         action.failures += 1
         action.rounds += 1
+        action.ready_us = ready_at(event.body)
     elif kind == kinds.LOST:
-        action.losses += 1
+        action.losses += is_to_blame(event.body)
     elif kind == kinds.RETURNED:
         action.attempts -= 1
     else:
-        action.failures = action.losses = 0
+        action.failures = action.losses = action.ready_us = 0
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)
 

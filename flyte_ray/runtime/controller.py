@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Catalog, Known
@@ -90,7 +89,7 @@ class Controller:
         if not aborted:
             self._originals[execution.id] = error
         kind = kinds.ABORTED if aborted else kinds.FAILED
-        return self._result(execution, kind, describe(error), retry=is_retryable(error))
+        return self._result(execution, kind, describe(error), retry=is_retryable(error, execution.known.task.retries))
 
     def _result(self, execution: Execution, kind: str, body: str, *, retry: bool) -> Result:
         work = execution.work
@@ -198,11 +197,8 @@ class Controller:
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:
             return known.codec.decode_output(pending.body, self._blobs)
-        raise _error(pending) from self._originals.pop(pending.id, None)
-
-
-def _error(pending: Pending) -> BaseRuntimeError:
-    return rebuild(pending.body)
+        error = rebuild(pending.body)
+        raise error from self._originals.pop(pending.id, error.__cause__)
 
 
 def _current() -> ActionContext:
