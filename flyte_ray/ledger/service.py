@@ -219,6 +219,7 @@ class Ledger:
         if held:
             slot.received = message.first  # what is below is on record
         items = slot.hear(message)
+        book.limits.begun(slot.active)
         try:
             book.learn(message.tasks)
             if held:
@@ -242,10 +243,11 @@ class Ledger:
     def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
+            to_blame = not self._grace.has_ended(slot)
             reason = self._grace.took(slot, reason)
             book = self._books.get(run)
             if book:
-                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason)
+                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason, to_blame=to_blame)
         self._pump(run)
 
     def _farewell(self, message: Message) -> Reply:
@@ -326,6 +328,7 @@ class Ledger:
             runs = list(self._books)
             for book in self._books.values():
                 book.dispatch.due()
+                book.enforce()
                 if book.expected:
                     for name in book.silent():
                         self._launcher.kill(name)  # its death is reported, and its work queued again

@@ -67,6 +67,10 @@ class ActionState:
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
     """Attempts lost with their slot, for which they may be to blame."""
+    asked_us: int = 0
+    """When it was first queued, or renewed: a deadline counts from here; microseconds since the epoch."""
+    queued_us: int = 0
+    """When it was last queued; microseconds since the epoch."""
     ready_us: int = 0
     """When the next attempt may begin, if a backoff holds it; microseconds since the epoch."""
     rounds: int = 0
@@ -76,6 +80,16 @@ class ActionState:
     def task_name(self) -> str:
         """The task's qualified name, without the digest of its settings."""
         return self.task.partition("@")[0]
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether its output is known."""
+        return self.phase in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+
+    @property
+    def end_kind(self) -> str:
+        """Kind of the event that says how it ended."""
+        return kinds.SUCCEEDED if self.has_succeeded else self.phase.name
 
     @property
     def attempt(self) -> int:
@@ -95,6 +109,8 @@ class RunState:
     """Number of actions by phase."""
     resumes: int = 0
     """How often a person continued the run."""
+    resumed_us: int = 0
+    """When a person last did; microseconds since the epoch."""
 
     def generation_of(self, action: str | None) -> int:
         """Count what makes an action call its failed children anew: its own rounds, and resumes of the run."""
@@ -128,6 +144,7 @@ def fold(run: RunState, event: Event) -> None:
         return
     if kind == kinds.RESUMED:
         run.resumes += 1
+        run.resumed_us = event.at
         return
     if kind == kinds.TASK:
         run.tasks[event.task or ""] = event.body or ""
@@ -161,12 +178,14 @@ def _call(run: RunState, event: Event) -> None:
         event.context,
         parent.depth + 1 if parent else 0,
         run.generation_of(event.parent),
+        asked_us=event.at,
+        queued_us=event.at,
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
 
 
 def _requeue(run: RunState, action: ActionState, event: Event) -> None:
-    action.slot, kind = None, event.kind
+    action.slot, action.queued_us, kind = None, event.at, event.kind
     if kind == kinds.RETRIED:
         action.failures += 1
         action.rounds += 1
@@ -177,6 +196,7 @@ def _requeue(run: RunState, action: ActionState, event: Event) -> None:
         action.attempts -= 1
     else:
         action.failures = action.losses = action.ready_us = 0
+        action.asked_us = event.at
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)
 

@@ -179,7 +179,8 @@ class Controller:
         self.slot.ask(parent, calls, pauses=pauses)
 
     def _may_tell(self, parent: Execution, known: Known) -> bool:
-        return self.slot.may_tell and known.ref.shape == self.slot.shape and not parent.work.replay
+        may = self.slot.may_tell and known.ref.shape == self.slot.shape
+        return may and not parent.work.replay and not known.ref.runs_alone
 
     def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
         known = self._catalog.know(task)

@@ -10,11 +10,14 @@ import pytest
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import service
-from flyte_ray.ledger.messages import Message, Order, Result, TaskRef, Work
+from flyte_ray.ledger.grace import GRACE_S
+from flyte_ray.ledger.limits import BEGIN_S
+from flyte_ray.ledger.messages import Call, Cancel, Limits, Message, Order, Result, TaskRef, Work
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
 from tests.unit.test_ledger_faults import MemoryStore
 
 RUN = RunId("r")
@@ -35,6 +38,7 @@ class Cluster:
         self.clock, self.task, self.store = clock, task, MemoryStore()
         self.launched: list[str] = []
         self.killed: list[str] = []
+        self.others: list[TaskRef] = []
         self.ledgers = [Ledger(self.store, self, "holder")]
         self.ledger.start(Start(RUN, "n", task, "{}"))
 
@@ -79,7 +83,7 @@ class PlayedSlot:
     def say(self, *items: Any, want: int = 1, **about: Any) -> list[Order]:
         """Send a message and return the orders that are new since the last one."""
         self.seq += 1
-        tasks = {self.cluster.task.key: self.cluster.task}
+        tasks = {ref.key: ref for ref in (self.cluster.task, *self.cluster.others)}
         self.cluster.ledger.exchange(
             Message(
                 self.name, RUN, "s", self.seq, self.epoch, self.first, list(items), self.received, tasks, want, **about
@@ -134,6 +138,19 @@ def works(orders: list[Order]) -> list[int]:
     return [order.attempt for order in orders if type(order) is Work]
 
 
+def stopped(orders: list[Order]) -> list[str]:
+    return [order.action for order in orders if type(order) is Cancel]
+
+
+def aborted(work: Order) -> Result:
+    assert type(work) is Work
+    return Result(work.action, work.attempt, kinds.ABORTED, "{}", False, 0.1, None)
+
+
+def call(name: str, ref: TaskRef, parent: str = "a0") -> Call:
+    return Call(name, parent, ref.key, "{}", None, None, told=False)
+
+
 def test_a_restart_of_the_ledger_neither_forgets_nor_prolongs_a_backoff(play: Any) -> None:
     cluster, slot = play(task(retries=1, backoff=(60.0, 1.0, None)))
     (work,) = slot.say()
@@ -144,3 +161,109 @@ def test_a_restart_of_the_ledger_neither_forgets_nor_prolongs_a_backoff(play: An
     assert len(cluster.launched) == 1
     cluster.after(2)
     assert works(PlayedSlot(cluster, cluster.launched[1]).say()) == [1]
+
+
+def test_the_running_time_counts_from_when_the_slot_says_that_it_began(play: Any) -> None:
+    cluster, slot = play(task(limits=Limits(max_runtime_s=10)))
+    slot.say()
+    cluster.after(20)  # the import of its module
+    slot.say(want=0, active="a0")
+    cluster.after(9)
+    assert slot.news() == []
+    cluster.after(2)
+    assert stopped(slot.news()) == ["a0"]
+    assert cluster.root.phase is ActionPhase.TIMED_OUT
+
+
+def test_a_slot_that_never_says_that_it_began_is_stopped_too(play: Any) -> None:
+    cluster, slot = play(task(limits=Limits(max_runtime_s=10)))
+    slot.say()
+    slot.say(want=0)
+    cluster.after(BEGIN_S + 11)
+    assert stopped(slot.news()) == ["a0"]
+
+
+def test_the_next_attempt_waits_until_the_last_one_has_left_its_slot(play: Any) -> None:
+    cluster, slot = play(task(retries=1, limits=Limits(max_runtime_s=10)))
+    (work,) = slot.say()
+    slot.say(want=0, active="a0")
+    cluster.after(11)
+    assert stopped(slot.news()) == ["a0"]
+    cluster.after(4)
+    assert len(cluster.launched) == 1
+    assert works(slot.say(aborted(work))) == [1]
+    assert cluster.root.failures == 1
+
+
+def test_a_slot_that_does_not_stop_is_killed_and_blames_nobody(play: Any) -> None:
+    child = task(name="e.child", retries=1, limits=Limits(max_runtime_s=10))
+    cluster, slot = play(child)
+    slot.say()
+    slot.say(want=0, active="a0")
+    cluster.after(11)
+    cluster.after(GRACE_S + 0.1)
+    assert cluster.killed == [slot.name]
+    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    assert works(PlayedSlot(cluster, cluster.launched[1]).say()) == [1]
+    assert (cluster.root.failures, cluster.root.losses) == (1, 0)
+
+
+def test_what_shared_a_slot_with_a_killed_attempt_runs_again_without_blame(play: Any) -> None:
+    mate = task(name="e.mate")
+    cluster, slot = play(task())
+    cluster.others.append(mate)
+    slot.say()
+    (work,) = slot.say(call("x", mate), call("y", mate), waiting=frozenset({"a0"}))
+    assert type(work) is Work
+    slot.say(want=0, active=work.action)
+    cluster.ledger.abort(RUN, work.action, "not wanted")
+    cluster.after(0)
+    cluster.after(GRACE_S + 0.1)
+    assert cluster.killed == [slot.name]
+    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    assert (cluster.root.phase, cluster.root.losses) == (ActionPhase.QUEUED, 0)
+
+
+def test_what_has_a_limit_goes_to_a_slot_of_its_own(play: Any) -> None:
+    limited, free = task(name="e.limited", limits=Limits(max_runtime_s=10)), task(name="e.free")
+    cluster, slot = play(task())
+    cluster.others += [limited, free]
+    slot.say()
+    assert works(slot.say(call("x", limited), waiting=frozenset({"a0"}))) == []
+    other = PlayedSlot(cluster, cluster.launched[1])
+    assert [order.action for order in other.say() if type(order) is Work] == ["x"]
+    # Its own children may join it, others may not.
+    slot.say(call("strange", free), want=0)
+    other.say(call("own", free, "x"), want=0, active="x")
+    assert [o.action for o in other.say(waiting=frozenset({"x"})) if type(o) is Work] == ["own"]
+    assert other.say(waiting=frozenset({"x"})) == []
+    assert [o.action for o in slot.say(waiting=frozenset({"a0"})) if type(o) is Work] == ["strange"]
+
+
+def test_an_action_that_waits_too_long_for_a_slot_times_out(play: Any) -> None:
+    cluster, _ = play(task(limits=Limits(max_queued_s=10)))
+    cluster.after(11)
+    assert cluster.root.phase is ActionPhase.TIMED_OUT
+    assert json.loads(cluster.root.result or "")["code"] == "MaxQueuedTimeExceededError"
+
+
+def test_a_backoff_does_not_count_as_time_in_the_queue(play: Any) -> None:
+    cluster, slot = play(task(retries=1, backoff=(60.0, 1.0, None), limits=Limits(max_queued_s=10)))
+    (work,) = slot.say()
+    slot.say(failed(work), want=0)
+    cluster.after(65)
+    assert cluster.root.phase is ActionPhase.QUEUED
+    cluster.after(6)
+    assert cluster.root.phase is ActionPhase.TIMED_OUT
+
+
+def test_a_restart_of_the_ledger_does_not_prolong_a_deadline(play: Any) -> None:
+    cluster, slot = play(task(retries=9, backoff=(600.0, 1.0, None), limits=Limits(deadline_s=60)))
+    (work,) = slot.say()
+    slot.say(failed(work), want=0)
+    cluster.after(30)
+    cluster.restart()
+    cluster.after(29)
+    assert cluster.root.phase is ActionPhase.QUEUED
+    cluster.after(2)
+    assert cluster.root.phase is ActionPhase.TIMED_OUT
