@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.errors import DeadlineExceededError, MaxRuntimeExceededError, RuntimeUserError, TaskTimeoutError
+from flyte_ray.errors import DeadlineExceededError, MaxRuntimeExceededError, TaskTimeoutError
 from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
