@@ -157,8 +157,8 @@ def test_an_error_of_our_own_ends_the_action(monkeypatch: pytest.MonkeyPatch, ta
 
 
 def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    assert flyte.run(square.override(timeout=5, env_vars={"A": "b"}), 3).outputs() == (9,)
-    assert "task local.square runs without its timeout, env_vars" in caplog.text
+    assert flyte.run(square.override(env_vars={"A": "b"}, secrets="key"), 3).outputs() == (9,)
+    assert "task local.square runs without its env_vars, secrets" in caplog.text
 
 
 def test_an_environment_is_cloned_without_its_tasks() -> None:

@@ -16,9 +16,11 @@ from flyte_ray.ledger.cache import Kept, RunCache
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
-from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work
+from flyte_ray.ledger.limits import TimeLimits
+from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work, read_ref
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.verdicts import exhausted, failure, lost, retried
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 
@@ -28,12 +30,6 @@ BEGIN_US: Final = 3_000_000
 """Time in which a slot that has begun attaches to a restarted ledger; the others wait for room."""
 SILENT_US: Final = 60_000_000
 """Time after which a slot that holds work and does not attach is ended."""
-_SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
-
-
-def failure(code: str, kind: str, message: str) -> str:
-    """Write an error that did not come from the user's code in its recorded form."""
-    return json.dumps({"code": code, "kind": kind, "message": message, "traceback": f"{code}: {message}\n"})
 
 
 class RunBook:
@@ -43,7 +39,7 @@ class RunBook:
         """Take over a run as its recorder has read it."""
         self.recorder = recorder
         self.state = recorder.state
-        self.refs = {key: _read_ref(body) for key, body in self.state.tasks.items()}
+        self.refs = {key: read_ref(body) for key, body in self.state.tasks.items()}
         self.slots: dict[str, Slot] = {}
         self.starting: dict[str, str] = {}
         """Shapes of the slots that were asked for and have not attached, by id."""
@@ -53,14 +49,21 @@ class RunBook:
         self._expected_since_us = 0
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
-        self.dispatch = Dispatch(self.state.actions, lambda action: self.refs[action.task].shape, now_us)
+        self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
+        self.limits = TimeLimits(self.state, self._ref_of, now_us)
         self.cache = RunCache(place)
         self._now_us = now_us
         self._early: dict[str, tuple[Slot, Result]] = {}
         self._open_children: dict[str, set[str]] = {}
+        self._leaving: dict[str, str] = {}
+        """Slots in which an attempt is stopped whose action is queued again, by action: until it has left, no other
+        attempt begins."""
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
                 self._open_children.setdefault(action.parent, set()).add(action.id)
+
+    def _ref_of(self, action: ActionState) -> TaskRef:
+        return self.refs[action.task]
 
     # What slots say
 
@@ -83,7 +86,7 @@ class RunBook:
             self._call(slot, item)
         elif type(item) is Return:
             action = self.state.actions.get(item.action)
-            slot.running.pop(item.action, None)
+            self._leave(slot, item.action, item.attempt)
             if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
                 self._record(kinds.RETURNED, action.id, item.attempt)
                 self._enqueue(action)
@@ -95,23 +98,17 @@ class RunBook:
         for work in held.works:
             action = self.state.actions.get(work.action)
             if action is None:
-                self._record(
-                    kinds.CALLED,
-                    work.action,
-                    parent=work.parent,
-                    task=work.task,
-                    group=work.group,
-                    body=work.inputs,
-                    context=work.context,
-                )
-                action = self.state.actions[work.action]
-                if work.parent:
-                    self._open_children.setdefault(work.parent, set()).add(work.action)
+                action = self._called(work)
             if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
                 self._record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
             if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
                 slot.running[action.id] = work.attempt
+                self.limits.watch(action)
+                self.limits.begun(action.id)
             else:
+                if action.slot != slot.id:
+                    slot.running[action.id] = work.attempt
+                    self._leaving[action.id] = slot.id
                 slot.order(Cancel(action.id, "another attempt has taken its place"))
 
     def attend(self, slot: Slot, held: Held) -> None:
@@ -125,7 +122,7 @@ class RunBook:
             if action is None:
                 continue  # its call is among the items that the slot sends again
             if action.phase.is_terminal:
-                slot.order(Outcome(name, _kind_of(action), action.result or "null"))
+                slot.order(Outcome(name, action.end_kind, action.result or "null"))
             else:
                 slot.awaiting.add(name)
                 if action.phase is ActionPhase.QUEUED:
@@ -137,8 +134,22 @@ class RunBook:
             if action.slot == slot.id and action.id not in slot.running:
                 # Its order was lost with the ledger that sent it.
                 self._record(kinds.RETURNED, action.id, action.attempt)
-                if action.id == ROOT_ACTION or self._holder(action):
-                    self._enqueue(action)
+                self._queue_again(action)
+
+    def _called(self, call: Call | Work) -> ActionState:
+        self._record(
+            kinds.CALLED,
+            call.action,
+            parent=call.parent,
+            task=call.task,
+            group=call.group,
+            body=call.inputs,
+            context=call.context,
+            cache=call.cache if type(call) is Call else None,
+        )
+        if call.parent:
+            self._open_children.setdefault(call.parent, set()).add(call.action)
+        return self.state.actions[call.action]
 
     def _call(self, slot: Slot, call: Call) -> None:
         parent = self.state.actions.get(call.parent)
@@ -148,18 +159,7 @@ class RunBook:
             return
         known = self.state.actions.get(call.action)
         if known is None:
-            self._record(
-                kinds.CALLED,
-                call.action,
-                parent=call.parent,
-                task=call.task,
-                group=call.group,
-                body=call.inputs,
-                context=call.context,
-                cache=call.cache,
-            )
-            known = self.state.actions[call.action]
-            self._open_children.setdefault(call.parent, set()).add(call.action)
+            known = self._called(call)
             if call.told:
                 self._record(kinds.STARTED, call.action, 0, slot=slot.id)
                 slot.running[call.action] = 0
@@ -171,9 +171,9 @@ class RunBook:
                 self._result(by, result)
                 return
         elif known.phase.is_terminal:
-            renewed = known.phase not in _SUCCEEDED and known.generation < self.state.generation_of(call.parent)
+            renewed = not known.has_succeeded and known.generation < self.state.generation_of(call.parent)
             if not renewed:
-                slot.order(Outcome(known.id, _kind_of(known), known.result or "null"))
+                slot.order(Outcome(known.id, known.end_kind, known.result or "null"))
                 return
             self._record(kinds.RENEWED, known.id)
             self._open_children.setdefault(call.parent, set()).add(call.action)
@@ -193,8 +193,7 @@ class RunBook:
         return True
 
     def _result(self, slot: Slot, result: Result) -> None:
-        if slot.running.get(result.action) == result.attempt:
-            del slot.running[result.action]
+        self._leave(slot, result.action, result.attempt)
         action = self.state.actions.get(result.action)
         if action is None:
             # Handed out by the ledger before this one, which had not stored the call: the parent's slot repeats it.
@@ -206,13 +205,20 @@ class RunBook:
         if result.log:
             self._record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
-            return  # it was lost and will run again: only success counts late
+            return  # it was lost or ran out of time, and will run again: only success counts late
         ref = self.refs[action.task]
-        if result.kind == kinds.FAILED and result.retry and action.failures < ref.retries:
-            self._record(kinds.RETRIED, action.id, result.attempt, body=result.body)
-            self._enqueue(action, ref.delay_s(action.failures - 1))
+        retry = result.kind == kinds.FAILED and result.retry and ref.retries > 0
+        if retry and action.failures < ref.retries:
+            self._retry(action, ref, result.body)
+            self._enqueue(action)
         else:
-            self._end(action, result.kind, result.body, slot)
+            body = exhausted(result.body, action.failures + 1) if retry else result.body
+            self._end(action, result.kind, body, slot)
+
+    def _retry(self, action: ActionState, ref: TaskRef, body: str) -> None:
+        delay_s = ref.delay_s(action.failures)
+        body = retried(body, self._now_us() + round(delay_s * 1e6)) if delay_s else body
+        self._record(kinds.RETRIED, action.id, action.attempt, body=body)
 
     # What happens to actions
 
@@ -232,7 +238,7 @@ class RunBook:
         """
         if resumed:
             self._record(kinds.RESUMED)
-            if self.state.root.phase.is_terminal and self.state.root.phase not in _SUCCEEDED:
+            if self.state.root.phase.is_terminal and not self.state.root.has_succeeded:
                 self._record(kinds.RENEWED, ROOT_ACTION)
         self.expected = dict(alive)
         self._expected_since_us = self._now_us()
@@ -246,25 +252,25 @@ class RunBook:
         elif root.phase.is_terminal:
             self._close()
 
-    def lose(self, slot: Slot, reason: str) -> None:
-        """Queue again what a dead slot ran; fail what has killed too many."""
+    def lose(self, slot: Slot, reason: str, *, to_blame: bool = True) -> None:
+        """Queue again what a dead slot ran; fail what has killed too many, where that is `to_blame`."""
         self.slots.pop(slot.id, None)
         self.starting.pop(slot.id, None)
         running = dict(slot.running)
         if self.expected.pop(slot.id, None) is not None:
             # It has not attached since this ledger started: what it ran is known from the log alone.
-            held = (action for action in self.state.actions.values() if action.slot == slot.id)
-            running = {action.id: action.attempt for action in held}
+            running = {each.id: each.attempt for each in self.state.actions.values() if each.slot == slot.id}
         for name, attempt in running.items():
             action = self.state.actions[name]
+            self._leave(slot, name, attempt)
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
                 continue
-            self._record(kinds.LOST, name, attempt, body=json.dumps(reason))
+            self._record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame))
             if action.losses > MAX_LOSSES and name not in slot.waiting:
                 message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
                 self._end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
-            elif name == ROOT_ACTION or self._holder(action):
-                self._enqueue(action)
+            else:
+                self._queue_again(action)
 
     def abort(self, name: str, reason: str) -> None:
         """End an action and all below it as aborted."""
@@ -275,6 +281,24 @@ class RunBook:
         if holder:
             holder.order(Cancel(name, reason))
         self._end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
+
+    def enforce(self) -> None:
+        """Stop what has exceeded a time limit; call at every tick."""
+        if self.expected:
+            return  # who runs what is known when all slots have attached
+        for action, body, again in self.limits.exceeded():
+            holder = self.slots.get(action.slot or "")
+            if holder:
+                holder.order(Cancel(action.id, json.loads(body)["message"]))
+            ref = self.refs[action.task]
+            if not again or action.failures >= ref.retries:
+                self._end(action, kinds.TIMED_OUT, body, None)
+                continue
+            if holder:
+                self._leaving[action.id] = holder.id
+            self._retry(action, ref, body)
+            self._abandon_children(action.id, "its parent ran out of time")
+            self._queue_again(action)
 
     def fail_queued(self, shape: str, body: str) -> None:
         """End every action that waits for a slot of a shape, because none can ever be had."""
@@ -358,43 +382,34 @@ class RunBook:
     def _is_halted(self) -> bool:
         return bool(self.expected) or self.end_mark is not None
 
-    def _enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
-        if self.end_mark is None and not self.cache.asks(action):
-            self.dispatch.enqueue(action, delay_s)
+    def _enqueue(self, action: ActionState) -> None:
+        if self.end_mark is None and self._leaving.get(action.id) not in self.slots and not self.cache.asks(action):
+            self.dispatch.enqueue(action)
+            self.limits.watch(action)
+
+    def _queue_again(self, action: ActionState) -> None:
+        """Queue an action if somebody waits for it; else it is queued when it is called again."""
+        if action.id == ROOT_ACTION or self._holder(action):
+            self._enqueue(action)
+
+    def _leave(self, slot: Slot, name: str, attempt: int) -> None:
+        """Take note that an attempt is in its slot no more; the next one may begin if it waited for that."""
+        if slot.running.get(name) == attempt:
+            del slot.running[name]
+        if self._leaving.get(name) == slot.id:
+            del self._leaving[name]
+            if self.state.actions[name].phase is ActionPhase.QUEUED:
+                self._queue_again(self.state.actions[name])
 
     def _give(self, slot: Slot, action: ActionState) -> None:
         attempt = action.attempts
         self._record(kinds.STARTED, action.id, attempt, slot=slot.id)
         slot.running[action.id] = attempt
+        self.limits.watch(action)
         replay = attempt > 0 or action.rounds > 0
         slot.order(
             Work(action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context, replay)
         )
 
-    def _record(
-        self,
-        kind: str,
-        action: str = "",
-        attempt: int = 0,
-        parent: str | None = None,
-        task: str | None = None,
-        group: str | None = None,
-        slot: str | None = None,
-        body: str | None = None,
-        context: str | None = None,
-        cache: str | None = None,
-    ) -> None:
-        at_us = self._now_us()
-        self.recorder.record(Event(kind, at_us, action, attempt, parent, task, group, slot, body, context, cache))
-
-
-def _kind_of(action: ActionState) -> str:
-    return kinds.SUCCEEDED if action.phase in _SUCCEEDED else action.phase.name
-
-
-def _read_ref(body: str) -> TaskRef:
-    ref = TaskRef(*json.loads(body))
-    if ref.backoff is None:
-        return ref
-    base, factor, cap = ref.backoff
-    return ref._replace(backoff=(base, factor, cap))
+    def _record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
+        self.recorder.record(Event(kind, self._now_us(), action, attempt, **columns))

@@ -1,7 +1,8 @@
 """Choose which of one run's queued actions go to which slot, and how many slots they are worth.
 
 Invariants: an action is in at most one queue; a batch is a reply's worth of measured work, and what is unmeasured or
-has lost a slot goes alone; on a waiting sync action is stacked only what is short or what it waits for.
+has lost a slot goes alone; on a waiting sync action is stacked only what is short or what it waits for; what may cost
+its slot the process shares it with its own descendants only.
 Decides nothing about outcomes (`ledger/book.py`) and records nothing.
 """
 
@@ -13,6 +14,7 @@ from math import ceil
 from typing import Final
 
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.queue import BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
@@ -27,30 +29,30 @@ class Dispatch:
     def __init__(
         self,
         actions: Mapping[str, ActionState],
-        shape_of: Callable[[ActionState], str],
+        ref_of: Callable[[ActionState], TaskRef],
         now_us: Callable[[], int],
     ) -> None:
         """Begin with empty queues.
 
         Args:
             actions: The run's actions by id, as its events are folded.
-            shape_of: Gives the shape that an action needs.
+            ref_of: Gives an action's task.
             now_us: The ledger's clock.
 
         """
         self.durations = Durations()
-        self._actions, self._shape_of, self._now_us = actions, shape_of, now_us
+        self._actions, self._ref_of, self._now_us = actions, ref_of, now_us
         self._queues: dict[str, ShapeQueue] = {}
         self._queued: set[str] = set()
         self._timers: list[tuple[int, str]] = []
 
-    def enqueue(self, action: ActionState, delay_s: float = 0.0) -> None:
-        """Queue an action, now or after a backoff; queueing it twice changes nothing."""
-        if delay_s > 0:
-            heapq.heappush(self._timers, (self._now_us() + round(delay_s * 1e6), action.id))
+    def enqueue(self, action: ActionState) -> None:
+        """Queue an action, now or when its backoff is over; queueing it twice changes nothing."""
+        if action.ready_us > self._now_us():
+            heapq.heappush(self._timers, (action.ready_us, action.id))
         elif action.id not in self._queued:
             self._queued.add(action.id)
-            self.queue(self._shape_of(action)).push(action.id, action.task, action.depth)
+            self.queue(self._ref_of(action).shape).push(action.id, action.task, action.depth)
 
     def due(self) -> None:
         """Queue what has waited long enough."""
@@ -73,7 +75,7 @@ class Dispatch:
 
     def queued_of(self, shape: str) -> list[str]:
         """Ids of the actions that wait for a slot of a shape."""
-        return [name for name in self._queued if self._shape_of(self._actions[name]) == shape]
+        return [name for name in self._queued if self._ref_of(self._actions[name]).shape == shape]
 
     def choose(self, slot: Slot, takers: int) -> list[ActionState]:
         """Take from the queue what a slot should have.
@@ -96,8 +98,8 @@ class Dispatch:
             action = self._actions[head[0]]
             if action.phase is ActionPhase.QUEUED:
                 mean = self.durations.mean(action.task)
-                alone = mean is None or action.losses > 0
-                if (alone and chosen) or (slot.waiting and not _may_visit(slot, action, mean)):
+                alone = mean is None or action.losses > 0 or self._ref_of(action).runs_alone
+                if (alone and chosen) or not self._may_enter(slot, action, mean):
                     break
                 chosen.append(action)
                 seconds += BATCH_S if alone else mean or 0.0
@@ -120,15 +122,33 @@ class Dispatch:
         queue = self._queues.get(shape)
         if not queue:
             return 0
-        # A buried slot that waits has lent its CPU and takes little.
-        usable = [slot for slot in slots if not (slot.buried and slot.waiting)]
-        head = queue.peek()
-        # What has lost a slot is not stacked on waiting actions, see `_may_visit`.
-        suspect = head is not None and self._actions[head[0]].losses > 0
+        found = queue.peek()
+        head = self._actions[found[0]] if found else None
+        alone = head is not None and self._ref_of(head).runs_alone
+        # A buried slot that waits has lent its CPU and takes little; one for what runs alone takes nothing.
+        usable = [slot for slot in slots if not (slot.waiting and (slot.buried or alone))]
         young = self._now_us() - PROBE_US
-        takers = sum((slot.want > 0 or slot.given_us > young) and not (suspect and slot.waiting) for slot in usable)
+        takers = sum(
+            (slot.want > 0 or slot.given_us > young) and not (head and self._is_closed(slot, head)) for slot in usable
+        )
         worth = queue.slots_worth(young if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
+
+    def _may_enter(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
+        """Whether a slot that runs nothing but waiting actions, or none, may have an action."""
+        if slot.running and (self._ref_of(action).runs_alone or self._is_closed(slot, action)):
+            return False
+        return not slot.waiting or _may_visit(slot, action, mean)
+
+    def _is_closed(self, slot: Slot, action: ActionState) -> bool:
+        """Whether what waits in a slot keeps an action out of it."""
+        if not slot.waiting:
+            return False
+        if action.losses or self._ref_of(action).runs_alone:
+            return True
+        # What runs alone was the first in its slot; above it are its descendants only.
+        first = self._actions.get(next(iter(slot.running), ""))
+        return first is not None and self._ref_of(first).runs_alone and action.parent not in slot.running
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:

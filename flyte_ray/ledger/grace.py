@@ -1,6 +1,6 @@
-"""Bound how long an action may go on after it was aborted: then its slot's process is ended.
+"""Bound how long an action may go on after it was aborted or ran out of time: then its slot's process is ended.
 
-An aborted action is interrupted by an exception in its code. A long call into C does not let that in, and one that
+Such an action is interrupted by an exception in its code. A long call into C does not let that in, and one that
 holds Python's lock does not even let its slot answer; so the ledger looks at the clock, not the slot.
 
 Invariant: an aborted action that waits beneath others on its slot's stack is no reason to end them.
@@ -13,6 +13,7 @@ from typing import Final
 
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.spec.phase import ActionPhase
 
 GRACE_S: Final = 5.0
 """How long an aborted action may take to stop."""
@@ -43,16 +44,22 @@ class Grace:
         self._ended.update(late)
         return found
 
+    def has_ended(self, slot: str) -> bool:
+        """Whether a slot was ended here: what else it ran is not to blame."""
+        return slot in self._ended
+
     def took(self, slot: str, reason: str) -> str:
         """Forget a slot that is gone; return why it is, which is `reason` unless it was ended here."""
         self._leaving.pop(slot, None)
         action = self._ended.pop(slot, "")
-        return f"it was ended, because action {action} went on after its abort for {GRACE_S:g} s" if action else reason
+        ended = f"it was ended, because action {action} went on for {GRACE_S:g} s after it was stopped"
+        return ended if action else reason
 
 
 def _overstaying(book: RunBook, slot: Slot) -> str:
-    """The action that a slot runs, if it was aborted; else empty."""
+    """The action that a slot runs, if its attempt was aborted or ran out of time; else empty."""
     # A slot that began a call into C at once has not said what it runs: the first thing that it got and that waits not.
     name = slot.active or next((each for each in slot.running if each not in slot.waiting), "")
     action = book.state.actions.get(name)
-    return name if action is not None and name in slot.running and action.phase.is_terminal else ""
+    is_over = action is not None and action.phase is not ActionPhase.RUNNING
+    return name if is_over and name in slot.running else ""

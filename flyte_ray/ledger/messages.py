@@ -13,6 +13,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
+class Limits(NamedTuple):
+    """Bounds of a task; None is no bound."""
+
+    max_runtime_s: float | None = None
+    """Of each attempt, in seconds."""
+    max_queued_s: float | None = None
+    """Of each attempt's wait for a slot, in seconds."""
+    deadline_s: float | None = None
+    """Of all attempts together, in seconds."""
+    retry_timeouts: bool = True
+    """Whether an attempt that exceeded `max_runtime_s` is retried like a failed one."""
+
+
 class TaskRef(NamedTuple):
     """What the ledger needs to know of a task to hand it out, and a slot to find it."""
 
@@ -30,6 +43,13 @@ class TaskRef(NamedTuple):
     backoff: tuple[float, float, float | None] | None
     """Seconds of the first delay, factor, and cap."""
     is_async: bool
+    limits: Limits | None = None
+    """None if it has none."""
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether its attempts share their slot with nothing but their own children: the slot may be ended for them."""
+        return self.limits is not None and bool(self.limits.max_runtime_s or self.limits.deadline_s)
 
     @property
     def key(self) -> str:
@@ -43,6 +63,13 @@ class TaskRef(NamedTuple):
         base, factor, cap = self.backoff
         delay = base * factor ** min(retry, 1000)
         return delay if cap is None else min(delay, cap)
+
+
+def read_ref(body: str) -> TaskRef:
+    """Read a task's reference from its JSON, also of a version that knew fewer fields."""
+    ref = TaskRef(*json.loads(body))
+    backoff = (ref.backoff[0], ref.backoff[1], ref.backoff[2]) if ref.backoff else None
+    return ref._replace(backoff=backoff, limits=Limits(*ref.limits) if ref.limits else None)
 
 
 class Call(NamedTuple):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
-from flyte_ray.ledger.book import RunBook, failure
+from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.grace import Grace
@@ -29,6 +29,7 @@ from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.ledger.summary import summarize
+from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -213,6 +214,7 @@ class Ledger:
         if held:
             slot.received = message.first  # what is below is on record
         items = slot.hear(message)
+        book.limits.begun(slot.active)
         try:
             book.learn(message.tasks)
             if held:
@@ -236,10 +238,11 @@ class Ledger:
     def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
+            to_blame = not self._grace.has_ended(slot)
             reason = self._grace.took(slot, reason)
             book = self._books.get(run)
             if book:
-                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason)
+                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason, to_blame=to_blame)
         self._pump(run)
 
     def _farewell(self, message: Message) -> Reply:
@@ -329,6 +332,7 @@ class Ledger:
             runs = list(self._books)
             for book in self._books.values():
                 book.dispatch.due()
+                book.enforce()
                 if book.expected:
                     for name in book.silent():
                         self._launcher.kill(name)  # its death is reported, and its work queued again

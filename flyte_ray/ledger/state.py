@@ -12,6 +12,7 @@ from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.verdicts import is_to_blame, ready_at
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
@@ -65,7 +66,13 @@ class ActionState:
     failures: int = 0
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
-    """Attempts lost with their slot."""
+    """Attempts lost with their slot, for which they may be to blame."""
+    asked_us: int = 0
+    """When it was first queued, or renewed: a deadline counts from here; microseconds since the epoch."""
+    queued_us: int = 0
+    """When it was last queued; microseconds since the epoch."""
+    ready_us: int = 0
+    """When the next attempt may begin, if a backoff holds it; microseconds since the epoch."""
     cache: str | None = None
     """How it uses the cache: a `CacheUse` in its recorded form."""
     cached_from: str | None = None
@@ -77,6 +84,16 @@ class ActionState:
     def task_name(self) -> str:
         """The task's qualified name, without the digest of its settings."""
         return self.task.partition("@")[0]
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether its output is known."""
+        return self.phase in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+
+    @property
+    def end_kind(self) -> str:
+        """Kind of the event that says how it ended."""
+        return kinds.SUCCEEDED if self.has_succeeded else self.phase.name
 
     @property
     def attempt(self) -> int:
@@ -96,6 +113,8 @@ class RunState:
     """Number of actions by phase."""
     resumes: int = 0
     """How often a person continued the run."""
+    resumed_us: int = 0
+    """When a person last did; microseconds since the epoch."""
 
     def generation_of(self, action: str | None) -> int:
         """Count what makes an action call its failed children anew: its own rounds, and resumes of the run."""
@@ -129,6 +148,7 @@ def fold(run: RunState, event: Event) -> None:
         return
     if kind == kinds.RESUMED:
         run.resumes += 1
+        run.resumed_us = event.at
         return
     if kind == kinds.TASK:
         run.tasks[event.task or ""] = event.body or ""
@@ -143,7 +163,7 @@ def fold(run: RunState, event: Event) -> None:
     if kind == kinds.STARTED:
         action.attempts, action.slot, action.started_us = event.attempt + 1, event.slot, event.at
     elif after is ActionPhase.QUEUED:
-        _requeue(run, action, kind)
+        _requeue(run, action, event)
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
         action.cached_from = event.cache
@@ -164,21 +184,25 @@ def _call(run: RunState, event: Event) -> None:
         parent.depth + 1 if parent else 0,
         run.generation_of(event.parent),
         cache=event.cache,
+        asked_us=event.at,
+        queued_us=event.at,
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
 
 
-def _requeue(run: RunState, action: ActionState, kind: str) -> None:
-    action.slot = None
+def _requeue(run: RunState, action: ActionState, event: Event) -> None:
+    action.slot, action.queued_us, kind = None, event.at, event.kind
     if kind == kinds.RETRIED:
         action.failures += 1
         action.rounds += 1
+        action.ready_us = ready_at(event.body)
     elif kind == kinds.LOST:
-        action.losses += 1
+        action.losses += is_to_blame(event.body)
     elif kind == kinds.RETURNED:
         action.attempts -= 1
     else:
-        action.failures = action.losses = 0
+        action.failures = action.losses = action.ready_us = 0
+        action.asked_us = event.at
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)
 

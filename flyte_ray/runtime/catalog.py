@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flyte_ray.errors import CodeBundleError
-from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError
+from flyte_ray.ledger.messages import Limits, TaskRef
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
@@ -86,7 +86,19 @@ class Catalog:
             if backoff
             else None,
             task.interface.is_async,
+            _limits_of(task),
         )
+
+
+def _limits_of(task: TaskSpec) -> Limits | None:
+    timeout = task.timeout
+    limits = Limits(
+        timeout.max_runtime_s,
+        timeout.max_queued_time_s,
+        timeout.deadline_s,
+        task.retries.covers(MaxRuntimeExceededError),
+    )
+    return limits if any(limits[:3]) else None
 
 
 def _pickle(task: TaskSpec) -> str | None:

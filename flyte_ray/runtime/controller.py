@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
 from flyte_ray.runtime.caching import Caching
@@ -92,7 +91,7 @@ class Controller:
         if not aborted:
             self._originals[execution.id] = error
         kind = kinds.ABORTED if aborted else kinds.FAILED
-        return self._result(execution, kind, describe(error), retry=is_retryable(error))
+        return self._result(execution, kind, describe(error), retry=is_retryable(error, execution.known.task.retries))
 
     def _result(self, execution: Execution, kind: str, body: str, *, retry: bool) -> Result:
         work = execution.work
@@ -182,9 +181,8 @@ class Controller:
         self.slot.ask(parent, calls, pauses=pauses)
 
     def _may_tell(self, parent: Execution, known: Known, call: Call) -> bool:
-        return (
-            self.slot.may_tell and call.cache is None and known.ref.shape == self.slot.shape and not parent.work.replay
-        )
+        may = self.slot.may_tell and known.ref.shape == self.slot.shape
+        return may and call.cache is None and not parent.work.replay and not known.ref.runs_alone
 
     def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
         known = self._catalog.know(task)
@@ -203,11 +201,8 @@ class Controller:
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:
             return known.codec.decode_output(pending.body, self._blobs)
-        raise _error(pending) from self._originals.pop(pending.id, None)
-
-
-def _error(pending: Pending) -> BaseRuntimeError:
-    return rebuild(pending.body)
+        error = rebuild(pending.body)
+        raise error from self._originals.pop(pending.id, error.__cause__)
 
 
 def _current() -> ActionContext:

@@ -93,6 +93,8 @@ class Exchange:
         self._asked = False
         """A message that wants work is unanswered."""
         self._bell = False
+        self._awaited = self._gone = 0
+        """Number of the message that somebody waits for to be on its way, and of the last that was seen to be."""
         self._closed = False
 
     def learn(self, key: str, ref: TaskRef) -> None:
@@ -129,6 +131,16 @@ class Exchange:
         self._asked = False
         self._bell = True
 
+    def flush(self, timeout_s: float) -> None:
+        """Have everything said now and wait until it is on its way; the lock is let go meanwhile.
+
+        What is on its way arrives, also if the user's code holds Python's lock from here on, or the process ends.
+        """
+        awaited = self._awaited = self._seq + 1
+        self._bell = True
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
+
     def close(self) -> None:
         """Have `run` send what is left and return."""
         self._closed = True
@@ -144,6 +156,10 @@ class Exchange:
             self._port.send(message)
             if last:
                 return
+            if self._awaited > self._gone:
+                with self._changed:
+                    self._gone = message.seq
+                    self._changed.notify_all()
 
     def _wait(self, host: Host) -> None:
         since: float | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+from typing import Any
 
 from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, to_error
+from flyte_ray.spec.policies import RetryStrategy
 
 
 class Aborted(BaseException):
@@ -26,12 +28,18 @@ def describe(error: BaseException) -> str:
     return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": text})
 
 
-def is_retryable(error: BaseException) -> bool:
-    """Whether another attempt may succeed, as far as the exception tells."""
-    return not isinstance(error, NonRecoverableError)
+def is_retryable(error: BaseException, strategy: RetryStrategy) -> bool:
+    """Whether another attempt may succeed, as far as the exception tells and the user wants it."""
+    return not isinstance(error, NonRecoverableError) and strategy.covers(type(error))
 
 
 def rebuild(body: str | None) -> BaseRuntimeError:
-    """Turn a recorded failure back into an error of its class."""
-    recorded = json.loads(body or "{}")
-    return to_error(recorded.get("code", "Unknown"), recorded.get("kind", "unknown"), recorded.get("message", ""))
+    """Turn a recorded failure back into an error of its class; what caused it is its `__cause__`, if that is known."""
+    return _rebuild(json.loads(body or "{}"))
+
+
+def _rebuild(recorded: dict[str, Any]) -> BaseRuntimeError:
+    error = to_error(recorded.get("code", "Unknown"), recorded.get("kind", "unknown"), recorded.get("message", ""))
+    if recorded.get("cause"):
+        error.__cause__ = _rebuild(recorded["cause"])
+    return error

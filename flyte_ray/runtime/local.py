@@ -28,7 +28,6 @@ from flyte_ray.runtime.interrupt import CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
-from flyte_ray.spec.policies import Timeout
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store
 
@@ -67,6 +66,7 @@ class LocalLauncher:
         self.first: queue.Queue[tuple[str, str] | None] = queue.Queue()
         self._taken = False
         self.threads: list[threading.Thread] = []
+        self.given_up: list[str] = []
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
         """Start a thread."""
@@ -79,7 +79,8 @@ class LocalLauncher:
         thread.start()
 
     def kill(self, slot: str) -> None:
-        """A thread cannot be killed: it ends by itself."""
+        """A thread cannot be killed: it is given up, see `LocalRun`."""
+        self.given_up.append(slot)
 
     def capacity(self, options: str) -> int:
         """One slot per CPU; an action that waits without lending gets another thread when the run does nothing else."""
@@ -94,7 +95,6 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
     """Give all tasks one shape, and say what a task declares that needs a process of its own."""
     environment = task.environment
     declared = {
-        "timeout": task.timeout != Timeout(),
         "image": environment.image not in (None, "auto"),
         "env_vars": bool(environment.env_vars),
         "secrets": environment.secrets is not None,
@@ -140,6 +140,8 @@ class LocalRun:
         self._holder = f"local:{socket.gethostname()}:{os.getpid()}"
         self.ledger = Ledger(store, self._launcher, self._holder, fault)
         self._ended: Ended | Exception | None = None
+        self._slots: dict[str, tuple[Slot, threading.Thread]] = {}
+        self._abandoned: list[threading.Thread] = []
 
     def start(
         self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any], cache: str | None
@@ -179,7 +181,8 @@ class LocalRun:
             stop.set()
             ticker.join()
             for thread in self._launcher.threads:
-                thread.join(JOIN_S)
+                if thread not in self._abandoned:
+                    thread.join(JOIN_S)
             del _ledgers[self._run], _ctrl_cs[threading.get_ident()]
 
     def _serve_first(self) -> None:
@@ -200,11 +203,28 @@ class LocalRun:
         while not stop.wait(TICK_S):
             try:
                 self.ledger.tick()
+                while self._launcher.given_up:
+                    self._abandon(self._launcher.given_up.pop())
             except Exception:
                 _log.exception("the ledger's clock met an error and goes on")
             if ctrl_c.pressed and not aborted:
                 aborted = True
                 self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
+
+    def _abandon(self, name: str) -> None:
+        slot, thread = self._slots.get(name, (None, None))
+        if slot is None or thread is None or not slot.is_busy:
+            return  # it was not needed and ends by itself
+        self._abandoned.append(thread)
+        if thread is threading.main_thread():
+            hint = "It is the one that called flyte.run, which returns when that code does"
+        else:
+            hint = "Its code goes on until it returns or the process ends"
+        _log.warning(
+            "run %s: thread %s does not stop and is abandoned. %s; on Ray its process would be ended.",
+            *(self._run, thread.name, hint),
+        )
+        self.ledger.slot_ended(self._run, name, "its thread was abandoned")
 
     def _serve(self, name: str, shape: str) -> None:
         spec = load_spec(self._store, self._run)
@@ -213,4 +233,5 @@ class LocalRun:
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
         port.slot = controller.slot = slot
+        self._slots[name] = slot, threading.current_thread()
         slot.serve()

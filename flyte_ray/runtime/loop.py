@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final
 
+_log = logging.getLogger("flyte_ray.runtime")
 STOP_S: Final = 5.0
 """How long cancelled actions may take to clean up when the slot ends."""
+
+
+def wake(futures: list[asyncio.Future[None]]) -> None:
+    """End the wait for some futures of the running loop."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 class LoopThread:
@@ -40,7 +49,12 @@ class LoopThread:
         """Cancel what runs, wait for it to clean up, and end the thread."""
         if self.loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result(STOP_S + 1)
+        except TimeoutError:
+            # Code that never yields holds the loop; in a slot's own process the ledger ends it.
+            _log.warning("thread %s is abandoned: its code does not yield", self._thread.name)
+            return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(STOP_S)
         if not self._thread.is_alive():

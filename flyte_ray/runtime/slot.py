@@ -21,7 +21,7 @@ from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
 from flyte_ray.runtime.failures import Aborted, describe
 from flyte_ray.runtime.interrupt import Interrupter
-from flyte_ray.runtime.loop import LoopThread
+from flyte_ray.runtime.loop import LoopThread, wake
 from flyte_ray.runtime.mailbox import Mailbox
 
 LEND_AFTER_S: Final = 0.05
@@ -30,6 +30,8 @@ STALE_S: Final = 0.1
 """Work that waits here for longer behind a running action is handed back."""
 MAX_DEPTH: Final = 64
 """Sync actions on one stack; deeper ones go to another slot."""
+TELL_S: Final = 1.0
+"""How long an action waits at most until its begin is told."""
 WANT: Final = 2048
 """Most actions asked for at a time."""
 
@@ -149,6 +151,8 @@ class Slot:
             return None
         with self._changed:
             self._executions[work.action] = execution
+            if self._refs[work.task].runs_alone:
+                self._exchange.flush(TELL_S)  # its time runs from now on; its code may leave us no chance to say so
         return execution
 
     def _finish(self, execution: Execution, result: Result) -> None:
@@ -191,6 +195,11 @@ class Slot:
     def is_deep(self) -> bool:
         """Whether no more sync actions may be stacked here."""
         return len(self._stack) >= MAX_DEPTH
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it holds any action."""
+        return bool(self._executions)
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a loop is the one that runs this slot's async actions."""
@@ -359,9 +368,9 @@ class Slot:
                 pending.deliver()
         for loop, futures in by_loop.items():
             if loop is self._loop.loop:
-                self._loop.call(_wake, futures)
+                self._loop.call(wake, futures)
             else:
-                loop.call_soon_threadsafe(_wake, futures)
+                loop.call_soon_threadsafe(wake, futures)
 
     def _cancel(self, order: Cancel) -> None:
         for work in [work for work in self._ready if work.action == order.action]:
@@ -385,9 +394,3 @@ class Slot:
 def _failed(work: Work, error: BaseException) -> Result:
     """End an attempt for an error that is not the user's: whatever happens to it, an attempt comes back."""
     return Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
-
-
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)

@@ -112,9 +112,10 @@ class RetryStrategy:
     """How often the user's failures are retried. Failures of the system are counted apart.
 
     Raises:
-        InvalidDeclaration: `count` is no integer of at least 0, or `backoff` no `Backoff`.
+        InvalidDeclaration: `count` is no integer of at least 0, `backoff` no `Backoff`, `retry_on` holds anything but
+            exception types, or `on_oom` is another word.
 
-    Source: `flyte.RetryStrategy`.
+    Source: `flyte.RetryStrategy`; `retry_on` and `on_oom` are ours.
 
     """
 
@@ -122,9 +123,15 @@ class RetryStrategy:
     """Retries after the first attempt."""
     backoff: Backoff | None = None
     """`None` retries at once."""
+    retry_on: tuple[type[BaseException], ...] | None = field(default=None, kw_only=True)
+    """Only these exceptions are retried, where they are raised in the task or are its limits' errors such as
+    `MaxRuntimeExceededError`; `None` retries all but `NonRecoverableError`. One type may stand for itself."""
+    on_oom: Literal["fail", "grow"] = field(default="fail", kw_only=True)
+    """`grow` runs an attempt that exceeded its memory again with twice as much, up to the limit in
+    `Resources(memory=(request, limit))`, without spending `count`."""
 
     def __post_init__(self) -> None:
-        """Check the count."""
+        """Check all and bring `retry_on` into one form."""
         if not _is_count(self.count, 0):
             raise InvalidDeclaration(
                 f"RetryStrategy.count must be an integer of at least 0, got {self.count!r}. Write 0 for no retries."
@@ -133,6 +140,28 @@ class RetryStrategy:
             raise InvalidDeclaration(
                 f"RetryStrategy.backoff must be a Backoff, got {self.backoff!r}. Write Backoff(timedelta(seconds=1))."
             )
+        self._check_retry_on()
+        if self.on_oom not in ("fail", "grow"):
+            raise InvalidDeclaration(
+                f"RetryStrategy.on_oom must be 'fail' or 'grow', got {self.on_oom!r}. Write 'grow' to try with more."
+            )
+
+    def _check_retry_on(self) -> None:
+        given: Any = self.retry_on
+        if given is None:
+            return
+        types = (given,) if isinstance(given, type) else tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        wrong = [each for each in types if not (isinstance(each, type) and issubclass(each, BaseException))]
+        if wrong or not types:
+            raise InvalidDeclaration(
+                f"RetryStrategy.retry_on must be a tuple of exception types, got {given!r}. "
+                f"Write (ConnectionError, TimeoutError), or None to retry all."
+            )
+        object.__setattr__(self, "retry_on", types)
+
+    def covers(self, kind: type[BaseException]) -> bool:
+        """Whether exceptions of a type are retried."""
+        return self.retry_on is None or issubclass(kind, self.retry_on)
 
     def delay_s(self, retry: int) -> float:
         """Seconds to wait before retry number `retry`, counted from 0."""

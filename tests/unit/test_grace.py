@@ -46,7 +46,7 @@ def test_a_slot_is_ended_once_when_the_grace_is_over_and_says_why(grace: Grace, 
     clock.after(GRACE_S + 0.1)
     assert grace.overdue(books) == ["s"]
     assert grace.overdue(books) == []
-    assert grace.took("s", "crashed") == "it was ended, because action a went on after its abort for 5 s"
+    assert grace.took("s", "crashed") == "it was ended, because action a went on for 5 s after it was stopped"
     assert grace.took("s", "crashed") == "crashed"
 
 

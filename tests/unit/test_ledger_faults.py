@@ -84,8 +84,10 @@ class SimulatedSlot:
                     if order.action in children and order.kind == kinds.SUCCEEDED:
                         children[order.action] = json.loads(order.body)
             elif type(order) is Cancel:
-                self.works.pop(order.action, None)
+                stopped = self.works.pop(order.action, None)
                 self.children.pop(order.action, None)
+                if stopped:
+                    self.mail.put(Result(order.action, stopped.attempt, kinds.ABORTED, "{}", False, 0.001, None))
             elif type(order) is Bye:
                 self.ended = True
         self.finish()

@@ -47,6 +47,9 @@ def test_backoff_grows_up_to_its_cap() -> None:
         lambda: Backoff(1),  # type: ignore[arg-type]
         lambda: Backoff(SECOND, cap=-SECOND),
         lambda: RetryStrategy(-1),
+        lambda: RetryStrategy(1, retry_on=()),
+        lambda: RetryStrategy(1, retry_on=("ValueError",)),  # type: ignore[arg-type]
+        lambda: RetryStrategy(1, on_oom="double"),  # type: ignore[arg-type]
         lambda: RetryStrategy(True),
         lambda: RetryStrategy(1.5),  # type: ignore[arg-type]
         lambda: retries_from("3"),  # type: ignore[arg-type]

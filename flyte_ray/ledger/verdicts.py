@@ -1,0 +1,51 @@
+"""Write what the ledger itself says of an attempt: failures that are not the user's, the last of several, a loss.
+
+Pure: which verdict applies is decided by `ledger/book.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def failure(code: str, kind: str, message: str) -> str:
+    """Write an error that did not come from the user's code in its recorded form."""
+    return json.dumps({"code": code, "kind": kind, "message": message, "traceback": f"{code}: {message}\n"})
+
+
+def retried(body: str, ready_us: int) -> str:
+    """Add to an attempt's error when the next attempt may begin, in microseconds since the epoch."""
+    return json.dumps({**json.loads(body), "ready_us": ready_us})
+
+
+def ready_at(body: str | None) -> int:
+    """Read what `retried` added; 0 if the next attempt may begin at once."""
+    return int(json.loads(body).get("ready_us", 0)) if body and '"ready_us"' in body else 0
+
+
+def exhausted(body: str, attempts: int) -> str:
+    """Write the error of an action whose retries are used up; the last attempt's own error is kept in it as `cause`.
+
+    Errors of the system keep their form: who runs out of retries while the store is down learns of the store.
+
+    Args:
+        body: Error of the last attempt.
+        attempts: How many have failed.
+
+    """
+    cause: dict[str, Any] = json.loads(body)
+    if cause.get("kind") != "user":
+        return body
+    message = f"all {attempts} attempts failed, the last one with {cause['code']}: {cause['message']}"
+    return json.dumps({**cause, "code": "RetriesExhaustedError", "message": message, "cause": cause})
+
+
+def lost(reason: str, *, to_blame: bool) -> str:
+    """Write how a slot was lost; an attempt that is not to blame does not count it."""
+    return json.dumps(reason if to_blame else {"reason": reason, "to_blame": False})
+
+
+def is_to_blame(body: str | None) -> bool:
+    """Whether a loss counts against the attempt."""
+    return not (body and body.startswith("{") and json.loads(body).get("to_blame") is False)

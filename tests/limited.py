@@ -1,0 +1,82 @@
+"""Tasks with limits, which slots on Ray import by this module's name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+import flyte_ray as flyte
+from tests.workloads import note
+
+env = flyte.TaskEnvironment("limited")
+
+
+@env.task(timeout=2)
+def sleeps(counts: str) -> int:
+    try:
+        time.sleep(120)
+    finally:
+        note(counts, "cleaned up")
+    return 1
+
+
+@env.task(timeout=2)
+async def never_yields(counts: str) -> int:
+    note(counts, "spins")
+    while True:
+        pass
+
+
+@env.task(timeout=2)
+def stuck_in_c() -> int:
+    # One call into C that holds Python's lock and looks at no signal, for hours; nothing comes before it.
+    return len(re.findall(r"(x+x+)+y", "x" * 60))
+
+
+@env.task
+async def goes_on_without_them(counts: str) -> list[str]:
+    calls = [sleeps.aio(counts=counts), never_yields(counts), stuck_in_c.aio()]
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    return [type(end).__name__ for end in ends]
+
+
+@env.task(timeout=2, retries=1)
+def stuck_at_first(counts: str) -> int:
+    note(counts, "began")
+    with open(counts) as file:
+        attempts = file.read().count("began")
+    return attempts if attempts > 1 else len(re.findall(r"(x+x+)+y", "x" * 60))
+
+
+@env.task(timeout=flyte.Timeout(max_runtime=2, deadline=5), retries=100)
+def late_in_every_attempt() -> int:
+    time.sleep(120)
+    return 1
+
+
+crowded = flyte.TaskEnvironment("crowded", resources=flyte.Resources(cpu=2))
+
+
+@crowded.task
+def occupies(seconds: float) -> int:
+    time.sleep(seconds)
+    return 1
+
+
+@crowded.task(timeout=flyte.Timeout(max_queued_time=1))
+def queued() -> int:
+    return 1
+
+
+@env.task
+async def queues_behind(seconds: float) -> str:
+    before = asyncio.ensure_future(occupies.aio(seconds))
+    await asyncio.sleep(seconds / 2)
+    try:
+        await queued.aio()
+    except flyte.errors.MaxQueuedTimeExceededError as error:
+        return type(error).__name__
+    finally:
+        await before
+    return "it ran"

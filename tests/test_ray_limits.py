@@ -1,0 +1,57 @@
+"""Limits on a real Ray cluster, as a user sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.errors import DeadlineExceededError
+from flyte_ray.ledger.query import load_state
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
+from tests import limited
+from tests.ray_cluster import QUIET
+
+
+@pytest.fixture(scope="module")
+def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Connect this process to the cluster, with one root for all tests of the module."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        flyte.init(root=root, address=ray_address)
+        yield root
+        import ray
+
+        ray.shutdown()
+
+
+def test_whatever_an_attempt_does_its_time_ends(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    began = time.monotonic()
+    assert flyte.run(limited.goes_on_without_them, counts=str(counts)).outputs() == (["MaxRuntimeExceededError"] * 3,)
+    assert time.monotonic() - began < 40
+    assert sorted(counts.read_text().split("\n")) == ["", "cleaned up", "spins"]
+
+
+def test_an_attempt_that_had_to_be_killed_is_retried_without_counting_as_lost(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(limited.stuck_at_first, counts=str(tmp_path / "counts"))
+    assert run.outputs() == (2,)
+    root = load_state(open_store(connected), RunId(run.name)).root
+    assert (root.attempts, root.failures, root.losses) == (2, 1, 0)
+
+
+def test_a_deadline_counts_over_all_attempts(connected: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match="deadline=5 s"):
+        flyte.run(limited.late_in_every_attempt).outputs()
+    assert 5 <= time.monotonic() - began < 15
+
+
+def test_what_waits_too_long_for_resources_times_out(connected: Path) -> None:
+    assert flyte.run(limited.queues_behind, seconds=6.0).outputs() == ("MaxQueuedTimeExceededError",)
