@@ -13,6 +13,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.running import run, with_runcontext
 from flyte_ray.api.settings import init, logger, system_logger
 from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
+from flyte_ray.api.trace import trace
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -86,6 +87,7 @@ __all__ = [
     "remote",
     "run",
     "system_logger",
+    "trace",
     "version",
     "with_runcontext",
 ]

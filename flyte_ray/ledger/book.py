@@ -15,9 +15,10 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
-from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work
+from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, Step, TaskRef, Work
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.steps import StepBook, steps_of
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 
@@ -55,6 +56,7 @@ class RunBook:
         self.dispatch = Dispatch(self.state.actions, lambda action: self.refs[action.task].shape, now_us)
         self._now_us = now_us
         self._early: dict[str, tuple[Slot, Result]] = {}
+        self._steps = StepBook(self.state, self._record)
         self._open_children: dict[str, set[str]] = {}
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
@@ -79,6 +81,8 @@ class RunBook:
             self._result(slot, item)
         elif type(item) is Call:
             self._call(slot, item)
+        elif type(item) is Step:
+            self._steps.take(slot.id, item)
         elif type(item) is Return:
             action = self.state.actions.get(item.action)
             slot.running.pop(item.action, None)
@@ -160,6 +164,7 @@ class RunBook:
             if call.told:
                 self._record(kinds.STARTED, call.action, 0, slot=slot.id)
                 slot.running[call.action] = 0
+            self._steps.take_early(call.action)
             early = self._early.pop(call.action, None)
             if early:
                 by, result = early
@@ -352,9 +357,8 @@ class RunBook:
         self._record(kinds.STARTED, action.id, attempt, slot=slot.id)
         slot.running[action.id] = attempt
         replay = attempt > 0 or action.rounds > 0
-        slot.order(
-            Work(action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context, replay)
-        )
+        work = (action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context)
+        slot.order(Work(*work, replay, steps_of(action) if replay else ()))
 
     def _record(
         self,

@@ -68,6 +68,8 @@ class ActionState:
     """Attempts lost with their slot."""
     rounds: int = 0
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
+    steps: dict[str, tuple[int, str]] | None = None
+    """What `flyte.trace` recorded in it, by key: attempt and body. None without any, and once it has succeeded."""
 
     @property
     def task_name(self) -> str:
@@ -130,6 +132,9 @@ def fold(run: RunState, event: Event) -> None:
         run.tasks[event.task or ""] = event.body or ""
         return
     action = run.actions[event.action]
+    if kind == kinds.TRACED and action.phase in _OPEN_PHASES:
+        _trace(action, event)
+        return
     after = TRANSITIONS.get((kind, action.phase))
     if after is None:
         raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {action.phase}")
@@ -142,6 +147,8 @@ def fold(run: RunState, event: Event) -> None:
         _requeue(run, action, kind)
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
+        if kind == kinds.SUCCEEDED:
+            action.steps = None  # any other end may be tried again
 
 
 def _call(run: RunState, event: Event) -> None:
@@ -160,6 +167,14 @@ def _call(run: RunState, event: Event) -> None:
         run.generation_of(event.parent),
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
+
+
+def _trace(action: ActionState, event: Event) -> None:
+    key = (event.task or "").rpartition("@")[2]
+    steps = action.steps = action.steps or {}
+    # A late record of a lost attempt does not replace what a newer one did after it.
+    if key not in steps or steps[key][0] <= event.attempt:
+        steps[key] = event.attempt, event.body or ""
 
 
 def _requeue(run: RunState, action: ActionState, kind: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flyte_ray.runtime.controller import Controller
     from flyte_ray.runtime.execution import Execution
+    from flyte_ray.runtime.steps import OpenStep
 
 
 @dataclass
@@ -28,4 +29,6 @@ class ActionContext:
 
 current_action: ContextVar[ActionContext | None] = ContextVar("flyte_ray_action", default=None)
 current_group: ContextVar[str | None] = ContextVar("flyte_ray_group", default=None)
+current_step: ContextVar[OpenStep | None] = ContextVar("flyte_ray_step", default=None)
+"""The traced function that runs here."""
 current_custom: ContextVar[dict[str, str] | None] = ContextVar("flyte_ray_custom", default=None)

@@ -1,0 +1,223 @@
+"""Steps, durable values and checkpoints of tasks that are tried again, as a user sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.errors import NonRecoverableError, RuntimeUserError, TraceDoesNotAllowNestedTasksError
+
+env = flyte.TaskEnvironment("traced")
+executed: list[str] = []
+drawn: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path) -> Path:
+    executed.clear()
+    drawn.clear()
+    flyte.init(root=tmp_path)
+    return tmp_path
+
+
+def run(task: Any, **inputs: Any) -> Any:
+    outputs = flyte.run(task, **inputs).outputs()
+    return outputs[0] if outputs else None
+
+
+def fail_first_attempt() -> None:
+    if flyte.ctx().attempt_number == 0:
+        raise ValueError("the first attempt fails")
+
+
+@flyte.trace
+def draw(low: int) -> float:
+    executed.append(f"draw {low}")
+    return low + random.random()
+
+
+@flyte.trace
+async def draw_later(low: int) -> list[float]:
+    executed.append(f"draw_later {low}")
+    await asyncio.sleep(0)
+    return [low + random.random()]
+
+
+@env.task(retries=1)
+def draws() -> None:
+    drawn.append([draw(1), draw(1), draw(low=2)])
+    fail_first_attempt()
+
+
+def test_a_task_that_is_tried_again_gets_its_steps_from_the_record() -> None:
+    run(draws)
+    assert executed == ["draw 1", "draw 1", "draw 2"]
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1], "two calls are two steps, each with its own result"
+
+
+@env.task(retries=1)
+async def draws_later() -> None:
+    drawn.append(await asyncio.gather(*(draw_later(low) for low in range(3))))
+    fail_first_attempt()
+
+
+def test_async_steps_are_answered_from_the_record() -> None:
+    run(draws_later)
+    assert len(executed) == 3
+    assert drawn[0] == drawn[1]
+
+
+def test_outside_a_task_it_is_the_function() -> None:
+    assert 1 <= draw(1) < 2
+    assert asyncio.run(draw_later(3))[0] >= 3
+    assert list(tokens(2)) == ["0", "1"]
+    assert draw.__name__ == "draw"
+
+
+@flyte.trace
+def tokens(n: int) -> Generator[str, None, int]:
+    for index in range(n):
+        executed.append(f"token {index}")
+        yield str(index)
+    return n
+
+
+@flyte.trace
+async def tokens_later(n: int) -> AsyncIterator[str]:
+    for index in range(n):
+        executed.append(f"later {index}")
+        yield str(index)
+
+
+@env.task(retries=1)
+async def streams() -> list[str]:
+    result = [*tokens(2), *[item async for item in tokens_later(2)]]
+    fail_first_attempt()
+    return result
+
+
+def test_generators_give_their_recorded_items() -> None:
+    assert run(streams) == ["0", "1", "0", "1"]
+    assert executed == ["token 0", "token 1", "later 0", "later 1"]
+
+
+@env.task(retries=1)
+def stops_early() -> str:
+    first = next(iter(tokens(5)))
+    fail_first_attempt()
+    return first
+
+
+def test_a_generator_that_was_not_taken_to_its_end_runs_again() -> None:
+    assert run(stops_early) == "0"
+    assert executed == ["token 0", "token 0"]
+
+
+@flyte.trace
+def fails(how: str) -> None:
+    executed.append(how)
+    raise NonRecoverableError("no use") if how == "for good" else OSError("not now")
+
+
+@env.task(retries=1)
+def meets_errors() -> list[str]:
+    met = []
+    for how in ("for good", "for now"):
+        try:
+            fails(how)
+        except (NonRecoverableError, OSError) as error:
+            met.append(f"{type(error).__name__}: {error}")
+    fail_first_attempt()
+    return met
+
+
+def test_only_an_error_for_good_is_raised_from_the_record() -> None:
+    assert run(meets_errors) == ["NonRecoverableError: no use", "OSError: not now"]
+    assert executed == ["for good", "for now", "for now"]
+
+
+@env.task
+def child() -> int:
+    return 1
+
+
+@flyte.trace
+def calls_a_task() -> int:
+    return child()
+
+
+@env.task
+def nests_a_task() -> int:
+    return calls_a_task()
+
+
+def test_a_step_may_not_call_a_task() -> None:
+    with pytest.raises(TraceDoesNotAllowNestedTasksError, match=r"'traced.child'.*'calls_a_task'"):
+        run(nests_a_task)
+
+
+@flyte.trace
+def outer() -> float:
+    return draw(1)
+
+
+@env.task(retries=1)
+def nests_a_step() -> None:
+    drawn.append([outer(), draw(1)])
+    fail_first_attempt()
+
+
+def test_a_step_inside_another_keeps_the_others_in_count() -> None:
+    run(nests_a_step)
+    assert drawn[0] == drawn[1]
+    assert len(executed) == 2
+
+
+class Model:
+    @flyte.trace
+    def answer(self, *words: str, **more: Any) -> Any:
+        executed.append("answer")
+        return (self, words, more)
+
+
+@env.task(retries=1)
+def takes_anything() -> str:
+    _, words, more = Model().answer("a", "b", c=len)
+    fail_first_attempt()
+    return f"{words} {sorted(more)}"
+
+
+@pytest.mark.filterwarnings("ignore:Values of type")
+def test_any_arguments_are_taken() -> None:
+    assert run(takes_anything) == "('a', 'b') ['c']"
+    assert executed == ["answer"]
+
+
+@flyte.trace
+def gives_a_lock() -> Any:
+    import threading
+
+    return threading.Lock()
+
+
+@env.task
+def takes_a_lock() -> None:
+    gives_a_lock()
+
+
+@pytest.mark.filterwarnings("ignore:Values of type")
+def test_what_cannot_be_recorded_is_named() -> None:
+    with pytest.raises(RuntimeUserError, match="'gives_a_lock' gives must be recorded.*got lock"):
+        run(takes_a_lock)
+
+
+def test_only_functions_are_traced() -> None:
+    with pytest.raises(TypeError, match="expects a function, got AsyncFunctionTaskTemplate"):
+        flyte.trace(child)
