@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray import errors, models, remote
+from flyte_ray import durable, errors, models, remote
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
@@ -14,6 +14,7 @@ from flyte_ray.api.running import run, with_runcontext
 from flyte_ray.api.settings import init, logger, system_logger
 from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
 from flyte_ray.api.trace import trace
+from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -57,6 +58,7 @@ __all__ = [
     "Cache",
     "CachePolicy",
     "CacheRequest",
+    "Checkpoint",
     "Device",
     "DeviceClass",
     "Documentation",
@@ -76,11 +78,13 @@ __all__ = [
     "TimeoutType",
     "ctx",
     "custom_context",
+    "durable",
     "errors",
     "get_custom_context",
     "group",
     "init",
     "io",
+    "latest_checkpoint",
     "logger",
     "map",
     "models",

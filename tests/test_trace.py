@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import tempfile
+import time
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
@@ -221,3 +224,112 @@ def test_what_cannot_be_recorded_is_named() -> None:
 def test_only_functions_are_traced() -> None:
     with pytest.raises(TypeError, match="expects a function, got AsyncFunctionTaskTemplate"):
         flyte.trace(child)
+
+
+seen: list[Any] = []
+
+
+@env.task(retries=1)
+async def asks_the_clock() -> None:
+    durable = flyte.durable
+    seen.append([durable.now(), durable.time(), durable.random(), durable.uuid()])
+    seen[-1] += [
+        await durable.now.aio(),
+        await durable.time.aio(),
+        await durable.random.aio(),
+        await durable.uuid.aio(),
+    ]
+    fail_first_attempt()
+
+
+def test_durable_values_are_equal_in_every_attempt() -> None:
+    seen.clear()
+    run(asks_the_clock)
+    assert seen[0] == seen[1]
+    assert seen[0][3] != seen[0][7], "each call has a value of its own"
+
+
+@env.task(retries=1)
+def sleeps() -> float:
+    began = time.perf_counter()
+    flyte.durable.sleep(0.4)
+    asyncio.run(flyte.durable.sleep.aio(0.4))
+    fail_first_attempt()
+    return time.perf_counter() - began
+
+
+def test_what_was_slept_is_not_slept_again() -> None:
+    began = time.perf_counter()
+    assert run(sleeps) < 0.3
+    assert time.perf_counter() - began >= 0.8
+
+
+def test_durable_functions_outside_a_task_are_the_plain_ones() -> None:
+    assert abs(flyte.durable.time() - time.time()) < 5
+    assert flyte.durable.now().tzinfo is None
+    asyncio.run(flyte.durable.sleep.aio(0.01))
+
+
+@env.task(retries=3)
+def trains(form: str) -> list[str]:
+    checkpoint = flyte.ctx().checkpoint
+    found = checkpoint.load_sync()
+    if found is not None and form == "folder":
+        found = found / "inner" / "weights"
+    told = found.read_text() if found else "nothing"
+    seen.append((flyte.ctx().attempt_number, checkpoint.prev_exists(), told))
+    if flyte.ctx().attempt_number == 3:
+        return [told]
+    for step in range(2):
+        save(checkpoint, form, f"{told}, {flyte.ctx().attempt_number}.{step}")
+    if flyte.ctx().attempt_number == 1:
+        assert checkpoint.load_sync() is not None  # still what it was handed
+    raise ValueError("cut off")
+
+
+def save(checkpoint: flyte.Checkpoint, form: str, text: str) -> None:
+    if form == "bytes":
+        checkpoint.save_sync(text.encode())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "inner", "weights")
+        path.parent.mkdir()
+        path.write_text(text)
+        if form == "file":
+            asyncio.run(checkpoint.save(path))
+        else:
+            checkpoint.save_sync(folder)
+
+
+@pytest.mark.parametrize("form", ["bytes", "file", "folder"])
+def test_each_attempt_is_handed_what_the_one_before_saved_last(form: str, root: Path) -> None:
+    seen.clear()
+    run(trains, form=form)
+    assert seen == [
+        (0, False, "nothing"),
+        (1, True, "nothing, 0.1"),
+        (2, True, "nothing, 0.1, 1.1"),
+        (3, True, "nothing, 0.1, 1.1, 2.1"),
+    ]
+    kept = list(root.glob("runs/*/data/checkpoints/a0/*"))
+    assert len(kept) == 2, "the one handed over and the newest"
+
+
+def test_a_checkpoint_of_a_missing_file_is_refused() -> None:
+    with pytest.raises(RuntimeUserError, match="there is none"):
+        run(saves_nothing)
+
+
+@env.task
+def saves_nothing() -> None:
+    flyte.ctx().checkpoint.save_sync("no such file")
+
+
+def test_the_newest_checkpoint_of_a_folder_is_found(tmp_path: Path) -> None:
+    for name, at in (("old", 1), ("new", 2)):
+        path = tmp_path / name / "last.ckpt"
+        path.parent.mkdir()
+        path.touch()
+        os.utime(path, (at, at))
+    assert flyte.latest_checkpoint(tmp_path) == tmp_path / "new" / "last.ckpt"
+    assert flyte.latest_checkpoint(tmp_path, "*.none") is None

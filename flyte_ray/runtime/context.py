@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flyte_ray.runtime.checkpoint import Checkpoint
     from flyte_ray.runtime.controller import Controller
     from flyte_ray.runtime.execution import Execution
     from flyte_ray.runtime.steps import OpenStep
@@ -25,6 +27,13 @@ class ActionContext:
     mode: str = "remote"
     """`local` or `remote`."""
     custom_context: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def checkpoint(self) -> Checkpoint:
+        """What this attempt was handed, and what it saves; one object, which owns the local copy."""
+        from flyte_ray.runtime.checkpoint import Checkpoint  # few tasks have any
+
+        return Checkpoint(self.controller.blobs, self.action_name, self.attempt_number)
 
 
 current_action: ContextVar[ActionContext | None] = ContextVar("flyte_ray_action", default=None)
