@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Generator
@@ -15,6 +18,9 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import NonRecoverableError, RuntimeUserError, TraceDoesNotAllowNestedTasksError
+from flyte_ray.runtime.local import LocalRun
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
 
 env = flyte.TaskEnvironment("traced")
 executed: list[str] = []
@@ -333,3 +339,27 @@ def test_the_newest_checkpoint_of_a_folder_is_found(tmp_path: Path) -> None:
         os.utime(path, (at, at))
     assert flyte.latest_checkpoint(tmp_path) == tmp_path / "new" / "last.ckpt"
     assert flyte.latest_checkpoint(tmp_path, "*.none") is None
+
+
+broken: list[bool] = []
+
+
+@env.task
+def is_repaired_later() -> str:
+    value = f"{draw(1):.6f}"
+    if broken:
+        raise ValueError("not yet repaired")
+    return value
+
+
+def test_a_failed_run_that_is_resumed_finds_its_steps_and_the_command_line_shows_them(root: Path) -> None:
+    broken.append(True)
+    failed = flyte.with_runcontext(name="broken").run(is_repaired_later)
+    assert failed.phase.value == "failed"
+    broken.clear()
+    LocalRun(open_store(root), RunId("broken")).resume(take_over=False)
+    assert executed == ["draw 1"]
+    show = [sys.executable, "-m", "flyte_ray.cli.main", "get", "action", "--root", str(root), "broken", "a0"]
+    row = json.loads(subprocess.check_output([*show, "-o", "json"]))[0]
+    assert [(step["step"], step["outcome"]) for step in row["steps"]] == [("draw", "succeeded")]
+    assert "draw" in subprocess.check_output(show, text=True)
