@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray import errors, models, remote
+from flyte_ray import durable, errors, models, remote
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
@@ -13,6 +13,8 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.running import run, with_runcontext
 from flyte_ray.api.settings import init, logger, system_logger
 from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
+from flyte_ray.api.trace import trace
+from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -56,6 +58,7 @@ __all__ = [
     "Cache",
     "CachePolicy",
     "CacheRequest",
+    "Checkpoint",
     "Device",
     "DeviceClass",
     "Documentation",
@@ -75,17 +78,20 @@ __all__ = [
     "TimeoutType",
     "ctx",
     "custom_context",
+    "durable",
     "errors",
     "get_custom_context",
     "group",
     "init",
     "io",
+    "latest_checkpoint",
     "logger",
     "map",
     "models",
     "remote",
     "run",
     "system_logger",
+    "trace",
     "version",
     "with_runcontext",
 ]

@@ -72,6 +72,15 @@ def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Pa
     assert (root.attempts, root.losses, root.failures) == (2, 1, 0)
 
 
+def test_the_steps_of_a_killed_slot_do_not_run_again_and_its_checkpoint_is_handed_on(
+    connected: Path, tmp_path: Path
+) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.dies_after_its_steps, counts=str(counts), marker=str(tmp_path / "marker"))
+    assert run.outputs() == (10,)
+    assert counts.read_text().split("\n") == ["paid 0", "paid 1", "paid 2", ""]
+
+
 def test_a_run_is_aborted_with_its_actions(connected: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts"
     run = flyte.run(workloads.slow_steps, n=4, seconds=60.0, counts=str(counts))

@@ -137,3 +137,21 @@ def outlives_its_child(counts: str) -> int:
     except flyte.errors.ActionAbortedError:
         note(counts, "caught")
     return int(square(3))
+
+
+@flyte.trace
+def paid(x: int, counts: str) -> int:
+    note(counts, f"paid {x}")
+    return x * x
+
+
+@env.task
+def dies_after_its_steps(counts: str, marker: str) -> int:
+    total = sum(paid(x, counts) for x in range(3))
+    if not os.path.exists(marker):
+        flyte.ctx().checkpoint.save_sync(str(total).encode())
+        open(marker, "w").close()
+        time.sleep(0.2)  # in which its slot tells of them
+        os.kill(os.getpid(), 9)
+    saved = flyte.ctx().checkpoint.load_sync()
+    return total + (int(saved.read_text()) if saved else 0)

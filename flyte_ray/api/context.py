@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flyte_ray.errors import NotInTaskContextError
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
+
+if TYPE_CHECKING:
+    from flyte_ray.runtime.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class TaskContext:
     def attempt_number(self) -> int:
         """Attempts of this action before this one; the first has number 0."""
         return self._inside("attempt_number").attempt_number
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What an earlier attempt of this action saved, and where this one saves."""
+        return self._inside("checkpoint").checkpoint
 
     @property
     def mode(self) -> str:

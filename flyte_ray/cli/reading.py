@@ -16,8 +16,9 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.cache import CacheUse
-from flyte_ray.ledger.query import list_runs, load_spec, load_state
+from flyte_ray.ledger.query import list_runs, load_spec, load_state, load_steps
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
@@ -87,18 +88,41 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
 @click.argument("run")
 @click.argument("action", required=False)
 def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
-    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error.
+    """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error; of ACTION its steps too.
 
     In the column `cache` stands who made a kept outcome that was used, or `kept`.
     """
     prepare(root, address, verbose)
     actions = _actions(run)
-    show([_row(item) for item in ([_pick(actions, run, action)] if action else actions.values())], output)
-    known = actions[action].cache if action else None
-    if known and output == "table":
+    if action is None:
+        show([_row(item) for item in actions.values()], output)
+        return
+    row = _row(_pick(actions, run, action))
+    steps = [_step_row(step) for step in load_steps(current_store(), RunId(run), action)]
+    if output == "json":
+        show([{**row, "steps": steps}], output)
+        return
+    show([row], output)
+    known = actions[action].cache
+    if known:
         use = CacheUse.load(known)
         follows = f", which follows {', '.join(use.follows)}" if use.follows else ""
         click.echo(f"Its outcome is kept as {use.key} for version {use.version[:12]}{follows}.")
+    if steps:
+        click.echo()
+        show(steps, output)
+
+
+def _step_row(step: RecordedStep) -> dict[str, Any]:
+    record = json.loads(step.body)
+    return {
+        "step": step.name,
+        "attempt": step.attempt,
+        "group": step.group,
+        "seconds": round((record["ended_us"] - record["started_us"]) / 1e6, 3),
+        "outcome": "failed" if "error" in record else "succeeded",
+        "error": record.get("error", {}).get("message", ""),
+    }
 
 
 def _row(item: ActionState) -> dict[str, Any]:

@@ -17,9 +17,22 @@ from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
-from flyte_ray.ledger.messages import Call, Cancel, Drop, Held, Item, Outcome, Result, Return, TaskRef, Work, read_ref
+from flyte_ray.ledger.messages import (
+    Call,
+    Cancel,
+    Drop,
+    Item,
+    Outcome,
+    Result,
+    Return,
+    Step,
+    TaskRef,
+    Work,
+    read_ref,
+)
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.steps import StepBook, steps_of
 from flyte_ray.ledger.verdicts import exhausted, failure, lost, retried
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
@@ -54,8 +67,9 @@ class RunBook:
         self.cache = RunCache(place)
         self._now_us = now_us
         self._early: dict[str, tuple[Slot, Result]] = {}
+        self._steps = StepBook(self.state, self.record)
         self._open_children: dict[str, set[str]] = {}
-        self._leaving: dict[str, str] = {}
+        self.leaving: dict[str, str] = {}
         """Slots in which an attempt is stopped whose action is queued again, by action: until it has left, no other
         attempt begins."""
         for action in self.state.actions.values():
@@ -76,7 +90,7 @@ class RunBook:
         for key, ref in tasks.items():
             if key not in self.refs:
                 self.refs[key] = ref
-                self._record(kinds.TASK, task=key, body=json.dumps(ref))
+                self.record(kinds.TASK, task=key, body=json.dumps(ref))
 
     def apply(self, slot: Slot, item: Item) -> None:
         """Act on one item of a slot's message."""
@@ -84,60 +98,20 @@ class RunBook:
             self._result(slot, item)
         elif type(item) is Call:
             self._call(slot, item)
+        elif type(item) is Step:
+            self._steps.take(slot.id, item)
         elif type(item) is Return:
             action = self.state.actions.get(item.action)
             self._leave(slot, item.action, item.attempt)
             if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
-                self._record(kinds.RETURNED, action.id, item.attempt)
-                self._enqueue(action)
+                self.record(kinds.RETURNED, action.id, item.attempt)
+                self.enqueue(action)
         elif type(item) is Drop and item.action in self.state.actions:
             self.abort(item.action, item.reason)
 
-    def hand_in(self, slot: Slot, held: Held) -> None:
-        """Take in what a slot holds that this ledger may have no record of; call before the slot's items."""
-        for work in held.works:
-            action = self.state.actions.get(work.action)
-            if action is None:
-                action = self._called(work)
-            if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
-                self._record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
-            if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
-                slot.running[action.id] = work.attempt
-                self.limits.watch(action)
-                self.limits.begun(action.id)
-            else:
-                if action.slot != slot.id:
-                    slot.running[action.id] = work.attempt
-                    self._leaving[action.id] = slot.id
-                slot.order(Cancel(action.id, "another attempt has taken its place"))
-
-    def attend(self, slot: Slot, held: Held) -> None:
-        """Take in outcomes that a slot has and no segment, and what it waits for; call after the slot's items."""
-        for outcome in held.outcomes:
-            action = self.state.actions.get(outcome.action)
-            if action and not action.phase.is_terminal:
-                self._end(action, outcome.kind, outcome.body, slot)
-        for name in held.awaiting:
-            action = self.state.actions.get(name)
-            if action is None:
-                continue  # its call is among the items that the slot sends again
-            if action.phase.is_terminal:
-                slot.order(Outcome(name, action.end_kind, action.result or "null"))
-            else:
-                slot.awaiting.add(name)
-                if action.phase is ActionPhase.QUEUED:
-                    self._enqueue(action)
-
-    def reconcile(self, slot: Slot) -> None:
-        """Queue again what is on record as running in a slot that has attached and does not hold it."""
-        for action in list(self.state.actions.values()):
-            if action.slot == slot.id and action.id not in slot.running:
-                # Its order was lost with the ledger that sent it.
-                self._record(kinds.RETURNED, action.id, action.attempt)
-                self._queue_again(action)
-
-    def _called(self, call: Call | Work) -> ActionState:
-        self._record(
+    def called(self, call: Call | Work) -> ActionState:
+        """Put a call on record."""
+        self.record(
             kinds.CALLED,
             call.action,
             parent=call.parent,
@@ -159,14 +133,15 @@ class RunBook:
             return
         known = self.state.actions.get(call.action)
         if known is None:
-            known = self._called(call)
+            known = self.called(call)
             if call.told:
-                self._record(kinds.STARTED, call.action, 0, slot=slot.id)
+                self.record(kinds.STARTED, call.action, 0, slot=slot.id)
                 slot.running[call.action] = 0
+            self._steps.take_early(call.action)
             early = self._early.pop(call.action, None)
             if early:
                 by, result = early
-                self._record(kinds.STARTED, call.action, result.attempt, slot=by.id)
+                self.record(kinds.STARTED, call.action, result.attempt, slot=by.id)
                 slot.awaiting.add(call.action)
                 self._result(by, result)
                 return
@@ -175,11 +150,11 @@ class RunBook:
             if not renewed:
                 slot.order(Outcome(known.id, known.end_kind, known.result or "null"))
                 return
-            self._record(kinds.RENEWED, known.id)
+            self.record(kinds.RENEWED, known.id)
             self._open_children.setdefault(call.parent, set()).add(call.action)
         slot.awaiting.add(call.action)
         if known.phase is ActionPhase.QUEUED:
-            self._enqueue(known)
+            self.enqueue(known)
 
     def answer(self, name: str, kept: Kept | None) -> bool:
         """Take the cache's answer to an action; False if it does not wait for it any more."""
@@ -187,9 +162,9 @@ class RunBook:
         if action is None or action.phase is not ActionPhase.QUEUED or self.end_mark is not None:
             return False
         if kept is None:
-            self._enqueue(action)
+            self.enqueue(action)
         else:
-            self._end(action, kinds.SUCCEEDED, kept.output, None, kept.source)
+            self.end(action, kinds.SUCCEEDED, kept.output, None, kept.source)
         return True
 
     def _result(self, slot: Slot, result: Result) -> None:
@@ -203,30 +178,30 @@ class RunBook:
             return
         self.dispatch.durations.add(action.task, result.seconds)
         if result.log:
-            self._record(kinds.LOGGED, action.id, result.attempt, body=result.log)
+            self.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost or ran out of time, and will run again: only success counts late
         ref = self.refs[action.task]
         retry = result.kind == kinds.FAILED and result.retry and ref.retries > 0
         if retry and action.failures < ref.retries:
             self._retry(action, ref, result.body)
-            self._enqueue(action)
+            self.enqueue(action)
         else:
             body = exhausted(result.body, action.failures + 1) if retry else result.body
-            self._end(action, result.kind, body, slot)
+            self.end(action, result.kind, body, slot)
 
     def _retry(self, action: ActionState, ref: TaskRef, body: str) -> None:
         delay_s = ref.delay_s(action.failures)
         body = retried(body, self._now_us() + round(delay_s * 1e6)) if delay_s else body
-        self._record(kinds.RETRIED, action.id, action.attempt, body=body)
+        self.record(kinds.RETRIED, action.id, action.attempt, body=body)
 
     # What happens to actions
 
     def start(self, ref: TaskRef, inputs: str, context: str | None, cache: str | None) -> None:
         """Call the root action of a new run."""
         self.learn({ref.key: ref})
-        self._record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context, cache=cache)
-        self._enqueue(self.state.root)
+        self.record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context, cache=cache)
+        self.enqueue(self.state.root)
 
     def recover(self, alive: Mapping[str, str], *, resumed: bool) -> None:
         """Queue again what was cut off.
@@ -237,18 +212,18 @@ class RunBook:
 
         """
         if resumed:
-            self._record(kinds.RESUMED)
+            self.record(kinds.RESUMED)
             if self.state.root.phase.is_terminal and not self.state.root.has_succeeded:
-                self._record(kinds.RENEWED, ROOT_ACTION)
+                self.record(kinds.RENEWED, ROOT_ACTION)
         self.expected = dict(alive)
         self._expected_since_us = self._now_us()
         for action in self.state.actions.values():
             if action.phase is ActionPhase.RUNNING and action.slot not in alive:
-                self._record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
+                self.record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
         root = self.state.root
         if root.phase is ActionPhase.QUEUED:
             # Its descendants are queued when they are called again.
-            self._enqueue(root)
+            self.enqueue(root)
         elif root.phase.is_terminal:
             self._close()
 
@@ -265,12 +240,12 @@ class RunBook:
             self._leave(slot, name, attempt)
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
                 continue
-            self._record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame))
+            self.record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame))
             if action.losses > MAX_LOSSES and name not in slot.waiting:
                 message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
-                self._end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
+                self.end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
             else:
-                self._queue_again(action)
+                self.queue_again(action)
 
     def abort(self, name: str, reason: str) -> None:
         """End an action and all below it as aborted."""
@@ -280,7 +255,7 @@ class RunBook:
         holder = self.slots.get(action.slot or "")
         if holder:
             holder.order(Cancel(name, reason))
-        self._end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
+        self.end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
 
     def enforce(self) -> None:
         """Stop what has exceeded a time limit; call at every tick."""
@@ -292,22 +267,23 @@ class RunBook:
                 holder.order(Cancel(action.id, json.loads(body)["message"]))
             ref = self.refs[action.task]
             if not again or action.failures >= ref.retries:
-                self._end(action, kinds.TIMED_OUT, body, None)
+                self.end(action, kinds.TIMED_OUT, body, None)
                 continue
             if holder:
-                self._leaving[action.id] = holder.id
+                self.leaving[action.id] = holder.id
             self._retry(action, ref, body)
             self._abandon_children(action.id, "its parent ran out of time")
-            self._queue_again(action)
+            self.queue_again(action)
 
     def fail_queued(self, shape: str, body: str) -> None:
         """End every action that waits for a slot of a shape, because none can ever be had."""
         for name in self.dispatch.queued_of(shape):
             if not self.state.actions[name].phase.is_terminal:
-                self._end(self.state.actions[name], kinds.FAILED, body, None)
+                self.end(self.state.actions[name], kinds.FAILED, body, None)
 
-    def _end(self, action: ActionState, kind: str, body: str, by: Slot | None, source: str | None = None) -> None:
-        self._record(kind, action.id, action.attempt, body=body, cache=source)
+    def end(self, action: ActionState, kind: str, body: str, by: Slot | None, source: str | None = None) -> None:
+        """Record how an action ends and tell whom it concerns; `source` names who made a kept outcome."""
+        self.record(kind, action.id, action.attempt, body=body, cache=source)
         self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
         self._abandon_children(action.id, "its parent ended")
         if action.id == ROOT_ACTION:
@@ -343,7 +319,7 @@ class RunBook:
             today = tasks.get(ref.name)
             if today and today != ref:
                 self.refs[key] = today
-                self._record(kinds.TASK, task=key, body=json.dumps(today))
+                self.record(kinds.TASK, task=key, body=json.dumps(today))
 
     def options_of(self, shape: str) -> str:
         """The Ray options of a shape, as JSON."""
@@ -382,34 +358,35 @@ class RunBook:
     def _is_halted(self) -> bool:
         return bool(self.expected) or self.end_mark is not None
 
-    def _enqueue(self, action: ActionState) -> None:
-        if self.end_mark is None and self._leaving.get(action.id) not in self.slots and not self.cache.asks(action):
+    def enqueue(self, action: ActionState) -> None:
+        """Queue an action, unless something must end or be asked first."""
+        if self.end_mark is None and self.leaving.get(action.id) not in self.slots and not self.cache.asks(action):
             self.dispatch.enqueue(action)
             self.limits.watch(action)
 
-    def _queue_again(self, action: ActionState) -> None:
+    def queue_again(self, action: ActionState) -> None:
         """Queue an action if somebody waits for it; else it is queued when it is called again."""
         if action.id == ROOT_ACTION or self._holder(action):
-            self._enqueue(action)
+            self.enqueue(action)
 
     def _leave(self, slot: Slot, name: str, attempt: int) -> None:
         """Take note that an attempt is in its slot no more; the next one may begin if it waited for that."""
         if slot.running.get(name) == attempt:
             del slot.running[name]
-        if self._leaving.get(name) == slot.id:
-            del self._leaving[name]
+        if self.leaving.get(name) == slot.id:
+            del self.leaving[name]
             if self.state.actions[name].phase is ActionPhase.QUEUED:
-                self._queue_again(self.state.actions[name])
+                self.queue_again(self.state.actions[name])
 
     def _give(self, slot: Slot, action: ActionState) -> None:
         attempt = action.attempts
-        self._record(kinds.STARTED, action.id, attempt, slot=slot.id)
+        self.record(kinds.STARTED, action.id, attempt, slot=slot.id)
         slot.running[action.id] = attempt
         self.limits.watch(action)
         replay = attempt > 0 or action.rounds > 0
-        slot.order(
-            Work(action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context, replay)
-        )
+        work = (action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context)
+        slot.order(Work(*work, replay, steps_of(action) if replay else ()))
 
-    def _record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
+    def record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
+        """Put an event on record."""
         self.recorder.record(Event(kind, self._now_us(), action, attempt, **columns))

@@ -45,6 +45,9 @@ RENEWED: Final = "RENEWED"
 """A failed action is called again by a later attempt of its parent, with a new budget."""
 LOGGED: Final = "LOGGED"
 """Text that an attempt printed: `body`."""
+TRACED: Final = "TRACED"
+"""A step of an attempt ended: `task` is the traced function's name and the step's key, `body` the JSON of its inputs,
+its start and end in microseconds, and its output or items, or its error and whether it may be tried again."""
 
 KINDS: Final = (
     OPEN,
@@ -61,6 +64,7 @@ KINDS: Final = (
     RENEWED,
     RESUMED,
     LOGGED,
+    TRACED,
 )
 
 

@@ -110,6 +110,20 @@ class Return(NamedTuple):
     attempt: int
 
 
+class Step(NamedTuple):
+    """A step of an attempt ended: what `flyte.trace` keeps for the next one."""
+
+    action: str
+    attempt: int
+    key: str
+    """Names the step within its action."""
+    name: str
+    """Qualified name of the traced function."""
+    group: str | None
+    body: str
+    """JSON of its record; only slots read it."""
+
+
 class Drop(NamedTuple):
     """A parent does not want a child any more."""
 
@@ -129,6 +143,8 @@ class Work(NamedTuple):
     context: str | None
     replay: bool
     """Whether children of this action may be on record already."""
+    steps: tuple[tuple[str, str], ...] = ()
+    """Keys and records of steps of its earlier attempts."""
 
 
 class Outcome(NamedTuple):
@@ -152,7 +168,7 @@ class Bye(NamedTuple):
     reason: str
 
 
-Item = Call | Result | Return | Drop
+Item = Call | Result | Return | Drop | Step
 Order = Work | Outcome | Cancel | Bye
 
 

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
-from flyte_ray.ledger.events import LOGGED
+from flyte_ray.ledger.events import LOGGED, TRACED
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import CACHE, spec_key
 from flyte_ray.ledger.snapshot import read_snapshot
 from flyte_ray.ledger.state import RunState, fold
+from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -62,3 +63,14 @@ def load_logs(store: Store, run: RunId, action: str) -> str:
     return "".join(
         event.body or "" for events in segments for event in events if event.kind == LOGGED and event.action == action
     )
+
+
+def load_steps(store: Store, run: RunId, action: str) -> list[RecordedStep]:
+    """Return the steps that an action's attempts recorded, in their order, as far as they are stored."""
+    events = (event for _, segment in read_segments(store, run) for event in segment.events)
+    steps: dict[RecordedStep, None] = {}  # a ledger that restarted may have recorded one twice
+    for event in events:
+        if event.kind == TRACED and event.action == action:
+            name, _, key = (event.task or "").rpartition("@")
+            steps[RecordedStep(name, key, event.attempt, event.group, event.body or "{}")] = None
+    return list(steps)

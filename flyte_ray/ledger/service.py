@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
+from flyte_ray.ledger.attaching import attend, hand_in, reconcile
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conversation import Answer, Slot
@@ -218,14 +219,14 @@ class Ledger:
         try:
             book.learn(message.tasks)
             if held:
-                book.hand_in(slot, held)
+                hand_in(book, slot, held)
             for item in items:
                 book.apply(slot, item)
             if held:
-                book.attend(slot, held)
+                attend(book, slot, held)
                 slot.resend()
             if book.expected.pop(slot.id, None) is not None:
-                book.reconcile(slot)
+                reconcile(book, slot)
         except RunFencedError:
             self._answers.append((answer, self._farewell(message)))
             return
@@ -371,11 +372,8 @@ class Ledger:
                 self._launcher.kill(name)
         for book in self._books.values():
             for slot in list(book.slots.values()):
-                idle = (
-                    slot.parked and not slot.running and not slot.has_news and not len(book.dispatch.queue(slot.shape))
-                )
-                idle = idle and not slot.owes(book.recorder.stored)
-                if not idle:
+                busy = slot.running or slot.has_news or slot.owes(book.recorder.stored)
+                if busy or not slot.parked or len(book.dispatch.queue(slot.shape)):
                     slot.idle_since = None
                     continue
                 slot.idle_since = slot.idle_since or now

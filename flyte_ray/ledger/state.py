@@ -79,6 +79,8 @@ class ActionState:
     """`<run>/<action>` whose kept outcome answered it."""
     rounds: int = 0
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
+    steps: dict[str, tuple[int, str]] | None = None
+    """What `flyte.trace` recorded in it, by key: attempt and body. None without any, and once it has succeeded."""
 
     @property
     def task_name(self) -> str:
@@ -154,6 +156,9 @@ def fold(run: RunState, event: Event) -> None:
         run.tasks[event.task or ""] = event.body or ""
         return
     action = run.actions[event.action]
+    if kind == kinds.TRACED and action.phase in _OPEN_PHASES:
+        _trace(action, event)
+        return
     after = TRANSITIONS.get((kind, action.phase))
     if after is None:
         raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {action.phase}")
@@ -167,6 +172,8 @@ def fold(run: RunState, event: Event) -> None:
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
         action.cached_from = event.cache
+        if kind == kinds.SUCCEEDED:
+            action.steps = None  # any other end may be tried again
 
 
 def _call(run: RunState, event: Event) -> None:
@@ -188,6 +195,14 @@ def _call(run: RunState, event: Event) -> None:
         queued_us=event.at,
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
+
+
+def _trace(action: ActionState, event: Event) -> None:
+    key = (event.task or "").rpartition("@")[2]
+    steps = action.steps = action.steps or {}
+    # A late record of a lost attempt does not replace what a newer one did after it.
+    if key not in steps or steps[key][0] <= event.attempt:
+        steps[key] = event.attempt, event.body or ""
 
 
 def _requeue(run: RunState, action: ActionState, event: Event) -> None:

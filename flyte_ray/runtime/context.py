@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flyte_ray.runtime.checkpoint import Checkpoint
     from flyte_ray.runtime.controller import Controller
     from flyte_ray.runtime.execution import Execution
+    from flyte_ray.runtime.steps import OpenStep
 
 
 @dataclass
@@ -25,7 +28,16 @@ class ActionContext:
     """`local` or `remote`."""
     custom_context: dict[str, str] = field(default_factory=dict)
 
+    @functools.cached_property
+    def checkpoint(self) -> Checkpoint:
+        """What this attempt was handed, and what it saves; one object, which owns the local copy."""
+        from flyte_ray.runtime.checkpoint import Checkpoint  # few tasks have any
+
+        return Checkpoint(self.controller.blobs, self.action_name, self.attempt_number)
+
 
 current_action: ContextVar[ActionContext | None] = ContextVar("flyte_ray_action", default=None)
 current_group: ContextVar[str | None] = ContextVar("flyte_ray_group", default=None)
+current_step: ContextVar[OpenStep | None] = ContextVar("flyte_ray_step", default=None)
+"""The traced function that runs here."""
 current_custom: ContextVar[dict[str, str] | None] = ContextVar("flyte_ray_custom", default=None)

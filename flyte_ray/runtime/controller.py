@@ -13,17 +13,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from flyte_ray.errors import TraceDoesNotAllowNestedTasksError
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
+from flyte_ray.ledger.messages import Call, Result, Step, TaskRef, Work
+from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog, Known
-from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group
+from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group, current_step
 from flyte_ray.runtime.execution import Execution, Pending, Siblings
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.task import TaskSpec
-from flyte_ray.types import Blobs
 
 if TYPE_CHECKING:
     from flyte_ray.runtime.slot import Slot
@@ -40,9 +41,9 @@ class Controller:
     slot: Slot
     """Set by who makes the slot."""
 
-    def __init__(self, run: RunId, catalog: Catalog, blobs: Blobs, mode: str, caching: Caching) -> None:
+    def __init__(self, run: RunId, catalog: Catalog, blobs: RunBlobs, mode: str, caching: Caching) -> None:
         """Serve a run's actions."""
-        self._run, self._catalog, self._blobs, self._mode = run, catalog, blobs, mode
+        self._run, self._catalog, self.blobs, self._mode = run, catalog, blobs, mode
         self._caching = caching
         self._originals: dict[str, BaseException] = {}
 
@@ -50,7 +51,7 @@ class Controller:
 
     def begin(self, work: Work, ref: TaskRef) -> Execution:
         """Find the task of an attempt."""
-        return Execution(work, self._catalog.find(work.task, ref))
+        return Execution(work, self._catalog.find(work.task, ref), recorded=dict(work.steps))
 
     def run(self, execution: Execution) -> Result:
         """Run a sync attempt on the calling thread."""
@@ -77,11 +78,12 @@ class Controller:
     def _enter(self, execution: Execution) -> dict[str, Any]:
         work = execution.work
         custom = json.loads(work.context) if work.context else {}
+        current_step.set(None)  # a local run may be started inside a step of another
         current_action.set(ActionContext(self._run, work.action, work.attempt, self, execution, self._mode, custom))
-        return execution.known.codec.decode_inputs(work.inputs, self._blobs)
+        return execution.known.codec.decode_inputs(work.inputs, self.blobs)
 
     def _success(self, execution: Execution, output: Any) -> Result:
-        body = execution.known.codec.encode_output(output, self._blobs)
+        body = execution.known.codec.encode_output(output, self.blobs)
         return self._result(execution, kinds.SUCCEEDED, body, retry=False)
 
     def _failure(self, execution: Execution, error: BaseException) -> Result:
@@ -162,6 +164,11 @@ class Controller:
             raise
         return self._outcome(known, pending)
 
+    def record(self, step: Step) -> None:
+        """Have a step of the current action recorded; returns at once."""
+        with self._uninterrupted(_current().execution):
+            self.slot.post(step)
+
     @contextmanager
     def _uninterrupted(self, parent: Execution) -> Iterator[None]:
         """Run our own code on behalf of an action; an abort that comes meanwhile is raised at its end."""
@@ -185,9 +192,15 @@ class Controller:
         return may and call.cache is None and not parent.work.replay and not known.ref.runs_alone
 
     def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
+        step = current_step.get()
+        if step is not None:
+            raise TraceDoesNotAllowNestedTasksError(
+                f"Task '{task.name}' was called inside the traced function '{step.name}', where only plain and other"
+                f" traced functions may be called. Call it outside, or make '{step.name}' a task."
+            )
         known = self._catalog.know(task)
         group = current_group.get()
-        encoded = known.codec.encode_inputs(values, self._blobs)
+        encoded = known.codec.encode_inputs(values, self.blobs)
         key = (known.identity, encoded.digest, group)
         with parent.counting:
             parent.calls[key] += 1
@@ -200,7 +213,7 @@ class Controller:
 
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:
-            return known.codec.decode_output(pending.body, self._blobs)
+            return known.codec.decode_output(pending.body, self.blobs)
         error = rebuild(pending.body)
         raise error from self._originals.pop(pending.id, error.__cause__)
 

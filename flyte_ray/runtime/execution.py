@@ -76,6 +76,10 @@ class Execution:
     """Children that it waits for."""
     calls: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
     """Identical calls so far in this attempt: what the sequence number of an id counts."""
+    recorded: dict[str, str] = field(default_factory=dict)
+    """Steps of earlier attempts, by key."""
+    steps: Counter[str] = field(default_factory=Counter)
+    """Identical steps so far in this attempt."""
     fresh: list[tuple[Known, Any, Pending]] = field(default_factory=list)
     """Async calls of this turn of the loop that are neither asked nor told yet."""
     waiting: bool = False
@@ -86,7 +90,7 @@ class Execution:
     """Why it was aborted."""
     aio: asyncio.Task[None] | None = None
     counting: threading.Lock = field(default_factory=threading.Lock)
-    """Guards `calls`: threads of one action may make identical calls at once."""
+    """Guards `calls` and `steps`: threads of one action may make identical calls at once."""
     printed: list[str] = field(default_factory=list)
 
     @property

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
 
 from flyte_ray.spec.ids import ActionId
 from flyte_ray.spec.interface import Interface
@@ -28,3 +32,41 @@ def child_id(parent: str, identity: str, inputs_digest: str, group: str | None, 
     """
     text = "\n".join((parent, identity, inputs_digest, group or "", str(sequence)))
     return ActionId(hashlib.sha256(text.encode()).hexdigest()[:24])
+
+
+def body_identity(func: Callable[..., Any]) -> str:
+    """Digest what a function does: its compiled body, not its name, docstring, place in its file or closure.
+
+    Compiled, because that is what runs: the source may be missing on a node, or edited since it was imported.
+    """
+    code = getattr(inspect.unwrap(func), "__code__", None)
+    return hashlib.sha256(_describe_code(code, func.__doc__).encode()).hexdigest()[:32] if code else ""
+
+
+def step_key(identity: str, inputs_digest: str, group: str | None, outer: str) -> str:
+    """Derive the key of a traced function's call, without its sequence number.
+
+    Args:
+        identity: The function's name and the digest of its body.
+        inputs_digest: Digest of the inputs.
+        group: The innermost `flyte.group`, if any.
+        outer: Key of the step that it is called in, or `""`. That step may be answered from the record, and its inner
+            ones must not be missing in the count of the others then.
+
+    """
+    return hashlib.sha256("\n".join((identity, inputs_digest, group or "", outer)).encode()).hexdigest()[:24]
+
+
+def _describe_code(code: CodeType, doc: str | None = None) -> str:
+    constants = [_describe_constant(value) for value in code.co_consts if doc is None or value != doc]
+    return repr((code.co_code.hex(), constants, code.co_names))
+
+
+def _describe_constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return _describe_code(value)
+    if isinstance(value, frozenset):  # its order differs between processes
+        return repr(sorted(map(_describe_constant, value)))
+    if isinstance(value, tuple):
+        return repr([_describe_constant(part) for part in value])
+    return repr(value)

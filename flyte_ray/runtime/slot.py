@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Outcome, Reply, Result, Return, TaskRef, Work
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
 from flyte_ray.runtime.failures import Aborted, describe
@@ -70,7 +70,6 @@ class Slot:
         """Executions that run the user's code."""
         self._ended = False
         self._moved = time.monotonic()
-        self._main = threading.get_ident()
         self._loop = LoopThread()
         self._base = contextvars.copy_context()
         self._interrupter = Interrupter(self._stack)
@@ -264,6 +263,11 @@ class Slot:
                 self._exchange.post(Drop(pending.id, reason))
                 self._settle(execution, pending)
                 self._advance()
+
+    def post(self, item: Item) -> None:
+        """Tell the ledger something that nobody waits for."""
+        with self._changed:
+            self._exchange.post(item)
 
     # The conversation
 

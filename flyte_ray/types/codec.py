@@ -33,7 +33,9 @@ class Encoded:
     digest: str
 
 
-def _digest(raw: Any) -> str:
+def digest_of(raw: Any) -> str:
+    """Digest stored forms: that of equal values is equal in every process."""
+
     def canonical(part: Any) -> Any:
         if isinstance(part, dict):
             if PICKLE_MARK in part:
@@ -83,7 +85,7 @@ class TaskCodec:
         if all(type(part) in _PLAIN for part in raw.values()):
             # Parameters are in the order of declaration: the text is canonical as it is.
             return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
-        return Encoded(text, _digest(raw))
+        return Encoded(text, digest_of(raw))
 
     def decode_inputs(self, text: str, blobs: Blobs) -> dict[str, Any]:
         """Rebuild the arguments."""

@@ -18,7 +18,7 @@ from flyte_ray.ledger import dispatch
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import MAX_LOSSES
 from flyte_ray.ledger.log import read_segments
-from flyte_ray.ledger.messages import Bye, Call, Cancel, Held, Message, Outcome, Reply, Result, TaskRef, Work
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Held, Message, Outcome, Reply, Result, Step, TaskRef, Work
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.wire import dump_message, dump_reply, load_message, load_reply
@@ -97,6 +97,8 @@ class SimulatedSlot:
         self.works[work.action] = work
         names = [f"{work.action}.{index}" for index in range(2)] if depth else []
         self.children[work.action] = dict.fromkeys(names)
+        if not work.steps:
+            self.mail.put(Step(work.action, work.attempt, "k.1", "step", None, self.name))
         for name in names:
             self.mail.put(Call(name, work.action, TASK.key, str(depth - 1), None, None, told=False))
 
@@ -278,8 +280,16 @@ def disturb(world: World, steps: list[tuple[str, int]]) -> None:
 def check(store: Any) -> None:
     succeeded: Counter[str] = Counter()
     result = None
+    begun_with_step: set[tuple[str, int]] = set()
+    traced: set[str] = set()
     for _, segment in read_segments(store, RUN):
         for event in segment.events:
+            if event.kind == kinds.STARTED and event.action in traced:
+                begun_with_step.add((event.action, event.attempt))
+            if event.kind == kinds.TRACED:
+                traced.add(event.action)
+                again = (event.action, event.attempt) in begun_with_step
+                assert not again, f"{event.action} was given its stored step and executed it again"
             if event.kind == kinds.STARTED:
                 assert not succeeded[event.action], f"{event.action} was stored as succeeded and started again"
             if event.kind == kinds.SUCCEEDED:

@@ -1,0 +1,98 @@
+"""Give tasks the time, waiting and chance in a form that a later attempt gets again: `flyte.durable`.
+
+Each call is a recorded step, as of `flyte.trace`; outside a task it is the plain function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as chance
+import time as clock
+import uuid as ids
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from flyte_ray.api.trace import record_calls
+from flyte_ray.runtime.steps import Traced
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DurableCall(Generic[P, R]):
+    """A durable function: `call(...)` and `await call.aio(...)`."""
+
+    def __init__(self, call: Callable[P, R], aio: Callable[P, Coroutine[Any, Any, R]] | None = None) -> None:
+        """Wrap the blocking form, and an awaitable one where the call takes time."""
+        self._call, self._aio = call, aio
+        self.__doc__ = call.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call."""
+        return self._call(*args, **kwargs)
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call without blocking the loop."""
+        return self._call(*args, **kwargs) if self._aio is None else await self._aio(*args, **kwargs)
+
+
+def _recorded(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
+    # By name and not by body: a new version of this package finds the records of an older one.
+    return record_calls(Traced(value, f"flyte.durable.{name}"))
+
+
+_sleep_start = _recorded("sleep", lambda seconds: clock.time())
+_time = _recorded("time", lambda: clock.time())
+_now = _recorded("now", lambda: datetime.now().isoformat())
+_random = _recorded("random", lambda: chance.random())
+_uuid = _recorded("uuid", lambda: str(ids.uuid4()))
+
+
+def _left(seconds: float) -> float:
+    """Record when a sleep began, at its first attempt; return the seconds that are left of it."""
+    start: float = _sleep_start(seconds)
+    return max(0.0, start + seconds - clock.time())
+
+
+def _sleep(seconds: float) -> None:
+    """Sleep; after a crash only for the rest of the time. Source: `flyte.durable.sleep`.
+
+    Args:
+        seconds: How long, counted from the first attempt's call.
+
+    """
+    clock.sleep(_left(seconds))
+
+
+async def _sleep_later(seconds: float) -> None:
+    await asyncio.sleep(_left(seconds))
+
+
+def _read_time() -> float:
+    """Return the seconds since the epoch, as `time.time`. Source: `flyte.durable.time`."""
+    value: float = _time()
+    return value
+
+
+def _read_now() -> datetime:
+    """Return the local time without a zone, as `datetime.now`. Source: `flyte.durable.now`."""
+    return datetime.fromisoformat(_now())
+
+
+def _draw() -> float:
+    """Return a number from 0 up to, not including, 1, as `random.random`. Ours, not Flyte's."""
+    value: float = _random()
+    return value
+
+
+def _make_uuid() -> ids.UUID:
+    """Return a random UUID, as `uuid.uuid4`. Ours, not Flyte's."""
+    return ids.UUID(_uuid())
+
+
+sleep = DurableCall(_sleep, _sleep_later)
+time = DurableCall(_read_time)
+now = DurableCall(_read_now)
+random = DurableCall(_draw)
+uuid = DurableCall(_make_uuid)

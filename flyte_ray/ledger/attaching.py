@@ -1,0 +1,58 @@
+"""Have a slot attach to a ledger that has restarted: what it holds, and what it waits for.
+
+The log may lack both, because the ledger before this one ended before it stored them.
+"""
+
+from __future__ import annotations
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.book import RunBook
+from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.messages import Cancel, Held, Outcome
+from flyte_ray.spec.phase import ActionPhase
+
+
+def hand_in(book: RunBook, slot: Slot, held: Held) -> None:
+    """Take in what a slot holds that this ledger may have no record of; call before the slot's items."""
+    for work in held.works:
+        action = book.state.actions.get(work.action)
+        if action is None:
+            action = book.called(work)
+        if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
+            book.record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
+        if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
+            slot.running[action.id] = work.attempt
+            book.limits.watch(action)
+            book.limits.begun(action.id)
+        else:
+            if action.slot != slot.id:
+                slot.running[action.id] = work.attempt
+                book.leaving[action.id] = slot.id
+            slot.order(Cancel(action.id, "another attempt has taken its place"))
+
+
+def attend(book: RunBook, slot: Slot, held: Held) -> None:
+    """Take in outcomes that a slot has and no segment, and what it waits for; call after the slot's items."""
+    for outcome in held.outcomes:
+        action = book.state.actions.get(outcome.action)
+        if action and not action.phase.is_terminal:
+            book.end(action, outcome.kind, outcome.body, slot)
+    for name in held.awaiting:
+        action = book.state.actions.get(name)
+        if action is None:
+            continue  # its call is among the items that the slot sends again
+        if action.phase.is_terminal:
+            slot.order(Outcome(name, action.end_kind, action.result or "null"))
+        else:
+            slot.awaiting.add(name)
+            if action.phase is ActionPhase.QUEUED:
+                book.enqueue(action)
+
+
+def reconcile(book: RunBook, slot: Slot) -> None:
+    """Queue again what is on record as running in a slot that has attached and does not hold it."""
+    for action in list(book.state.actions.values()):
+        if action.slot == slot.id and action.id not in slot.running:
+            # Its order was lost with the ledger that sent it.
+            book.record(kinds.RETURNED, action.id, action.attempt)
+            book.queue_again(action)
