@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import IO, Any, Generic, TypeVar
 
 from flyte_ray.errors import UnsupportedError
-from flyte_ray.io.located import Located, local
+from flyte_ray.io.located import Located
 from flyte_ray.storage.files import fetch, open_uri
 
 T = TypeVar("T")
@@ -21,26 +21,6 @@ class File(Located, Generic[T]):
 
     Source: `flyte.io.File`.
     """
-
-    @classmethod
-    def from_local_sync(cls, local_path: str | os.PathLike[str]) -> File[T]:
-        """Refer to a local file, which is stored when a task takes or returns it.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-
-        """
-        return cls(path=local(local_path, "file"))
-
-    @classmethod
-    async def from_local(cls, local_path: str | os.PathLike[str]) -> File[T]:
-        """Refer to a local file, see `from_local_sync`."""
-        return cls.from_local_sync(local_path)
-
-    @classmethod
-    def from_existing_remote(cls, remote_path: str) -> File[T]:
-        """Refer to a file behind a URL, which stays where it is."""
-        return cls(path=remote_path)
 
     @contextmanager
     def open_sync(self, mode: str = "rb") -> Iterator[IO[Any]]:
@@ -84,7 +64,3 @@ class File(Located, Generic[T]):
     async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:
         """Copy it to this machine without blocking the loop, see `download_sync`."""
         return await asyncio.to_thread(self.download_sync, local_path)
-
-    async def exists(self) -> bool:
-        """Tell whether it is there, without blocking the loop."""
-        return await asyncio.to_thread(self.exists_sync)

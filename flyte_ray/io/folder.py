@@ -6,10 +6,10 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from flyte_ray.io.file import File
-from flyte_ray.io.located import Located, local
+from flyte_ray.io.located import Located
 from flyte_ray.storage.files import fetch, list_files
 
 T = TypeVar("T")
@@ -21,25 +21,7 @@ class Dir(Located, Generic[T]):
     Source: `flyte.io.Dir`.
     """
 
-    @classmethod
-    def from_local_sync(cls, local_path: str | os.PathLike[str]) -> Dir[T]:
-        """Refer to a local folder, which is stored when a task takes or returns it.
-
-        Raises:
-            FileNotFoundError: There is no such folder.
-
-        """
-        return cls(path=local(local_path, "folder"))
-
-    @classmethod
-    async def from_local(cls, local_path: str | os.PathLike[str]) -> Dir[T]:
-        """Refer to a local folder, see `from_local_sync`."""
-        return cls.from_local_sync(local_path)
-
-    @classmethod
-    def from_existing_remote(cls, remote_path: str) -> Dir[T]:
-        """Refer to a folder behind a URL, which stays where it is."""
-        return cls(path=remote_path)
+    _kind: ClassVar[str] = "folder"
 
     def walk_sync(self) -> Iterator[File[Any]]:
         """Yield all files below it, in the order of their paths."""
@@ -73,7 +55,3 @@ class Dir(Located, Generic[T]):
     async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:
         """Copy all its files to this machine without blocking the loop, see `download_sync`."""
         return await asyncio.to_thread(self.download_sync, local_path)
-
-    async def exists(self) -> bool:
-        """Tell whether it is there, without blocking the loop."""
-        return await asyncio.to_thread(self.exists_sync)

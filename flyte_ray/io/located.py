@@ -6,8 +6,9 @@ only then; what lies behind a URL is referred to.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from typing_extensions import Self
 
 from flyte_ray.storage.files import has_uri
 from flyte_ray.types.place import OWN_MARK, Blobs, current_place
@@ -27,6 +29,8 @@ class Located(BaseModel):
     """Something at a path or URL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    _kind: ClassVar[str] = "file"
 
     path: str
     """A local path, or a URL such as `s3://bucket/key`."""
@@ -62,6 +66,35 @@ class Located(BaseModel):
             raw["path"] = self.path if own is None else f"{OWN_MARK}{own}"
         return raw
 
+    @classmethod
+    def from_local_sync(cls, local_path: str | os.PathLike[str]) -> Self:
+        """Refer to what lies at a local path; it is stored when a task takes or returns it.
+
+        Raises:
+            FileNotFoundError: Nothing of the kind lies there.
+
+        """
+        text = os.path.abspath(os.path.expanduser(os.fspath(local_path)))
+        if not (os.path.isdir(text) if cls._kind == "folder" else os.path.isfile(text)):
+            raise FileNotFoundError(
+                f"Expected a local {cls._kind}, got {os.fspath(local_path)!r}, where there is none."
+            )
+        return cls(path=text)
+
+    @classmethod
+    async def from_local(cls, local_path: str | os.PathLike[str]) -> Self:
+        """Refer to what lies at a local path, see `from_local_sync`."""
+        return cls.from_local_sync(local_path)
+
+    @classmethod
+    def from_existing_remote(cls, remote_path: str) -> Self:
+        """Refer to what lies behind a URL, which stays where it is."""
+        return cls(path=remote_path)
+
+    async def exists(self) -> bool:
+        """Tell whether it is there, without blocking the loop."""
+        return await asyncio.to_thread(self.exists_sync)
+
     @property
     def _options(self) -> dict[str, object]:
         return self._place.options(self.path) if self._place else {}
@@ -84,16 +117,3 @@ def _found(path: str | os.PathLike[str]) -> str:
     if not os.path.exists(text):
         raise ValueError(f"there is no file or folder {text!r} here")
     return os.path.abspath(text)
-
-
-def local(path: str | os.PathLike[str], expected: str) -> str:
-    """Return a local path made absolute.
-
-    Raises:
-        FileNotFoundError: Nothing of the kind lies there.
-
-    """
-    text = os.path.abspath(os.path.expanduser(os.fspath(path)))
-    if not (os.path.isdir(text) if expected == "folder" else os.path.isfile(text)):
-        raise FileNotFoundError(f"Expected a local {expected}, got {os.fspath(path)!r}, where there is none.")
-    return text

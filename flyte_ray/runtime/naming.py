@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
+from flyte_ray.spec.body import describe_code
 from flyte_ray.spec.ids import ActionId
 from flyte_ray.spec.interface import Interface
 
@@ -40,7 +40,7 @@ def body_identity(func: Callable[..., Any]) -> str:
     Compiled, because that is what runs: the source may be missing on a node, or edited since it was imported.
     """
     code = getattr(inspect.unwrap(func), "__code__", None)
-    return hashlib.sha256(_describe_code(code, func.__doc__).encode()).hexdigest()[:32] if code else ""
+    return hashlib.sha256(describe_code(code, func.__doc__).encode()).hexdigest()[:32] if code else ""
 
 
 def step_key(identity: str, inputs_digest: str, group: str | None, outer: str) -> str:
@@ -55,18 +55,3 @@ def step_key(identity: str, inputs_digest: str, group: str | None, outer: str) -
 
     """
     return hashlib.sha256("\n".join((identity, inputs_digest, group or "", outer)).encode()).hexdigest()[:24]
-
-
-def _describe_code(code: CodeType, doc: str | None = None) -> str:
-    constants = [_describe_constant(value) for value in code.co_consts if doc is None or value != doc]
-    return repr((code.co_code.hex(), constants, code.co_names))
-
-
-def _describe_constant(value: object) -> str:
-    if isinstance(value, CodeType):
-        return _describe_code(value)
-    if isinstance(value, frozenset):  # its order differs between processes
-        return repr(sorted(map(_describe_constant, value)))
-    if isinstance(value, tuple):
-        return repr([_describe_constant(part) for part in value])
-    return repr(value)

@@ -61,22 +61,32 @@ def _name(thing: Any) -> str:
 def _text(thing: Any) -> str:
     code = getattr(thing, "__code__", None)
     if code is not None and thing.__module__ == "__main__":
-        return _code_text(code)  # it travels by value: where it arrives there is no source
+        return describe_code(code)  # it travels by value: where it arrives there is no source
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
     except (OSError, TypeError, SyntaxError):
         # Functions made by exec, a lambda inside an expression.
-        return _name(thing) if code is None else _code_text(code)
+        return _name(thing) if code is None else describe_code(code)
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.decorator_list = []
     return ast.dump(tree, include_attributes=False)
 
 
-def _code_text(code: CodeType) -> str:
-    # Nested code is opened up: its own repr holds an address and a path, which differ between processes.
-    constants = [_code_text(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
-    return f"{code.co_code!r}{code.co_names}{code.co_varnames}{constants}"
+def describe_code(code: CodeType, doc: str | None = None) -> str:
+    """Write what compiled code does, the same in every process; `doc` is a docstring that does not count."""
+    constants = [_describe_constant(value) for value in code.co_consts if doc is None or value != doc]
+    return repr((code.co_code.hex(), constants, code.co_names))
+
+
+def _describe_constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return describe_code(value)
+    if isinstance(value, frozenset):  # its order differs between processes
+        return repr(sorted(map(_describe_constant, value)))
+    if isinstance(value, tuple):
+        return repr([_describe_constant(part) for part in value])
+    return repr(value)
 
 
 def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
