@@ -89,7 +89,17 @@ class PlayedSlot:
         tasks = {ref.key: ref for ref in (self.cluster.task, *self.cluster.others)}
         self.cluster.ledger.exchange(
             Message(
-                self.name, RUN, self.shape, self.seq, self.epoch, self.first, list(items), self.received, tasks, want, **about
+                self.name,
+                RUN,
+                self.shape,
+                self.seq,
+                self.epoch,
+                self.first,
+                list(items),
+                self.received,
+                tasks,
+                want,
+                **about,
             ),
             self._hear,
         )
