@@ -80,3 +80,23 @@ async def queues_behind(seconds: float) -> str:
     finally:
         await before
     return "it ran"
+
+
+small = flyte.TaskEnvironment("small", resources=flyte.Resources(cpu=0.5, memory="200Mi"))
+growing = flyte.TaskEnvironment("growing", resources=flyte.Resources(cpu=0.5, memory=("200Mi", "800Mi")))
+
+
+@small.task
+def takes_too_much() -> int:
+    taken = bytearray(300 * 1024**2)
+    taken[::1024] = b"x" * len(taken[::1024])
+    time.sleep(60)
+    return len(taken)
+
+
+@growing.task(retries=flyte.RetryStrategy(0, on_oom="grow"))
+def needs_500_mib() -> int:
+    taken = bytearray(400 * 1024**2)
+    taken[::1024] = b"x" * len(taken[::1024])
+    time.sleep(1)
+    return flyte.ctx().attempt_number

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.errors import DeadlineExceededError
+from flyte_ray.errors import DeadlineExceededError, OOMError
 from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
@@ -55,3 +55,17 @@ def test_a_deadline_counts_over_all_attempts(connected: Path) -> None:
 
 def test_what_waits_too_long_for_resources_times_out(connected: Path) -> None:
     assert flyte.run(limited.queues_behind, seconds=6.0).outputs() == ("MaxQueuedTimeExceededError",)
+
+
+def test_an_attempt_that_takes_too_much_memory_is_ended_and_says_what_to_do(connected: Path) -> None:
+    with pytest.raises(OOMError, match=r"may use 200 MiB of memory and used \d+ MiB.*on_oom='grow'"):
+        flyte.run(limited.takes_too_much).outputs()
+
+
+def test_an_attempt_gets_twice_the_memory_until_it_is_enough(connected: Path) -> None:
+    run = flyte.run(limited.needs_500_mib)
+    run.wait()
+    root = load_state(open_store(connected), RunId(run.name)).root
+    assert run.phase.value == "succeeded", root.result
+    assert root.growths == root.attempts - 1 >= 1
+    assert (root.failures, root.losses) == (0, 0)

@@ -22,6 +22,7 @@ from ray.exceptions import (
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.package import arriving
 from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.ledger.verdicts import RAY_OOM
 
 
 class SlotOrder(NamedTuple):
@@ -111,7 +112,7 @@ def read_death(error: Exception) -> tuple[str, bool]:
     """Say for people why a slot's Ray task ended, and whether another slot of its shape would end in the same way."""
     match error:
         case OutOfMemoryError():
-            return f"Ray ended it for lack of memory: {error}", False
+            return f"{RAY_OOM}: {error}", False
         case WorkerCrashedError():
             return "its process ended unexpectedly (killed, exited or crashed)", False
         case RuntimeEnvSetupError():

@@ -26,6 +26,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import RunId
@@ -122,6 +123,8 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
     }
     slot = Slot(name, run, shape, port, controller, about)
     port.slot = controller.slot = slot
+    if context.get_assigned_resources().get("memory"):
+        MemoryWatch(slot).start()
     spare_collector()
     try:
         with capture_output():

@@ -17,7 +17,9 @@ from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
+from flyte_ray.ledger.memory import grown, grown_options, plain_shape
 from flyte_ray.ledger.messages import (
+    OUT_OF_MEMORY,
     Call,
     Cancel,
     Drop,
@@ -31,18 +33,16 @@ from flyte_ray.ledger.messages import (
     read_ref,
 )
 from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.retrying import after_failure, outcome
+from flyte_ray.ledger.roll_call import missing
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import StepBook, steps_of
-from flyte_ray.ledger.verdicts import exhausted, failure, lost, retried
+from flyte_ray.ledger.verdicts import failure, lost
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 
 MAX_LOSSES: Final = 3
 """Lost slots that an action may be the suspect of; the next one fails it."""
-BEGIN_US: Final = 3_000_000
-"""Time in which a slot that has begun attaches to a restarted ledger; the others wait for room."""
-SILENT_US: Final = 60_000_000
-"""Time after which a slot that holds work and does not attach is ended."""
 
 
 class RunBook:
@@ -77,7 +77,7 @@ class RunBook:
                 self._open_children.setdefault(action.parent, set()).add(action.id)
 
     def _ref_of(self, action: ActionState) -> TaskRef:
-        return self.refs[action.task]
+        return grown(self.refs[action.task], action.growths)
 
     # What slots say
 
@@ -168,6 +168,7 @@ class RunBook:
         return True
 
     def _result(self, slot: Slot, result: Result) -> None:
+        slot.doomed = slot.doomed or result.kind == OUT_OF_MEMORY
         self._leave(slot, result.action, result.attempt)
         action = self.state.actions.get(result.action)
         if action is None:
@@ -181,19 +182,12 @@ class RunBook:
             self.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost or ran out of time, and will run again: only success counts late
-        ref = self.refs[action.task]
-        retry = result.kind == kinds.FAILED and result.retry and ref.retries > 0
-        if retry and action.failures < ref.retries:
-            self._retry(action, ref, result.body)
+        kind, body = outcome(self.refs[action.task], action, result, self._now_us())
+        if kind == kinds.RETRIED:
+            self.record(kind, action.id, result.attempt, body=body)
             self.enqueue(action)
         else:
-            body = exhausted(result.body, action.failures + 1) if retry else result.body
-            self.end(action, result.kind, body, slot)
-
-    def _retry(self, action: ActionState, ref: TaskRef, body: str) -> None:
-        delay_s = ref.delay_s(action.failures)
-        body = retried(body, self._now_us() + round(delay_s * 1e6)) if delay_s else body
-        self.record(kinds.RETRIED, action.id, action.attempt, body=body)
+            self.end(action, kind, body, slot)
 
     # What happens to actions
 
@@ -240,7 +234,7 @@ class RunBook:
             self._leave(slot, name, attempt)
             if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
                 continue
-            self.record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame))
+            self.record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame and not slot.doomed))
             if action.losses > MAX_LOSSES and name not in slot.waiting:
                 message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
                 self.end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
@@ -265,13 +259,13 @@ class RunBook:
             holder = self.slots.get(action.slot or "")
             if holder:
                 holder.order(Cancel(action.id, json.loads(body)["message"]))
+                self.leaving[action.id] = holder.id
             ref = self.refs[action.task]
-            if not again or action.failures >= ref.retries:
+            kind, error = after_failure(ref, action, body, may_retry=again, now_us=self._now_us())
+            if kind != kinds.RETRIED:
                 self.end(action, kinds.TIMED_OUT, body, None)
                 continue
-            if holder:
-                self.leaving[action.id] = holder.id
-            self._retry(action, ref, body)
+            self.record(kind, action.id, action.attempt, body=error)
             self._abandon_children(action.id, "its parent ran out of time")
             self.queue_again(action)
 
@@ -323,21 +317,20 @@ class RunBook:
 
     def options_of(self, shape: str) -> str:
         """The Ray options of a shape, as JSON."""
-        return next(ref.options for ref in self.refs.values() if ref.shape == shape)
+        plain = plain_shape(shape)
+        return grown_options(next(ref.options for ref in self.refs.values() if ref.shape == plain), shape)
 
     def silent(self) -> list[str]:
         """Stop to expect slots that have not attached in time; return those that hold work and must be ended."""
         waited_us = self._now_us() - self._expected_since_us
-        holding = {action.slot for action in self.state.actions.values() if action.slot in self.expected}
-        if waited_us > BEGIN_US:
-            # They hold nothing that is on record: they have not begun, because Ray has no room for them yet.
-            for name in [name for name in self.expected if name not in holding]:
-                self.starting[name] = self.expected.pop(name)
-        return list(self.expected) if waited_us > SILENT_US else []
+        unbegun, silent = missing(self.expected, self.state.actions.values(), waited_us)
+        for name in unbegun:
+            self.starting[name] = self.expected.pop(name)
+        return silent
 
     def hand_out(self, slot: Slot) -> None:
         """Order as much work as the slot wants and should have."""
-        if slot.want <= 0 or self._is_halted:
+        if slot.want <= 0 or slot.doomed or self._is_halted:
             return
         takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
         chosen = self.dispatch.choose(slot, takers)

@@ -36,6 +36,8 @@ class Slot:
     buried: bool = False
     calling: bool = False
     active: str = ""
+    doomed: bool = False
+    """It ends, because an attempt exceeded its memory: it gets no more work, and what it holds is not to blame."""
     running: dict[str, int] = field(default_factory=dict)
     """Attempts it was handed or told us of and that have not come back, by action."""
     awaiting: set[str] = field(default_factory=set)

@@ -148,7 +148,7 @@ class Dispatch:
             return True
         # What runs alone was the first in its slot; above it are its descendants only.
         first = self._actions.get(next(iter(slot.running), ""))
-        return first is not None and self._ref_of(first).runs_alone and action.parent not in slot.running
+        return first is not None and self._ref_of(first).keeps_to_itself and action.parent not in slot.running
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
+"""Kind of a `Result`: the attempt exceeded its memory, and its slot's process ends with it."""
 
 
 class Limits(NamedTuple):
@@ -24,6 +27,14 @@ class Limits(NamedTuple):
     """Of all attempts together, in seconds."""
     retry_timeouts: bool = True
     """Whether an attempt that exceeded `max_runtime_s` is retried like a failed one."""
+    memory_request: int | None = None
+    """In bytes."""
+    memory_limit: int | None = None
+    """What an attempt may use at most, in bytes."""
+    grow: bool = False
+    """Whether an attempt has `memory_request` at first, and after each excess twice as much, up to the limit."""
+    retry_oom: bool = True
+    """Whether an attempt that exceeded its memory is retried like a failed one."""
 
 
 class TaskRef(NamedTuple):
@@ -50,6 +61,11 @@ class TaskRef(NamedTuple):
     def runs_alone(self) -> bool:
         """Whether its attempts share their slot with nothing but their own children: the slot may be ended for them."""
         return self.limits is not None and bool(self.limits.max_runtime_s or self.limits.deadline_s)
+
+    @property
+    def keeps_to_itself(self) -> bool:
+        """Whether nothing but its own children may run above an attempt: its process may be ended for its memory."""
+        return self.runs_alone or (self.limits is not None and bool(self.limits.memory_limit))
 
     @property
     def key(self) -> str:
@@ -94,7 +110,7 @@ class Result(NamedTuple):
     action: str
     attempt: int
     kind: str
-    """SUCCEEDED, FAILED or ABORTED."""
+    """SUCCEEDED, FAILED, ABORTED, or `OUT_OF_MEMORY`."""
     body: str
     retry: bool
     """Whether a failure may be retried."""

@@ -87,4 +87,5 @@ class ShapeQueue:
             if young_us is None or self._first_us[task] <= young_us:
                 mean = self.durations.mean(task)
                 total += count * (SLOT_S if mean is None else min(mean, SLOT_S))
-        return min(len(self._heap), ceil(total / SLOT_S))
+        # However little there is to do, somebody must do it.
+        return min(len(self._heap), max(ceil(total / SLOT_S), 1 if young_us is None else 0))

@@ -12,7 +12,7 @@ from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
-from flyte_ray.ledger.verdicts import is_to_blame, ready_at
+from flyte_ray.ledger.verdicts import grows, is_to_blame, ready_at
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
@@ -71,6 +71,8 @@ class ActionState:
     """When it was first queued, or renewed: a deadline counts from here; microseconds since the epoch."""
     queued_us: int = 0
     """When it was last queued; microseconds since the epoch."""
+    growths: int = 0
+    """How often its memory has grown."""
     ready_us: int = 0
     """When the next attempt may begin, if a backoff holds it; microseconds since the epoch."""
     cache: str | None = None
@@ -208,7 +210,9 @@ def _trace(action: ActionState, event: Event) -> None:
 def _requeue(run: RunState, action: ActionState, event: Event) -> None:
     action.slot, action.queued_us, kind = None, event.at, event.kind
     if kind == kinds.RETRIED:
-        action.failures += 1
+        is_growth = grows(event.body)
+        action.failures += not is_growth
+        action.growths += is_growth
         action.rounds += 1
         action.ready_us = ready_at(event.body)
     elif kind == kinds.LOST:

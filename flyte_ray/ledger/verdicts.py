@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+RAY_OOM = "Ray ended it for lack of memory"
+"""Begins the reason of a slot's death that Ray's memory monitor brought about."""
+
 
 def failure(code: str, kind: str, message: str) -> str:
     """Write an error that did not come from the user's code in its recorded form."""
@@ -24,10 +27,21 @@ def ready_at(body: str | None) -> int:
     return int(json.loads(body).get("ready_us", 0)) if body and '"ready_us"' in body else 0
 
 
+def growing(body: str) -> str:
+    """Mark the error of an attempt that is followed by one with more memory."""
+    return json.dumps({**json.loads(body), "grows": True})
+
+
+def grows(body: str | None) -> bool:
+    """Read what `growing` marked."""
+    return bool(body) and '"grows"' in str(body) and json.loads(str(body)).get("grows") is True
+
+
 def exhausted(body: str, attempts: int) -> str:
     """Write the error of an action whose retries are used up; the last attempt's own error is kept in it as `cause`.
 
-    Errors of the system keep their form: who runs out of retries while the store is down learns of the store.
+    Errors of the system and of limits keep their form: who runs out of retries while the store is down learns of the
+    store, and who ran out of memory can ask for more.
 
     Args:
         body: Error of the last attempt.
@@ -35,7 +49,7 @@ def exhausted(body: str, attempts: int) -> str:
 
     """
     cause: dict[str, Any] = json.loads(body)
-    if cause.get("kind") != "user":
+    if cause.get("kind") != "user" or cause.get("code") == "OOMError":
         return body
     message = f"all {attempts} attempts failed, the last one with {cause['code']}: {cause['message']}"
     return json.dumps({**cause, "code": "RetriesExhaustedError", "message": message, "cause": cause})

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 import importlib
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError
+from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
 from flyte_ray.ledger.messages import Limits, TaskRef
 from flyte_ray.runtime.naming import task_identity
+from flyte_ray.spec.resources import memory_limit_bytes
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
 
@@ -86,19 +88,24 @@ class Catalog:
             if backoff
             else None,
             task.interface.is_async,
-            _limits_of(task),
+            _limits_of(task, json.loads(options).get("memory")),
         )
 
 
-def _limits_of(task: TaskSpec) -> Limits | None:
+def _limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
+    resources = task.environment.resources
     timeout = task.timeout
     limits = Limits(
         timeout.max_runtime_s,
         timeout.max_queued_time_s,
         timeout.deadline_s,
         task.retries.covers(MaxRuntimeExceededError),
+        memory,
+        memory_limit_bytes(resources.memory) if memory and resources else None,
+        task.retries.on_oom == "grow",
+        task.retries.covers(OOMError),
     )
-    return limits if any(limits[:3]) else None
+    return limits if any(limits[:3]) or memory else None
 
 
 def _pickle(task: TaskSpec) -> str | None:

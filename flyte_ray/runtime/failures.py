@@ -8,6 +8,8 @@ import traceback
 from typing import Any
 
 from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, to_error
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.spec.policies import RetryStrategy
 
 
@@ -26,6 +28,11 @@ def describe(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/flyte_ray/" not in frame.filename]
     text = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(type(error), error))
     return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": text})
+
+
+def failed(work: Work, error: BaseException) -> Result:
+    """End an attempt for an error that is not the user's: whatever happens to it, an attempt comes back."""
+    return Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
 
 
 def is_retryable(error: BaseException, strategy: RetryStrategy) -> bool:

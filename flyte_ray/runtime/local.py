@@ -213,7 +213,7 @@ class LocalRun:
 
     def _abandon(self, name: str) -> None:
         slot, thread = self._slots.get(name, (None, None))
-        if slot is None or thread is None or not slot.is_busy:
+        if slot is None or thread is None or slot.active() is None:
             return  # it was not needed and ends by itself
         self._abandoned.append(thread)
         if thread is threading.main_thread():

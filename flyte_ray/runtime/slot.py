@@ -19,7 +19,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
-from flyte_ray.runtime.failures import Aborted, describe
+from flyte_ray.runtime.failures import Aborted, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread, wake
 from flyte_ray.runtime.mailbox import Mailbox
@@ -30,8 +30,8 @@ STALE_S: Final = 0.1
 """Work that waits here for longer behind a running action is handed back."""
 MAX_DEPTH: Final = 64
 """Sync actions on one stack; deeper ones go to another slot."""
-TELL_S: Final = 1.0
-"""How long an action waits at most until its begin is told."""
+TELL_S, LAST_S = 1.0, 2.0
+"""How long an action waits at most until its begin, and its process until its end, is told."""
 WANT: Final = 2048
 """Most actions asked for at a time."""
 
@@ -126,14 +126,13 @@ class Slot:
         return self._ready.popleft()
 
     def _run_sync(self, work: Work) -> None:
-        execution = self._begin(work)
-        if execution is None:
+        if (execution := self._begin(work)) is None:
             return
         self._stack.append(execution)
         try:
             result = self._base.copy().run(self._runner.run, execution)
         except Exception as error:
-            result = _failed(work, error)
+            result = failed(work, error)
         finally:
             self._stack.pop()
         self._finish(execution, result)
@@ -145,7 +144,7 @@ class Slot:
             # The task's module does not import here, or holds no such task.
             with self._changed:
                 self._active -= 1
-                self._exchange.post(_failed(work, error))
+                self._exchange.post(failed(work, error))
                 self._advance()
             return None
         with self._changed:
@@ -181,7 +180,7 @@ class Slot:
         try:
             result = await self._runner.run_async(execution)
         except BaseException as error:
-            result = _failed(execution.work, error)
+            result = failed(execution.work, error)
         self._finish(execution, result)
 
     # What the user's code asks for
@@ -195,10 +194,17 @@ class Slot:
         """Whether no more sync actions may be stacked here."""
         return len(self._stack) >= MAX_DEPTH
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it holds any action."""
-        return bool(self._executions)
+    def active(self) -> tuple[Work, TaskRef] | None:
+        """Return what runs the user's code now, with its task."""
+        with self._changed:
+            work = next((each.work for each in self._executions.values() if not each.waiting), None)
+            return (work, self._refs[work.task]) if work else None
+
+    def tell_last(self, result: Result) -> None:
+        """Tell how an attempt ended; returns when that is on its way, and the caller ends the process."""
+        with self._changed:
+            self._exchange.post(result)
+            self._exchange.flush(LAST_S)
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a loop is the one that runs this slot's async actions."""
@@ -390,11 +396,5 @@ class Slot:
 
     def _end(self) -> None:
         self._ended = True
-        for execution in self._executions.values():
-            if execution.cancelled is None:
-                self._cancel(Cancel(execution.id, "its run has ended"))
-
-
-def _failed(work: Work, error: BaseException) -> Result:
-    """End an attempt for an error that is not the user's: whatever happens to it, an attempt comes back."""
-    return Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
+        for name in self._executions:
+            self._cancel(Cancel(name, "its run has ended"))

@@ -35,6 +35,7 @@ __all__ = [
     "Resources",
     "cpu_cores",
     "memory_bytes",
+    "memory_limit_bytes",
 ]
 
 CPUAmount = int | float | str
@@ -154,6 +155,16 @@ def memory_bytes(spec: str | tuple[str, str] | None) -> int | None:
         return None
     sizes = [_parse_size("memory", value) for value in _pair("memory", spec)]
     return sizes[0]
+
+
+def memory_limit_bytes(spec: str | tuple[str, str] | None) -> int | None:
+    """Read what may be used at most, in bytes: the limit of a pair (request, limit), else the one amount.
+
+    Raises:
+        InvalidDeclaration: As `memory_bytes`.
+
+    """
+    return None if spec is None else max(_parse_size("memory", value) for value in _pair("memory", spec))
 
 
 def _parse_cpu(value: object) -> float:

@@ -12,7 +12,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import service
 from flyte_ray.ledger.grace import GRACE_S
 from flyte_ray.ledger.limits import BEGIN_S
-from flyte_ray.ledger.messages import Call, Cancel, Limits, Message, Order, Result, TaskRef, Work
+from flyte_ray.ledger.messages import OUT_OF_MEMORY, Call, Cancel, Limits, Message, Order, Result, TaskRef, Work
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.state import ActionState
@@ -38,6 +38,7 @@ class Cluster:
         self.clock, self.task, self.store = clock, task, MemoryStore()
         self.launched: list[str] = []
         self.killed: list[str] = []
+        self.launched_options: list[str] = []
         self.others: list[TaskRef] = []
         self.ledgers = [Ledger(self.store, self, "holder")]
         self.ledger.start(Start(RUN, "n", task, "{}"))
@@ -61,6 +62,7 @@ class Cluster:
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
         self.launched.append(slot)
+        self.launched_options.append(options)
 
     def kill(self, slot: str) -> None:
         self.killed.append(slot)
@@ -79,6 +81,7 @@ class PlayedSlot:
         self.cluster, self.name = cluster, name
         self.seq = self.first = self.received = self.epoch = 0
         self.orders: list[Order] = []
+        self.shape = "s"
 
     def say(self, *items: Any, want: int = 1, **about: Any) -> list[Order]:
         """Send a message and return the orders that are new since the last one."""
@@ -86,7 +89,17 @@ class PlayedSlot:
         tasks = {ref.key: ref for ref in (self.cluster.task, *self.cluster.others)}
         self.cluster.ledger.exchange(
             Message(
-                self.name, RUN, "s", self.seq, self.epoch, self.first, list(items), self.received, tasks, want, **about
+                self.name,
+                RUN,
+                self.shape,
+                self.seq,
+                self.epoch,
+                self.first,
+                list(items),
+                self.received,
+                tasks,
+                want,
+                **about,
             ),
             self._hear,
         )
@@ -267,3 +280,22 @@ def test_a_restart_of_the_ledger_does_not_prolong_a_deadline(play: Any) -> None:
     assert cluster.root.phase is ActionPhase.QUEUED
     cluster.after(2)
     assert cluster.root.phase is ActionPhase.TIMED_OUT
+
+
+def test_an_attempt_that_was_short_of_memory_gets_a_slot_with_twice_as_much(play: Any) -> None:
+    limits = Limits(memory_request=200, memory_limit=300, grow=True)
+    cluster, slot = play(task(options='{"memory": 200}', limits=limits))
+    (work,) = slot.say()
+    assert type(work) is Work
+    error = FAILURE.replace("ValueError", "OOMError")
+    slot.say(Result(work.action, work.attempt, OUT_OF_MEMORY, error, True, 0.1, None), want=0)
+    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    assert (cluster.root.growths, cluster.root.failures, cluster.root.losses) == (1, 0, 0)
+    cluster.after(0)
+    other = PlayedSlot(cluster, cluster.launched[-1])
+    assert cluster.launched_options[-1] == '{"memory": 300}'
+    other.shape = "s+memory=300"
+    (again,) = other.say()
+    assert type(again) is Work
+    other.say(Result(again.action, again.attempt, OUT_OF_MEMORY, error, True, 0.1, None), want=0)
+    assert cluster.root.phase is ActionPhase.FAILED

@@ -1,0 +1,112 @@
+"""Watch how much memory a slot's process and its children use, and fail the attempt that takes too much.
+
+Pages of shared memory (Ray's object store) belong to the node and do not count. Only where there is `/proc`; elsewhere
+nothing is watched. The process ends with the attempt: nothing else gives its memory back for sure.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from flyte_ray.errors import OOMError
+from flyte_ray.ledger.memory import allowance_in
+from flyte_ray.ledger.messages import OUT_OF_MEMORY, Limits, Result
+from flyte_ray.runtime.failures import describe
+from flyte_ray.runtime.slot import Slot
+
+SAMPLE_S: Final = 0.1
+_MIB: Final = 1024**2
+
+
+def used_bytes(process: int, *, exact: bool = False) -> int:
+    """Measure the resident memory of a process and all below it.
+
+    Args:
+        process: Its id.
+        exact: Count pages that several of them share once; slower.
+
+    Returns:
+        Bytes without shared memory; a process that has ended meanwhile counts nothing.
+
+    """
+    return sum(_resident(each, exact=exact) for each in _family(process))
+
+
+def _family(process: int) -> list[int]:
+    found = [process]
+    for each in found:
+        try:
+            threads = os.listdir(f"/proc/{each}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            text = _read(f"/proc/{each}/task/{thread}/children")
+            found += [int(word) for word in text.split()]
+    return found
+
+
+def _resident(process: int, *, exact: bool) -> int:
+    rollup = _read(f"/proc/{process}/smaps_rollup") if exact else ""
+    text, whole, shared = (rollup, "Pss:", "Pss_Shmem:") if rollup else (_read_status(process), "VmRSS:", "RssShmem:")
+    sizes = {words[0]: int(words[1]) * 1024 for words in map(str.split, text.splitlines()) if words[-1:] == ["kB"]}
+    return sizes.get(whole, 0) - sizes.get(shared, 0)
+
+
+def _read_status(process: int) -> str:
+    return _read(f"/proc/{process}/status")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""  # it has ended
+
+
+def excess(task: str, action: str, used: int, allowed: int, limits: Limits) -> OOMError:
+    """Say how much was used of what, and what follows."""
+    if limits.grow and allowed < (limits.memory_limit or 0):
+        follows = f"It runs again with {min(allowed * 2, limits.memory_limit or 0) / _MIB:.0f} MiB"
+    elif limits.grow:
+        follows = "Raise the limit in Resources(memory=(request, limit))"
+    else:
+        follows = "Ask for more by Resources(memory=), or let RetryStrategy(on_oom='grow') do it"
+    took = f"may use {allowed / _MIB:.0f} MiB of memory and used {used / _MIB:.0f} MiB at its peak"
+    return OOMError("OOMError", f"{task} ({action}) {took}. {follows}.")
+
+
+class MemoryWatch:
+    """Ends this process when an attempt in its slot exceeds its memory."""
+
+    def __init__(self, slot: Slot, end: Callable[[int], None] = os._exit) -> None:
+        """Watch a slot; `end` ends the process with an exit status."""
+        self._slot, self._end = slot, end
+
+    def start(self) -> None:
+        """Watch from now on, as long as the process lives."""
+        threading.Thread(target=self._run, name="flyte-ray-memory", daemon=True).start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(SAMPLE_S):
+            self.look()
+
+    def look(self) -> None:
+        """Measure once, and act on an excess."""
+        active = self._slot.active()
+        limits = active[1].limits if active else None
+        if active is None or limits is None or not limits.memory_limit:
+            return
+        work, ref = active
+        allowed = allowance_in(self._slot.shape, limits)
+        used = used_bytes(os.getpid())
+        if used > allowed:
+            used = used_bytes(os.getpid(), exact=True)
+        if used > allowed:
+            body = describe(excess(ref.name, work.action, used, allowed, limits))
+            self._slot.tell_last(Result(work.action, work.attempt, OUT_OF_MEMORY, body, limits.retry_oom, 0.0, None))
+            self._end(1)
