@@ -116,6 +116,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     text = cli("--help").output
     assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == [
         "abort",
+        "delete",
         "get",
         "resume",
         "submit",
@@ -271,7 +272,7 @@ Call = Callable[[Cli], Result]
         (lambda cli: cli("submit", "--bogus", str(cli.program), "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", str(cli.program), "--bogus", "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", "--address", "127.0.0.1:1", str(cli.program), "two"), "127.0.0.1:1"),
-        (lambda cli: cli("get", "cache"), "No such command 'cache'"),
+        (lambda cli: cli("get", "condition"), "No such command 'condition'"),
         (lambda cli: cli("signal", "condition", "a", "b"), "No such command 'signal'"),
         (lambda cli: cli("abort", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
     ],
