@@ -122,7 +122,8 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
         "submit",
     ]
     text = cli("get", "--help").output
-    assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == ["action", "io", "logs", "run"]
+    nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
+    assert nouns == ["action", "cache", "io", "logs", "run"]
 
 
 def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:

@@ -18,20 +18,28 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_program_runs_as_a_script_and_by_the_command_that_is_shown(tmp_path: Path) -> None:
-    (program,) = blocks("python")
+    program = blocks("python")[0]
     assert len([line for line in program.splitlines() if line]) <= 20
     (tmp_path / "hello.py").write_text(program)
-    environment = {**os.environ, "PYTHONPATH": str(TOP), "FLYTE_RAY_ROOT": str(tmp_path / "root")}
-    environment.pop("RAY_ADDRESS", None)
     shown = next(line for line in README.splitlines() if line.startswith("flyte-ray submit --local"))
     words = [*shown.partition("#")[0].split()[1:], "--n", "4"]
     for command, output in (["hello.py"], "(328350,)"), (["-m", "flyte_ray.cli.main", *words], "14"):
-        command = [sys.executable, *command]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
-        assert output in done.stdout
+        assert output in run_python(command, tmp_path)
+
+
+def run_python(words: list[str], folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "FLYTE_RAY_ROOT": str(folder / "root")}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_a_task_may_declare_runs_and_its_outcome_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "durable.py").write_text(blocks("python")[1])
+    first, second = (run_python(["durable.py"], tmp_path) for _ in range(2))
+    assert first == second  # a random number, of which the second one is the kept first
 
 
 def test_only_versions_that_the_tests_ran_on_are_named() -> None:
