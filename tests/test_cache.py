@@ -213,6 +213,29 @@ def test_a_damaged_entry_is_a_miss() -> None:
     assert times("square") == 2
 
 
+@env.task(cache="auto")
+def says(x: int) -> str:
+    count("says")
+    return "run: done"
+
+
+def test_a_text_that_looks_like_a_reference_is_a_text() -> None:
+    assert run(says, 1).outputs() == run(says, 1).outputs() == ("run: done",)
+    assert times("says") == 1
+
+
+@env.task(cache=flyte.Cache("override", version_override="1", ignored_inputs="note"))
+def measured(data: pa.Table, note: str = "") -> int:
+    count("measured")
+    return int(data.num_rows)
+
+
+def test_tables_count_by_their_content_beside_ignored_inputs() -> None:
+    for note in ("a", "b"):
+        assert run(measured, pa.table({"x": [1, 2]}), note).outputs() == (2,)
+    assert times("measured") == 1
+
+
 def test_an_entry_says_who_made_it() -> None:
     made = run(square, 9)
     (path,) = (COUNTS.parent / "root" / "cache").rglob("*.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from click.testing import CliRunner
 import flyte_ray as flyte
 from flyte_ray.cli.main import main
 from flyte_ray.io import Dir, File
+from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.storage.remote import RemoteStore
+from flyte_ray.types.place import placed
 
 PROGRAM = '''
 from pathlib import Path
@@ -94,6 +98,13 @@ def test_values_go_to_the_raw_data_path_when_one_is_given(tmp_path: Path) -> Non
     (output,) = flyte.remote.Run.get(run.name).outputs(same)
     with output.open_sync() as file:
         assert file.read() == b"1"
+
+
+def test_a_file_that_is_pickled_leaves_the_stores_arguments_behind(tmp_path: Path) -> None:
+    with placed(RunBlobs(RemoteStore("s3://b", {"secret": "TOPSECRET"}), RemoteStore("s3://b", {}), "p")):
+        file: File = File(path="s3://b/p/x")
+    assert b"TOPSECRET" not in pickle.dumps(file)
+    assert pickle.loads(pickle.dumps(file)).path == file.path
 
 
 def test_a_path_where_nothing_lies_is_refused_before_anything_runs(program: Path) -> None:

@@ -27,7 +27,7 @@ class Dir(Located, Generic[T]):
         """Yield all files below it, in the order of their paths."""
         for uri in list_files(self.path, self._options):
             file: File[Any] = File(path=uri)
-            object.__setattr__(file, "_place", self._place)
+            file._place = self._place
             yield file
 
     async def walk(self) -> AsyncIterator[File[Any]]:

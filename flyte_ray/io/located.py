@@ -51,7 +51,7 @@ class Located(BaseModel):
     def model_post_init(self, _: Any) -> None:
         """Turn what a record says into a path of this process."""
         place = current_place()
-        object.__setattr__(self, "_place", place)
+        self._place = place
         if place is not None and self.path.startswith(OWN_MARK):
             object.__setattr__(self, "path", place.absolute(self.path.removeprefix(OWN_MARK)))
         if self.name is None:
@@ -94,6 +94,11 @@ class Located(BaseModel):
     async def exists(self) -> bool:
         """Tell whether it is there, without blocking the loop."""
         return await asyncio.to_thread(self.exists_sync)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the place behind: it holds the arguments of the store, which are never recorded."""
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {"_place": None}}
 
     @property
     def _options(self) -> dict[str, object]:

@@ -158,6 +158,7 @@ class RunBook:
 
     def answer(self, name: str, kept: Kept | None) -> bool:
         """Take the cache's answer to an action; False if it does not wait for it any more."""
+        self.cache.open.discard(name)
         action = self.state.actions.get(name)
         if action is None or action.phase is not ActionPhase.QUEUED or self.end_mark is not None:
             return False
@@ -353,9 +354,10 @@ class RunBook:
 
     def enqueue(self, action: ActionState) -> None:
         """Queue an action, unless something must end or be asked first."""
-        if self.end_mark is None and self.leaving.get(action.id) not in self.slots and not self.cache.asks(action):
-            self.dispatch.enqueue(action)
+        if self.end_mark is None and self.leaving.get(action.id) not in self.slots:
             self.limits.watch(action)
+            if not self.cache.asks(action):
+                self.dispatch.enqueue(action)
 
     def queue_again(self, action: ActionState) -> None:
         """Queue an action if somebody waits for it; else it is queued when it is called again."""

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final, NamedTuple
 
-from flyte_ray.errors import ObjectMissing, StoreError
+from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.paths import cache_key
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import RunId
@@ -78,16 +79,21 @@ class RunCache:
     """To be kept when so many events are stored."""
     over: list[tuple[str, str]] = field(default_factory=list)
     """Keys and ids of actions that ended without an outcome."""
+    open: set[str] = field(default_factory=set)
+    """Actions whose question is not answered yet."""
     _asked: set[str] = field(default_factory=set)
 
     def asks(self, action: ActionState) -> bool:
         """Whether an action must wait for the cache's answer before it may be handed out."""
+        if action.id in self.open:
+            return True
         if action.cache is None or action.attempts or action.id in self._asked:
             return False
         use = CacheUse.load(action.cache)
         if not use.look_up and not use.serialize:
             return False
         self._asked.add(action.id)
+        self.open.add(action.id)
         self.questions.append((action.id, use))
         return True
 
@@ -130,14 +136,15 @@ class CacheDesk:
     def attend(self, run: RunId, cache: RunCache, stored: int) -> None:
         """Take up what a run asks and what it has to keep; call with the ledger's lock held."""
         questions, cache.questions = cache.questions, []
-        for start in range(0, len(questions), BATCH):
-            self._submit(self._look_up, run, questions[start : start + BATCH])
+        size = min(BATCH, ceil(len(questions) / THREADS) or 1)
+        for start in range(0, len(questions), size):
+            self._submit(self._look_up, run, questions[start : start + size])
         while cache.outcomes and cache.outcomes[0][0] <= stored:
             _, use, action = cache.outcomes.popleft()
             write = self._submit(
                 self._keep, run, cache.place, use, action.id, action.task_name, action.result or "null"
             )
-            self._writes.setdefault(run, []).append(write)
+            self._writes[run] = [*(each for each in self._writes.get(run, []) if not each.done()), write]
         over, cache.over = cache.over, []
         for key, name in over:
             self._submit(self._release, key, run, name)
@@ -145,11 +152,16 @@ class CacheDesk:
     def finish(self, run: RunId) -> None:
         """Wait until the outcomes of a run that has ended are kept, and let go of what it computes for others."""
         for write in self._writes.pop(run, []):
-            write.result()
+            write.exception()  # has been logged
         with self._lock:
             led = [(key, name) for key, (leader, name) in self._leaders.items() if leader == run]
         for key, name in led:
             self._release(key, run, name)
+
+    def close(self) -> None:
+        """End the threads, when what they do is done."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     def _submit(self, work: Callable[..., None], *args: Any) -> Future[None]:
         if self._pool is None:
@@ -159,18 +171,24 @@ class CacheDesk:
     def _look_up(self, run: RunId, questions: list[Question]) -> None:
         answers: list[tuple[str, Kept | None]] = []
         for name, use in questions:
-            kept = None
-            try:
-                kept = self._find(use) if use.look_up else None
-            except Exception:  # a cache that cannot be read must not end a run
-                _log.exception("the cache could not be asked for %s: it runs", name)
-            if kept is None and use.serialize and not self._leads(run, name, use):
-                continue
+            kept = self._look(use, name)
+            if kept is None and use.serialize:
+                if not self._leads(run, name, use):
+                    continue
+                kept = self._look(use, name)  # the last leader may have kept its outcome since
             answers.append((name, kept))
         gone = self._answer(run, answers)
+        hits = {name for name, kept in answers if kept is not None}
         for name, use in questions:
-            if name in gone and use.serialize:
+            if use.serialize and name in gone | hits:
                 self._release(use.key, run, name)
+
+    def _look(self, use: CacheUse, name: str) -> Kept | None:
+        try:
+            return self._find(use) if use.look_up else None
+        except Exception:  # a cache that cannot be read must not end a run
+            _log.exception("the cache could not be asked for %s: it runs", name)
+            return None
 
     def _leads(self, run: RunId, name: str, use: CacheUse) -> bool:
         with self._lock:
@@ -208,7 +226,7 @@ class CacheDesk:
         }
         try:
             self._store.put(cache_key(use.key), json.dumps(entry, ensure_ascii=False).encode())
-        except (StoreError, OSError):
+        except Exception:  # a cache that cannot be written must not end a run
             _log.exception("the outcome of %s of run %s could not be kept: it will be computed again", action, run)
         if use.serialize:
             self._release(use.key, run, action)
@@ -220,5 +238,8 @@ class CacheDesk:
                 return
             del self._leaders[key]
             followers = self._followers.pop(key, [])
-        for run, question in followers:
-            self._look_up(run, [question])
+        for follower, question in followers:
+            try:
+                self._look_up(follower, [question])
+            except Exception:  # what ends one run must not keep others waiting
+                _log.exception("run %s could not be told of the outcome that it waits for", follower)

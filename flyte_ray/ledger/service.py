@@ -183,6 +183,7 @@ class Ledger:
         for run, book in books:
             book.recorder.close()
             self._leases.pop(run).release()
+        self._desk.close()
 
     # Slots
 
@@ -269,11 +270,12 @@ class Ledger:
         with self._lock:
             book = self._books.get(run)
             if book:
-                self._desk.attend(run, book.cache, book.recorder.stored)
+                stored = book.recorder.stored  # read once: what ends the run must have been attended to
+                self._desk.attend(run, book.cache, stored)
                 if book.recorder.fenced:
                     finished = self._let_go(run, book, book.recorder.fenced)
                     done = book
-                elif book.end_mark is not None and book.recorder.stored >= book.end_mark:
+                elif book.end_mark is not None and stored >= book.end_mark:
                     root = book.state.root
                     finished = self._let_go(run, book, Ended(root.phase.value, root.result or "null"))
                     done = book
@@ -344,8 +346,7 @@ class Ledger:
                 self._unstick(run, book)
         for run in runs:
             self._pump(run)
-            lease = self._leases.get(run)
-            if lease:
+            if lease := self._leases.get(run):
                 lease.renew()
 
     def _unstick(self, run: RunId, book: RunBook) -> None:

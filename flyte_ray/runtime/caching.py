@@ -17,6 +17,7 @@ from flyte_ray.spec.body import read_body
 from flyte_ray.spec.caching import FunctionBodyPolicy, VersionParameters
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import Encoded
+from flyte_ray.types.codec import digest_of
 from flyte_ray.types.references import is_comparable
 
 
@@ -41,8 +42,12 @@ class Caching:
                 stacklevel=2,
             )
             return None
-        version, follows = self._version(task)
-        digest = inputs.digest if not cache.ignored_inputs else json.dumps(raw, sort_keys=True)
+        try:
+            version, follows = self._version(task)
+        except Exception as error:  # a policy of the user's, or code that cannot be read
+            warnings.warn(f"Task '{task.name}' is not cached: its version cannot be computed: {error}.", stacklevel=2)
+            return None
+        digest = inputs.digest if not cache.ignored_inputs else digest_of(raw)
         text = "\n".join((task.name, identity, version, digest))
         key = hashlib.sha256(text.encode()).hexdigest()[:40]
         return CacheUse(key, version, cache.max_age_s, cache.serialize, self._mode == "on", follows).dump()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import re
 import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-_PLAIN: Final = (int, float, str, bytes, bool, tuple, frozenset, type(None))
+_PLAIN: Final = (int, float, str, bytes, bool, type(None))
 _INSTALLED: Final = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _OWN: Final = str(Path(__file__).parents[1])
 
@@ -34,24 +35,26 @@ class Body:
 
 def read_body(func: Callable[..., Any]) -> Body:
     """Digest a function and all of the project that it calls."""
-    texts: dict[str, str] = {}
+    seen: dict[int, tuple[str, str]] = {}
     constants: dict[str, str] = {}
     start = inspect.unwrap(func)
-    open_, first = [start], _name(start)
+    open_: list[Any] = [start]
     while open_:
         thing = open_.pop()
-        name = _name(thing)
-        if name in texts:
+        if id(thing) in seen:
             continue
-        texts[name] = _text(thing)
+        seen[id(thing)] = _name(thing), _text(thing)
         for used, value in _uses(thing):
             if isinstance(value, (FunctionType, type)):
                 open_.append(value)
             else:
-                constants[used] = repr(value)
-    follows = tuple(sorted(set(texts) - {first}))
-    parts = [texts[first], *(f"{name}\n{texts[name]}" for name in follows), repr(sorted(constants.items()))]
-    return Body(hashlib.sha256("\n".join(parts).encode()).hexdigest(), follows)
+                constants[used] = _describe_constant(value)
+    own = seen.pop(id(start))
+    # By text too: two lambdas, or two wrappers of one decorator, have one name.
+    others = sorted(seen.values())
+    parts = [own[1], repr(others), repr(sorted(constants.items()))]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return Body(digest, tuple(sorted({name for name, _ in others})))
 
 
 def _name(thing: Any) -> str:
@@ -59,18 +62,23 @@ def _name(thing: Any) -> str:
 
 
 def _text(thing: Any) -> str:
-    code = getattr(thing, "__code__", None)
-    if code is not None and thing.__module__ == "__main__":
-        return describe_code(code)  # it travels by value: where it arrives there is no source
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, TypeError, SyntaxError):
-        # Functions made by exec, a lambda inside an expression.
-        return _name(thing) if code is None else describe_code(code)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.decorator_list = []
-    return ast.dump(tree, include_attributes=False)
+    if thing.__module__ != "__main__":  # that travels by value: where it arrives there is no source
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        except (OSError, TypeError, SyntaxError):
+            pass  # functions made by exec, a lambda inside an expression
+        else:
+            for node in ast.walk(tree):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    node.decorator_list = []
+            return ast.dump(tree, include_attributes=False)
+    functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
+    return "\n".join([_name(thing), *map(_compiled, functions)])
+
+
+def _compiled(func: FunctionType) -> str:
+    defaults = [*(func.__defaults__ or ()), *sorted((func.__kwdefaults__ or {}).items())]
+    return f"{describe_code(func.__code__)}{[_describe_constant(each) for each in defaults if _is_plain(each)]}"
 
 
 def describe_code(code: CodeType, doc: str | None = None) -> str:
@@ -91,11 +99,13 @@ def _describe_constant(value: object) -> str:
 
 def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield functions, classes and constants of the project that a function, or a class's methods, names."""
+    if isinstance(thing, type):
+        yield from ((_name(base), found) for base in thing.__bases__ for found in _followed(base))
     functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
     for func in functions:
-        names = set(_names(func.__code__))
+        names = {*_names(func.__code__), *_annotated(func)}
         scope = {**func.__globals__, **_closure(func)}
-        for name in names & scope.keys():
+        for name in sorted(names & scope.keys()):
             value = scope[name]
             if isinstance(value, ModuleType) and _is_project(getattr(value, "__file__", None)):
                 inside = {part: getattr(value, part) for part in names if hasattr(value, part)}
@@ -105,22 +115,36 @@ def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _followed(value: Any) -> Iterator[Any]:
-    if isinstance(value, _PLAIN):
+    if _is_plain(value):
         yield value
         return
     # Another task is followed too: its outcome is a part of this one's.
     value = inspect.unwrap(value) if callable(value) else value
-    if isinstance(value, (FunctionType, type)):
-        try:
-            file = inspect.getsourcefile(value)
-        except TypeError:  # built in
-            return
-        if _is_project(file):
-            yield value
+    if isinstance(value, (FunctionType, type)) and (value.__module__ == "__main__" or _is_project(_file(value))):
+        yield value
+
+
+def _is_plain(value: Any) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, (tuple, frozenset)) else isinstance(value, _PLAIN)
+
+
+def _file(thing: Any) -> str | None:
+    try:
+        return inspect.getsourcefile(thing)
+    except (TypeError, OSError):  # built in, or of a module without a file
+        return None
 
 
 def _methods(cls: type) -> list[FunctionType]:
-    return [value for value in vars(cls).values() if isinstance(value, FunctionType)]
+    """List a class's functions, also those behind static methods, class methods and properties."""
+    plain = (getattr(value, "__func__", getattr(value, "fget", value)) for value in vars(cls).values())
+    return [value for value in plain if isinstance(value, FunctionType)]
+
+
+def _annotated(func: FunctionType) -> set[str]:
+    """Name what stands in annotations: a method may be called of what is known by its annotation only."""
+    texts = (note if isinstance(note, str) else getattr(note, "__name__", "") for note in func.__annotations__.values())
+    return {name for text in texts for name in re.findall(r"\w+", text)}
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -92,7 +92,9 @@ def _json(annotation: Any) -> Leaf | None:
 
     def dump(value: Any, blobs: Blobs) -> Any:
         with placed(blobs):
-            return adapter.dump_python(value, mode="json")
+            raw = adapter.dump_python(value, mode="json")
+        # Its order differs between processes, and a call is named by its stored form.
+        return sorted(raw, key=json.dumps) if isinstance(value, (set, frozenset)) else raw
 
     def load(raw: Any, blobs: Blobs) -> Any:
         with placed(blobs):

@@ -22,13 +22,14 @@ def _references(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         if ARROW_MARK in part:
             yield part[ARROW_MARK]
+        path = part.get("path")
+        if isinstance(path, str) and path.startswith(OWN_MARK) and {"name", "format", "hash"} <= part.keys():
+            yield path.removeprefix(OWN_MARK)
         for value in part.values():
             yield from _references(value)
     elif isinstance(part, list):
         for value in part:
             yield from _references(value)
-    elif isinstance(part, str) and part.startswith(OWN_MARK):
-        yield part.removeprefix(OWN_MARK)
 
 
 def taken_from(place: str, text: str) -> str:
