@@ -67,5 +67,6 @@ def test_an_attempt_gets_twice_the_memory_until_it_is_enough(connected: Path) ->
     run.wait()
     root = load_state(open_store(connected), RunId(run.name)).root
     assert run.phase.value == "succeeded", root.result
-    assert root.growths == root.attempts - 1 >= 1
-    assert (root.failures, root.losses) == (0, 0)
+    # On a busy machine the process may end before it has told why: that is a loss, and the attempt runs again.
+    assert root.growths == root.attempts - 1 - root.losses >= 1
+    assert root.failures == 0
