@@ -1,7 +1,8 @@
-"""Decide for one run: what a call, a result, a lost slot or an abort means, and who gets which work.
+"""Keep the book of one run: how its actions are called, handed out and ended, and whom that concerns.
 
 Invariants: what is handed out is recorded first; an action runs in one slot at a time and succeeds once; an outcome
 goes to the slot in which the parent waits for it; when a parent ends, what it left running is aborted.
+What slots say is taken in by `ledger/intake.py`, what was cut off is continued by `ledger/recovery.py`.
 Called with the service's lock held. Knows nothing of messages' transport, Ray or threads.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.cache import Kept, RunCache
@@ -18,31 +18,14 @@ from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
 from flyte_ray.ledger.memory import grown, grown_options, plain_shape
-from flyte_ray.ledger.messages import (
-    OUT_OF_MEMORY,
-    Call,
-    Cancel,
-    Drop,
-    Item,
-    Outcome,
-    Result,
-    Return,
-    Step,
-    TaskRef,
-    Work,
-    read_ref,
-)
+from flyte_ray.ledger.messages import Call, Cancel, Outcome, TaskRef, Work, read_ref
 from flyte_ray.ledger.recorder import RunRecorder
-from flyte_ray.ledger.retrying import after_failure, outcome
-from flyte_ray.ledger.roll_call import missing
+from flyte_ray.ledger.retrying import after_failure
 from flyte_ray.ledger.state import ActionState
-from flyte_ray.ledger.steps import StepBook, steps_of
-from flyte_ray.ledger.verdicts import failure, lost
+from flyte_ray.ledger.steps import steps_of
+from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
-
-MAX_LOSSES: Final = 3
-"""Lost slots that an action may be the suspect of; the next one fails it."""
 
 
 class RunBook:
@@ -59,15 +42,13 @@ class RunBook:
         self.expected: dict[str, str] = {}
         """Shapes of the slots that live and have not attached to this ledger, by id: until they have, nothing is
         handed out."""
-        self._expected_since_us = 0
+        self.expected_since_us = 0
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
         self.cache = RunCache(place)
-        self._now_us = now_us
-        self._early: dict[str, tuple[Slot, Result]] = {}
-        self._steps = StepBook(self.state, self.record)
+        self.now_us = now_us
         self._open_children: dict[str, set[str]] = {}
         self.leaving: dict[str, str] = {}
         """Slots in which an attempt is stopped whose action is queued again, by action: until it has left, no other
@@ -79,8 +60,6 @@ class RunBook:
     def _ref_of(self, action: ActionState) -> TaskRef:
         return grown(self.refs[action.task], action.growths)
 
-    # What slots say
-
     def knows(self, slot: str) -> bool:
         """Whether a slot was asked for and has not ended; what another one says comes too late."""
         return slot in self.slots or slot in self.starting or slot in self.expected
@@ -91,23 +70,6 @@ class RunBook:
             if key not in self.refs:
                 self.refs[key] = ref
                 self.record(kinds.TASK, task=key, body=json.dumps(ref))
-
-    def apply(self, slot: Slot, item: Item) -> None:
-        """Act on one item of a slot's message."""
-        if type(item) is Result:
-            self._result(slot, item)
-        elif type(item) is Call:
-            self._call(slot, item)
-        elif type(item) is Step:
-            self._steps.take(slot.id, item)
-        elif type(item) is Return:
-            action = self.state.actions.get(item.action)
-            self._leave(slot, item.action, item.attempt)
-            if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
-                self.record(kinds.RETURNED, action.id, item.attempt)
-                self.enqueue(action)
-        elif type(item) is Drop and item.action in self.state.actions:
-            self.abort(item.action, item.reason)
 
     def called(self, call: Call | Work) -> ActionState:
         """Put a call on record."""
@@ -125,36 +87,15 @@ class RunBook:
             self._open_children.setdefault(call.parent, set()).add(call.action)
         return self.state.actions[call.action]
 
-    def _call(self, slot: Slot, call: Call) -> None:
-        parent = self.state.actions.get(call.parent)
-        if parent is None or parent.slot != slot.id:
-            # Of an attempt that was aborted or replaced: whoever still waits there shall end.
-            slot.order(Outcome(call.action, kinds.ABORTED, failure("ActionAbortedError", "user", "its parent ended")))
-            return
-        known = self.state.actions.get(call.action)
-        if known is None:
-            known = self.called(call)
-            if call.told:
-                self.record(kinds.STARTED, call.action, 0, slot=slot.id)
-                slot.running[call.action] = 0
-            self._steps.take_early(call.action)
-            early = self._early.pop(call.action, None)
-            if early:
-                by, result = early
-                self.record(kinds.STARTED, call.action, result.attempt, slot=by.id)
-                slot.awaiting.add(call.action)
-                self._result(by, result)
-                return
-        elif known.phase.is_terminal:
-            renewed = not known.has_succeeded and known.generation < self.state.generation_of(call.parent)
-            if not renewed:
-                slot.order(Outcome(known.id, known.end_kind, known.result or "null"))
-                return
-            self.record(kinds.RENEWED, known.id)
-            self._open_children.setdefault(call.parent, set()).add(call.action)
-        slot.awaiting.add(call.action)
-        if known.phase is ActionPhase.QUEUED:
-            self.enqueue(known)
+    def renew(self, action: ActionState) -> None:
+        """Queue an action anew that has not succeeded, with a new budget."""
+        self.record(kinds.RENEWED, action.id)
+        if action.parent:
+            self._open_children.setdefault(action.parent, set()).add(action.id)
+
+    def expect(self, alive: Mapping[str, str]) -> None:
+        """Hand nothing out until these slots have attached, given by their shapes."""
+        self.expected, self.expected_since_us = dict(alive), self.now_us()
 
     def answer(self, name: str, kept: Kept | None) -> bool:
         """Take the cache's answer to an action; False if it does not wait for it any more."""
@@ -168,28 +109,6 @@ class RunBook:
             self.end(action, kinds.SUCCEEDED, kept.output, None, kept.source)
         return True
 
-    def _result(self, slot: Slot, result: Result) -> None:
-        slot.doomed = slot.doomed or result.kind == OUT_OF_MEMORY
-        self._leave(slot, result.action, result.attempt)
-        action = self.state.actions.get(result.action)
-        if action is None:
-            # Handed out by the ledger before this one, which had not stored the call: the parent's slot repeats it.
-            self._early[result.action] = slot, result
-            return
-        if action.phase.is_terminal or action.attempt != result.attempt:
-            return
-        self.dispatch.durations.add(action.task, result.seconds)
-        if result.log:
-            self.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
-        if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
-            return  # it was lost or ran out of time, and will run again: only success counts late
-        kind, body = outcome(self.refs[action.task], action, result, self._now_us())
-        if kind == kinds.RETRIED:
-            self.record(kind, action.id, result.attempt, body=body)
-            self.enqueue(action)
-        else:
-            self.end(action, kind, body, slot)
-
     # What happens to actions
 
     def start(self, ref: TaskRef, inputs: str, context: str | None, cache: str | None) -> None:
@@ -197,50 +116,6 @@ class RunBook:
         self.learn({ref.key: ref})
         self.record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context, cache=cache)
         self.enqueue(self.state.root)
-
-    def recover(self, alive: Mapping[str, str], *, resumed: bool) -> None:
-        """Queue again what was cut off.
-
-        Args:
-            alive: Shapes of the run's slots that live, by id: they attach, or have not begun yet.
-            resumed: A person continues the run: failures are tried again, that of the root too.
-
-        """
-        if resumed:
-            self.record(kinds.RESUMED)
-            if self.state.root.phase.is_terminal and not self.state.root.has_succeeded:
-                self.record(kinds.RENEWED, ROOT_ACTION)
-        self.expected = dict(alive)
-        self._expected_since_us = self._now_us()
-        for action in self.state.actions.values():
-            if action.phase is ActionPhase.RUNNING and action.slot not in alive:
-                self.record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
-        root = self.state.root
-        if root.phase is ActionPhase.QUEUED:
-            # Its descendants are queued when they are called again.
-            self.enqueue(root)
-        elif root.phase.is_terminal:
-            self._close()
-
-    def lose(self, slot: Slot, reason: str, *, to_blame: bool = True) -> None:
-        """Queue again what a dead slot ran; fail what has killed too many, where that is `to_blame`."""
-        self.slots.pop(slot.id, None)
-        self.starting.pop(slot.id, None)
-        running = dict(slot.running)
-        if self.expected.pop(slot.id, None) is not None:
-            # It has not attached since this ledger started: what it ran is known from the log alone.
-            running = {each.id: each.attempt for each in self.state.actions.values() if each.slot == slot.id}
-        for name, attempt in running.items():
-            action = self.state.actions[name]
-            self._leave(slot, name, attempt)
-            if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
-                continue
-            self.record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame and not slot.doomed))
-            if action.losses > MAX_LOSSES and name not in slot.waiting:
-                message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
-                self.end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
-            else:
-                self.queue_again(action)
 
     def abort(self, name: str, reason: str) -> None:
         """End an action and all below it as aborted."""
@@ -262,7 +137,7 @@ class RunBook:
                 holder.order(Cancel(action.id, json.loads(body)["message"]))
                 self.leaving[action.id] = holder.id
             ref = self.refs[action.task]
-            kind, error = after_failure(ref, action, body, may_retry=again, now_us=self._now_us())
+            kind, error = after_failure(ref, action, body, may_retry=again, now_us=self.now_us())
             if kind != kinds.RETRIED:
                 self.end(action, kinds.TIMED_OUT, body, None)
                 continue
@@ -282,7 +157,7 @@ class RunBook:
         self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
         self._abandon_children(action.id, "its parent ended")
         if action.id == ROOT_ACTION:
-            self._close()
+            self.close()
             return
         self._open_children.get(action.parent or "", set()).discard(action.id)
         holder = self._holder(action)
@@ -296,7 +171,8 @@ class RunBook:
         for child in self._open_children.pop(parent, ()):
             self.abort(child, reason)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Take note that the run has ended: that is told when what is recorded now is stored."""
         self.end_mark = self.recorder.recorded
         self.recorder.hurry()
 
@@ -320,14 +196,6 @@ class RunBook:
         """The Ray options of a shape, as JSON."""
         plain = plain_shape(shape)
         return grown_options(next(ref.options for ref in self.refs.values() if ref.shape == plain), shape)
-
-    def silent(self) -> list[str]:
-        """Stop to expect slots that have not attached in time; return those that hold work and must be ended."""
-        waited_us = self._now_us() - self._expected_since_us
-        unbegun, silent = missing(self.expected, self.state.actions.values(), waited_us)
-        for name in unbegun:
-            self.starting[name] = self.expected.pop(name)
-        return silent
 
     def hand_out(self, slot: Slot) -> None:
         """Order as much work as the slot wants and should have."""
@@ -364,7 +232,7 @@ class RunBook:
         if action.id == ROOT_ACTION or self._holder(action):
             self.enqueue(action)
 
-    def _leave(self, slot: Slot, name: str, attempt: int) -> None:
+    def leave(self, slot: Slot, name: str, attempt: int) -> None:
         """Take note that an attempt is in its slot no more; the next one may begin if it waited for that."""
         if slot.running.get(name) == attempt:
             del slot.running[name]
@@ -384,4 +252,4 @@ class RunBook:
 
     def record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
         """Put an event on record."""
-        self.recorder.record(Event(kind, self._now_us(), action, attempt, **columns))
+        self.recorder.record(Event(kind, self.now_us(), action, attempt, **columns))

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -52,6 +53,8 @@ class Lease:
         self._holder = holder
         self._counter = 0
         self._renewed = 0.0
+        self._writing = threading.Lock()
+        self._released = False
 
     def take(
         self, *, force: bool, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -83,13 +86,17 @@ class Lease:
         """Step the counter if it is time; a store that does not answer is asked again later."""
         if time.monotonic() - self._renewed > RENEW_S:
             try:
-                self._write()
+                with self._writing:
+                    if not self._released:
+                        self._write()
             except StoreError as error:
                 _log.warning("the lease of run %s could not be renewed: %s", self._run, error)
 
     def release(self) -> None:
-        """Give the run up."""
-        self._store.delete([lease_key(self._run)])
+        """Give the run up; nothing is renewed after that."""
+        with self._writing:
+            self._released = True
+            self._store.delete([lease_key(self._run)])
 
     def _is_gone(self, there: dict[str, Any]) -> bool:
         if there["holder"] == self._holder:

@@ -12,34 +12,46 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any
 
-from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
-from flyte_ray.ledger.attaching import attend, hand_in, reconcile
+from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conversation import Answer, Slot
+from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.lease import Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
-from flyte_ray.ledger.messages import Bye, Message, Reply, TaskRef
+from flyte_ray.ledger.messages import Bye, Message, TaskRef
 from flyte_ray.ledger.paths import data_place, index_key, spec_key
 from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import RunRecorder, now_us
+from flyte_ray.ledger.recovery import lose, recover, silent
 from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.snapshot import write_snapshot
-from flyte_ray.ledger.standstill import OVERFLOW, Standstill
+from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
-LINGER_S: Final = 2.0
-"""How long a slot without work is kept while nobody else waits for its resources."""
 _log = logging.getLogger("flyte_ray.ledger")
 
-
 Waiter = Callable[[Ended | Exception], None]
+
+
+@dataclass
+class HeldRun:
+    """A run that this ledger holds."""
+
+    book: RunBook
+    lease: Lease
+    reception: Reception
+    watch: Standstill
+    waiters: list[Waiter] = field(default_factory=list)
+    """Called when the run has ended."""
 
 
 class Ledger:
@@ -58,15 +70,12 @@ class Ledger:
         self.epoch = time.time_ns()
         """Tells slots that the ledger has restarted."""
         self._store = store
-        self._launcher = launcher
         self._holder = holder
         self._fault = fault
         self._lock = threading.RLock()
-        self._books: dict[RunId, RunBook] = {}
-        self._leases: dict[RunId, Lease] = {}
-        self._waiters: dict[RunId, list[Waiter]] = {}
-        self._answers: list[tuple[Answer, Reply]] = []
-        self._watches: dict[RunId, Standstill] = {}
+        self._held: dict[RunId, HeldRun] = {}
+        self._answers: Answers = []
+        self._fleet = Fleet(launcher)
         self._grace = Grace(now_us)
         self._desk = CacheDesk(store, now_us, self._cached)
 
@@ -88,7 +97,7 @@ class Ledger:
                     f" Choose another name, or continue that one with 'flyte-ray resume {start.run}'."
                 )
             with self._lock:
-                if start.run in self._books:
+                if start.run in self._held:
                     return
         self._store.put(index_key(start.run, started), body)
         book = self._open(start.run, take_over=False)
@@ -123,14 +132,14 @@ class Ledger:
         """
         load_spec(self._store, run)
         with self._lock:
-            if run in self._books:
+            if run in self._held:
                 return
         book = self._open(run, take_over=take_over)
         with self._lock:
             if not book.state.actions:
                 raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
             book.replace_tasks(tasks)
-            book.recover(alive, resumed=by_person)
+            recover(book, alive, resumed=by_person)
         book.recorder.commit()
         self._pump(run)
 
@@ -141,22 +150,27 @@ class Ledger:
         place = data_place(run, load_spec(self._store, run))
         recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
         with self._lock:
-            self._leases[run] = lease
-            self._books[run] = RunBook(recorder, now_us, place)
-            return self._books[run]
+            book = RunBook(recorder, now_us, place)
+            reception = Reception(self.epoch, book, self._answers, lambda shape: not self._is_wanted(shape, book))
+            self._held[run] = HeldRun(book, lease, reception, Standstill(book, now_us))
+        return book
+
+    def _is_wanted(self, shape: str, book: RunBook) -> bool:
+        """Whether another run waits for slots of a shape."""
+        return any(held.book is not book and shape in held.book.dispatch.shapes for held in self._held.values())
 
     def wait(self, run: RunId, waiter: Waiter) -> None:
         """Call back when the run has ended and that is stored; at once if this ledger does not hold it."""
         with self._lock:
-            if run in self._books:
-                self._waiters.setdefault(run, []).append(waiter)
+            if run in self._held:
+                self._held[run].waiters.append(waiter)
                 return
         waiter(RunNotFoundError(f"Run {run!r} is not active here."))
 
     def abort(self, run: RunId, action: str, reason: str) -> bool:
         """Abort an action and all below it; False if it is not active here."""
         with self._lock:
-            book = self._books.get(run)
+            book = self.book(run)
             known = book.state.actions.get(action) if book else None
             if book is None or known is None or known.phase.is_terminal:
                 return False
@@ -167,22 +181,28 @@ class Ledger:
     def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run for a live view; None if this ledger does not hold it."""
         with self._lock:
-            book = self._books.get(run)
+            book = self.book(run)
             return summarize(book) if book else None
 
     @property
     def runs(self) -> list[RunId]:
         """Runs that are held."""
         with self._lock:
-            return list(self._books)
+            return list(self._held)
+
+    def book(self, run: RunId) -> RunBook | None:
+        """The book of a run; None if it is not held."""
+        held = self._held.get(run)
+        return held.book if held else None
 
     def close(self) -> None:
         """Store what is left and let go of all runs."""
         with self._lock:
-            books, self._books = list(self._books.items()), {}
-        for run, book in books:
-            book.recorder.close()
-            self._leases.pop(run).release()
+            runs = list(self._held.values())
+            self._held.clear()
+        for held in runs:
+            held.book.recorder.close()
+            held.lease.release()
         self._desk.close()
 
     # Slots
@@ -190,211 +210,120 @@ class Ledger:
     def exchange(self, message: Message, answer: Answer) -> None:
         """Take a slot's message; `answer` is called once, now or when there is something to say."""
         with self._lock:
-            book = self._books.get(RunId(message.run))
-            if book is None or not book.knows(message.slot):
-                self._answers.append((answer, self._farewell(message)))
+            held = self._held.get(RunId(message.run))
+            if held is None:
+                self._answers.append((answer, farewell(self.epoch, message)))
             else:
-                self._hear(book, message, answer)
+                held.reception.hear(message, answer)
         self._pump(RunId(message.run))
-
-    def _hear(self, book: RunBook, message: Message, answer: Answer) -> None:
-        slot = book.slots.get(message.slot)
-        if slot is None:
-            slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape)
-            book.starting.pop(message.slot, None)
-        older = slot.is_overtaken(message)
-        if slot.parked and not older:
-            self._reply(book, slot)
-        is_new = message.epoch == 0 and slot.id not in book.expected
-        held = None if slot.attached or older or message.epoch != self.epoch else message.held
-        if message.epoch not in (0, self.epoch) or not (slot.attached or is_new or held):
-            # A slot of the ledger before this one: it shall hand in all it has.
-            slot.gap = True
-            self._answers.append((answer, slot.reply(self.epoch, 0, False, {})))
-            return
-        slot.attached = True
-        if held:
-            slot.received = message.first  # what is below is on record
-        items = slot.hear(message)
-        book.limits.begun(slot.active)
-        try:
-            book.learn(message.tasks)
-            if held:
-                hand_in(book, slot, held)
-            for item in items:
-                book.apply(slot, item)
-            if held:
-                attend(book, slot, held)
-                slot.resend()
-            if book.expected.pop(slot.id, None) is not None:
-                reconcile(book, slot)
-        except RunFencedError:
-            self._answers.append((answer, self._farewell(message)))
-            return
-        slot.about.update(message.about)
-        if older or slot.gap:
-            self._answers.append((answer, self._build(book, slot)))
-        else:
-            slot.parked = answer
 
     def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
             to_blame = not self._grace.has_ended(slot)
             reason = self._grace.took(slot, reason)
-            book = self._books.get(run)
+            book = self.book(run)
             if book:
-                book.lose(book.slots.get(slot) or Slot(slot, run, ""), reason, to_blame=to_blame)
+                lose(book, book.slots.get(slot) or Slot(slot, run, ""), reason, to_blame=to_blame)
         self._pump(run)
-
-    def _farewell(self, message: Message) -> Reply:
-        upto = message.first + len(message.items)
-        return Reply(self.epoch, message.received, [Bye("its run has ended")], upto, upto, 0, {}, False)
-
-    def _build(self, book: RunBook, slot: Slot) -> Reply:
-        slot.mark(book.recorder.recorded)
-        others_wait = any(other is not book and slot.shape in other.dispatch.shapes for other in self._books.values())
-        return slot.reply(self.epoch, book.recorder.stored, not others_wait, book.refs)
-
-    def _reply(self, book: RunBook, slot: Slot) -> None:
-        if slot.parked:
-            self._answers.append((slot.parked, self._build(book, slot)))
-            slot.parked = None
 
     # Moving on
 
     def _pump(self, run: RunId) -> None:
         """Hand out what can be handed out, end what has ended, and answer whom there is something to tell."""
-        finished: list[tuple[Waiter, Ended | Exception]] = []
-        done: RunBook | None = None
         with self._lock:
-            book = self._books.get(run)
-            if book:
+            held = self._held.get(run)
+            if held:
+                book = held.book
                 stored = book.recorder.stored  # read once: what ends the run must have been attended to
                 self._desk.attend(run, book.cache, stored)
                 if book.recorder.fenced:
-                    finished = self._let_go(run, book, book.recorder.fenced)
-                    done = book
+                    self._let_go(held, book.recorder.fenced)
                 elif book.end_mark is not None and stored >= book.end_mark:
                     root = book.state.root
-                    finished = self._let_go(run, book, Ended(root.phase.value, root.result or "null"))
-                    done = book
+                    self._let_go(held, Ended(root.phase.value, root.result or "null"))
                 else:
-                    self._serve(run, book)
-            answers, self._answers = self._answers, []
+                    self._serve(held)
+            answers = list(self._answers)
+            self._answers.clear()
         for answer, reply in answers:
             answer(reply)
-        if done:
-            threading.Thread(target=self._finish, args=(run, done, finished), name="flyte-ray-finish").start()
 
-    def _serve(self, run: RunId, book: RunBook) -> None:
+    def _serve(self, held: HeldRun) -> None:
+        book = held.book
         for slot in book.slots.values():
             if slot.parked and slot.want:
                 book.hand_out(slot)
             if slot.parked and slot.has_news:
-                self._reply(book, slot)
-        for shape in book.dispatch.shapes:
-            options = book.options_of(shape)
-            for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
-                self._launch(run, book, shape, options)
+                held.reception.reply(slot)
+        self._fleet.fill(book)
 
-    def _let_go(self, run: RunId, book: RunBook, how: Ended | Exception) -> list[tuple[Waiter, Ended | Exception]]:
-        del self._books[run]
-        self._watches.pop(run, None)
+    def _let_go(self, held: HeldRun, how: Ended | Exception) -> None:
+        book = held.book
+        del self._held[book.state.id]
         self._grace.leave(book.slots.values())
         for slot in book.slots.values():
             slot.order(Bye("its run has ended"))
-            self._reply(book, slot)
-        for name in book.starting:
-            self._launcher.kill(name)
-        return [(waiter, how) for waiter in self._waiters.pop(run, [])]
+            held.reception.reply(slot)
+        self._fleet.recall(book, book.starting)
+        threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish").start()
 
     def _cached(self, run: RunId, answers: list[tuple[str, Kept | None]]) -> set[str]:
         with self._lock:
-            book = self._books.get(run)
+            book = self.book(run)
             gone = {name for name, kept in answers if book is None or not book.answer(name, kept)}
         self._pump(run)
         return gone
 
-    def _finish(self, run: RunId, book: RunBook, waiters: list[tuple[Waiter, Ended | Exception]]) -> None:
-        self._desk.finish(run)
-        for waiter, how in waiters:
+    def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
+        book = held.book
+        self._desk.finish(book.state.id)
+        for waiter in held.waiters:
             waiter(how)
         try:
             book.recorder.close()
             if not book.recorder.fenced:
                 write_snapshot(self._store, book.state, book.recorder.position)
-                self._leases.pop(run).release()
+                held.lease.release()
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
-            _log.exception("run %s has ended, but its snapshot could not be written", run)
+            _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)
 
     def tick(self) -> None:
         """Do what time brings: backoffs that are over, idle slots, leases; call about every 50 ms."""
         with self._lock:
-            runs = list(self._books)
-            for book in self._books.values():
+            runs = list(self._held.values())
+            books = [held.book for held in runs]
+            for book in books:
                 book.dispatch.due()
                 book.enforce()
                 if book.expected:
-                    for name in book.silent():
-                        self._launcher.kill(name)  # its death is reported, and its work queued again
-            for name in self._grace.overdue(self._books.values()):
-                self._launcher.kill(name)
-            self._dismiss_idle()
-            for run, book in self._books.items():
-                self._unstick(run, book)
-        for run in runs:
-            self._pump(run)
-            if lease := self._leases.get(run):
-                lease.renew()
+                    self._fleet.kill(silent(book))  # their deaths are reported, and their work queued again
+            self._fleet.kill(self._grace.overdue(books))
+            self._fleet.dismiss_idle(books, self._reply)
+            for held in runs:
+                if not any(book is not held.book and book.slots for book in books):  # else they hold what is missing
+                    self._fleet.unstick(held.book, held.watch)
+        for held in runs:
+            self._pump(held.book.state.id)
+            held.lease.renew()
 
-    def _unstick(self, run: RunId, book: RunBook) -> None:
-        watch = self._watches.setdefault(run, Standstill(book, now_us))
-        if any(other is not book and other.slots for other in self._books.values()):
-            return  # what is missing may be theirs
-        for shape, options in watch.look(self._launcher.may_grow):
-            if options is None:
-                book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
-            elif self._launcher.capacity(book.options_of(shape)):  # what fits no node is refused, not squeezed in
-                self._launch(run, book, shape, options, OVERFLOW)
-
-    def _launch(self, run: RunId, book: RunBook, shape: str, options: str, prefix: str = "") -> None:
-        name = f"{prefix}{run}-{uuid.uuid4().hex[:8]}"
-        book.starting[name] = shape
-        self._launcher.launch(name, run, shape, options)
-
-    def _dismiss_idle(self) -> None:
-        now = time.monotonic()
-        wanted = any(book.starting for book in self._books.values())
-        for book in self._books.values():
-            for name in [name for name, shape in book.starting.items() if not len(book.dispatch.queue(shape))]:
-                del book.starting[name]
-                self._launcher.kill(name)
-        for book in self._books.values():
-            for slot in list(book.slots.values()):
-                busy = slot.running or slot.has_news or slot.owes(book.recorder.stored)
-                if busy or not slot.parked or len(book.dispatch.queue(slot.shape)):
-                    slot.idle_since = None
-                    continue
-                slot.idle_since = slot.idle_since or now
-                if now - slot.idle_since > (0.0 if wanted else LINGER_S):
-                    slot.order(Bye("it has nothing to do"))
-                    self._reply(book, slot)
-                    del book.slots[slot.id]
+    def _reply(self, book: RunBook, slot: Slot) -> None:
+        self._held[book.state.id].reception.reply(slot)
 
     def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
         """Return run, shape and options of everything that waits for a slot."""
         with self._lock:
             return [
-                (run, shape, book.options_of(shape))
-                for run, book in self._books.items()
-                for shape in book.dispatch.shapes
+                (run, shape, held.book.options_of(shape))
+                for run, held in self._held.items()
+                for shape in held.book.dispatch.shapes
             ]
 
     def fail_queued(self, run: RunId, shape: str, message: str, code: str = "ResourcesUnavailableError") -> None:
         """Fail every queued action of a shape, because no slot of it can ever be had."""
         with self._lock:
-            if run in self._books:
-                self._books[run].fail_queued(shape, failure(code, "user", message))
+            book = self.book(run)
+            if book:
+                book.fail_queued(shape, failure(code, "user", message))
         self._pump(run)

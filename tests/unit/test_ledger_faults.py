@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger import dispatch
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.book import MAX_LOSSES
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Held, Message, Outcome, Reply, Result, Step, TaskRef, Work
+from flyte_ray.ledger.recovery import MAX_LOSSES
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.wire import dump_message, dump_reply, load_message, load_reply
@@ -213,7 +213,7 @@ class World:
                 each.replies.clear()
                 each.mail.again()
         elif what == "commit":
-            for book in list(self.ledger._books.values()):
+            for book in filter(None, map(self.ledger.book, self.ledger.runs)):
                 book.recorder.commit()
         elif slot is None:
             return

@@ -10,6 +10,7 @@ import pytest
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import service
+from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.grace import GRACE_S
 from flyte_ray.ledger.limits import BEGIN_S
 from flyte_ray.ledger.messages import OUT_OF_MEMORY, Call, Cancel, Limits, Message, Order, Result, TaskRef, Work
@@ -48,11 +49,17 @@ class Cluster:
         return self.ledgers[-1]
 
     @property
+    def book(self) -> RunBook:
+        book = self.ledger.book(RUN)
+        assert book is not None
+        return book
+
+    @property
     def root(self) -> ActionState:
-        return self.ledger._books[RUN].state.root
+        return self.book.state.root
 
     def restart(self) -> None:
-        self.ledger._books[RUN].recorder.commit()
+        self.book.recorder.commit()
         self.ledgers.append(Ledger(self.store, self, "holder"))
         self.ledger.resume(RUN, {}, by_person=False, tasks={})
 

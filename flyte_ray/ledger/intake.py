@@ -1,0 +1,101 @@
+"""Take in what slots say of one run: what each item of their messages means for its actions.
+
+Invariants: an item may come twice, late, or before the call that it follows from, and changes nothing then that is
+settled; of an attempt that was replaced only a success counts, and only while no other attempt has begun.
+Called with the service's lock held; `ledger/book.py` keeps what is decided here.
+"""
+
+from __future__ import annotations
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.book import RunBook
+from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.messages import OUT_OF_MEMORY, Call, Drop, Item, Outcome, Result, Return, Step
+from flyte_ray.ledger.retrying import outcome
+from flyte_ray.ledger.steps import StepBook
+from flyte_ray.ledger.verdicts import failure
+from flyte_ray.spec.phase import ActionPhase
+
+
+class Intake:
+    """Acts on the items of one run's slots."""
+
+    def __init__(self, book: RunBook) -> None:
+        """Act on a run's book."""
+        self._book = book
+        self._steps = StepBook(book.state, book.record)
+        self._early: dict[str, tuple[Slot, Result]] = {}
+
+    def take(self, slot: Slot, item: Item) -> None:
+        """Act on one item of a slot's message."""
+        if type(item) is Result:
+            self._result(slot, item)
+        elif type(item) is Call:
+            self._call(slot, item)
+        elif type(item) is Step:
+            self._steps.take(slot.id, item)
+        elif type(item) is Return:
+            self._return(slot, item)
+        elif type(item) is Drop and item.action in self._book.state.actions:
+            self._book.abort(item.action, item.reason)
+
+    def _call(self, slot: Slot, call: Call) -> None:
+        book = self._book
+        parent = book.state.actions.get(call.parent)
+        if parent is None or parent.slot != slot.id:
+            # Of an attempt that was aborted or replaced: whoever still waits there shall end.
+            slot.order(Outcome(call.action, kinds.ABORTED, failure("ActionAbortedError", "user", "its parent ended")))
+            return
+        known = book.state.actions.get(call.action)
+        if known is None:
+            known = book.called(call)
+            if call.told:
+                book.record(kinds.STARTED, call.action, 0, slot=slot.id)
+                slot.running[call.action] = 0
+            self._steps.take_early(call.action)
+            early = self._early.pop(call.action, None)
+            if early:
+                by, result = early
+                book.record(kinds.STARTED, call.action, result.attempt, slot=by.id)
+                slot.awaiting.add(call.action)
+                self._result(by, result)
+                return
+        elif known.phase.is_terminal:
+            if known.has_succeeded or known.generation >= book.state.generation_of(call.parent):
+                slot.order(Outcome(known.id, known.end_kind, known.result or "null"))
+                return
+            book.renew(known)
+        slot.awaiting.add(call.action)
+        if known.phase is ActionPhase.QUEUED:
+            book.enqueue(known)
+
+    def _result(self, slot: Slot, result: Result) -> None:
+        book = self._book
+        slot.doomed = slot.doomed or result.kind == OUT_OF_MEMORY
+        book.leave(slot, result.action, result.attempt)
+        action = book.state.actions.get(result.action)
+        if action is None:
+            # Handed out by the ledger before this one, which had not stored the call: the parent's slot repeats it.
+            self._early[result.action] = slot, result
+            return
+        if action.phase.is_terminal or action.attempt != result.attempt:
+            return
+        book.dispatch.durations.add(action.task, result.seconds)
+        if result.log:
+            book.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
+        if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
+            return  # it was lost or ran out of time, and will run again: only success counts late
+        kind, body = outcome(book.refs[action.task], action, result, book.now_us())
+        if kind == kinds.RETRIED:
+            book.record(kind, action.id, result.attempt, body=body)
+            book.enqueue(action)
+        else:
+            book.end(action, kind, body, slot)
+
+    def _return(self, slot: Slot, item: Return) -> None:
+        book = self._book
+        action = book.state.actions.get(item.action)
+        book.leave(slot, item.action, item.attempt)
+        if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
+            book.record(kinds.RETURNED, action.id, item.attempt)
+            book.enqueue(action)
