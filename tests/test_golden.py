@@ -1,0 +1,40 @@
+"""Runs that earlier versions recorded are read as what they told then; see `tests/golden/story.py`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flyte_ray.ledger.events import FORMAT
+from flyte_ray.ledger.paths import snapshot_key
+from flyte_ray.ledger.query import list_runs, load_logs, load_state, load_steps
+from flyte_ray.storage import open_store
+from tests.golden.story import RUN
+from tests.golden.telling import tell
+
+RECORDED = sorted(Path(__file__).parent.glob("golden/format-*"))
+
+
+def test_the_current_format_has_its_golden_run() -> None:
+    assert f"format-{FORMAT}" in [folder.name for folder in RECORDED]
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("with_snapshot", [True, False])
+def test_a_recorded_run_tells_what_it_told(folder: Path, with_snapshot: bool, tmp_path: Path) -> None:
+    root = shutil.copytree(folder, tmp_path / "root")
+    if not with_snapshot:
+        (root / snapshot_key(RUN)).unlink()
+    assert tell(load_state(open_store(root), RUN)) == json.loads((folder / "told.json").read_text())
+
+
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_a_recorded_runs_logs_steps_and_start_are_read(folder: Path) -> None:
+    store = open_store(folder)
+    retried = next(item.id for item in load_state(store, RUN).actions.values() if "lucky" in item.task_name)
+    assert load_logs(store, RUN, retried) == "tried\ntried\n"
+    assert [step.name for step in load_steps(store, RUN, retried)] == ["draw"]
+    assert [spec["labels"] for spec in list_runs(store, 10)] == [{"golden": "yes"}, {}]
