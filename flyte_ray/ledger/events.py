@@ -42,7 +42,15 @@ RESUMED: Final = "RESUMED"
 LOST: Final = "LOST"
 """An attempt's slot was lost, without blame: `body` says how; the action is queued again."""
 RENEWED: Final = "RENEWED"
-"""A failed action is called again by a later attempt of its parent, with a new budget."""
+"""A failed action is called again by a later attempt of its parent, with a new budget; or one that had succeeded is to
+run again with edited code."""
+PAUSED: Final = "PAUSED"
+"""A condition waits for its signal."""
+RECOVERED: Final = "RECOVERED"
+"""The outcome of an earlier run is taken over: `body` is the JSON of its output, `cache` names the `<run>/<action>`
+that made it."""
+DIVERGED: Final = "DIVERGED"
+"""A replayed action called something else than is on record: `body` is JSON with both calls."""
 LOGGED: Final = "LOGGED"
 """Text that an attempt printed: `body`."""
 TRACED: Final = "TRACED"
@@ -63,8 +71,11 @@ KINDS: Final = (
     LOST,
     RENEWED,
     RESUMED,
+    PAUSED,
+    RECOVERED,
     LOGGED,
     TRACED,
+    DIVERGED,
 )
 
 

@@ -35,6 +35,15 @@ TRANSITIONS: Final[dict[tuple[str, ActionPhase], ActionPhase]] = {
     (kinds.RENEWED, ActionPhase.FAILED): ActionPhase.QUEUED,
     (kinds.RENEWED, ActionPhase.ABORTED): ActionPhase.QUEUED,
     (kinds.RENEWED, ActionPhase.TIMED_OUT): ActionPhase.QUEUED,
+    # Only behind RESUMED: a person has edited the code.
+    (kinds.RENEWED, ActionPhase.SUCCEEDED): ActionPhase.QUEUED,
+    (kinds.RENEWED, ActionPhase.RECOVERED): ActionPhase.QUEUED,
+    (kinds.RECOVERED, ActionPhase.QUEUED): ActionPhase.RECOVERED,
+    (kinds.PAUSED, ActionPhase.QUEUED): ActionPhase.PAUSED,
+    (kinds.SUCCEEDED, ActionPhase.PAUSED): ActionPhase.SUCCEEDED,
+    (kinds.FAILED, ActionPhase.PAUSED): ActionPhase.FAILED,
+    (kinds.ABORTED, ActionPhase.PAUSED): ActionPhase.ABORTED,
+    (kinds.TIMED_OUT, ActionPhase.PAUSED): ActionPhase.TIMED_OUT,
 }
 """(event, phase before) to phase after: the whole life of an action."""
 
@@ -148,7 +157,7 @@ def fold(run: RunState, event: Event) -> None:
     if kind == kinds.CALLED:
         _call(run, event)
         return
-    if kind in (kinds.OPEN, kinds.LOGGED):
+    if kind in (kinds.OPEN, kinds.LOGGED, kinds.DIVERGED):
         return
     if kind == kinds.RESUMED:
         run.resumes += 1
@@ -171,6 +180,8 @@ def fold(run: RunState, event: Event) -> None:
         action.attempts, action.slot, action.started_us = event.attempt + 1, event.slot, event.at
     elif after is ActionPhase.QUEUED:
         _requeue(run, action, event)
+    elif after is ActionPhase.PAUSED:
+        return
     else:
         action.slot, action.ended_us, action.result = None, event.at, event.body
         action.cached_from = event.cache
