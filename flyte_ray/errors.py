@@ -16,7 +16,7 @@ Names and constructors follow Flyte 2 (`flyte.errors`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 ErrorKind = Literal["user", "system", "unknown"]
 _E = TypeVar("_E", bound="BaseRuntimeError")
@@ -383,58 +383,3 @@ class InvalidDeclaration(DeclarationError, ValueError):
 
 class UnsupportedError(DeclarationError, NotImplementedError):
     """Flyte has it, flyte-ray does not; the message says what to use in its place."""
-
-
-_USER_ERRORS: Final[dict[str, type[RuntimeUserError]]] = {
-    **{n: c for n, c in globals().items() if isinstance(c, type) and issubclass(c, RuntimeUserError) and n[0] != "_"},
-    "DataValidationError": RuntimeDataValidationError,
-    "RestrictedTypeUsage": RestrictedTypeError,
-    "QUEUED_TIMEOUT_EXCEEDED": MaxQueuedTimeExceededError,
-    "MAX_RUNTIME_EXCEEDED": MaxRuntimeExceededError,
-    "DEADLINE_EXCEEDED": DeadlineExceededError,
-    "Interrupted": TaskInterruptedError,
-    "RetriesExhausted": RetriesExhaustedError,
-    "ImagePullBackOff": ImagePullBackOffError,
-    "InvalidImageName": InvalidImageNameError,
-    "PrimaryContainerNotFound": PrimaryContainerNotFoundError,
-}
-_SYSTEM_ERRORS: Final = {"StoreError": StoreError, "RunFencedError": RunFencedError}
-GPU_FAULT_CODES: Final = (
-    *("GpuXidError", "GpuFallenOffBus", "GpuEccUncorrectable"),
-    *("GpuRowRemapPending", "GpuNvlinkError", "GpuGspError"),
-)
-"""Codes that a recorded failure carries when a GPU fault was found to be its cause."""
-
-
-def _class_for(code: str, kind: ErrorKind) -> type[BaseRuntimeError]:
-    if kind == "user":
-        if code in GPU_FAULT_CODES:
-            return GPUFaultUserError
-        return OOMError if "OOM" in code else _USER_ERRORS.get(code, RuntimeUserError)
-    if kind == "system":
-        return GPUFaultSystemError if code in GPU_FAULT_CODES else _SYSTEM_ERRORS.get(code, RuntimeSystemError)
-    return RuntimeUnknownError
-
-
-def to_error(code: str, kind: str, message: str) -> BaseRuntimeError:
-    """Build the error of a recorded failure.
-
-    Args:
-        code: Recorded code; unknown codes give the class of their kind.
-        kind: `user`, `system`; anything else counts as `unknown`.
-        message: Text of the error, without the code.
-
-    Returns:
-        An error of the most specific class known, with `code`, `kind` and `str(error) == message` as recorded.
-
-    Source: Flyte 2's conversion of stored errors.
-
-    """
-    known: ErrorKind = "user" if kind == "user" else "system" if kind == "system" else "unknown"
-    cls = _class_for(code, known)
-    # Not the class's own constructor: several compose their message, which here is already composed.
-    error = cls.__new__(cls)
-    BaseRuntimeError.__init__(error, code, known, message)
-    if isinstance(error, InvalidPackageError):
-        error.package_name, error.original_error = "", message
-    return error

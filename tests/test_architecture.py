@@ -46,8 +46,7 @@ def test_a_module_imports_only_downwards(path: Path) -> None:
 def test_a_module_says_its_duty_and_stays_small(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), f"{path.name} has no docstring"
-    # errors.py is one tree, drawn at its top: it is kept whole although it is longer.
-    assert text.count("\n") <= (450 if path.name == "errors.py" else 400), f"{path.name} holds more than one idea"
+    assert text.count("\n") <= 400, f"{path.name} holds more than one idea"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))

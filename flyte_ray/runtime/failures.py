@@ -7,9 +7,10 @@ import json
 import traceback
 from typing import Any
 
-from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, to_error
+from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
+from flyte_ray.runtime.recorded_errors import to_error
 from flyte_ray.spec.policies import RetryStrategy
 
 

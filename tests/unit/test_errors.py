@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 from flyte_ray import errors
+from flyte_ray.runtime.recorded_errors import to_error
 
 FAULT = {"fault_kind": "xid", "fault_code": 79, "node": "n1", "gpu_index": 0}
 
@@ -80,7 +81,7 @@ def test_an_unknown_field_of_a_gpu_fault_is_refused() -> None:
     ],
 )
 def test_a_recorded_failure_becomes_its_class(code: str, kind: str, cls: type[errors.BaseRuntimeError]) -> None:
-    error = errors.to_error(code, kind, "it broke")
+    error = to_error(code, kind, "it broke")
     assert type(error) is cls
     assert (error.code, str(error), error.worker) == (code, "it broke", None)
     assert error.kind == (kind if kind in ("user", "system") else "unknown")
