@@ -1,6 +1,7 @@
 """A root that is a folder.
 
-Invariants: an object appears whole or not at all, and stays after a crash of the machine (fsync of file and folder).
+Invariants: an object appears whole or not at all, and stays after a crash of the machine (fsync of file and folder);
+where a disk is not mounted the folder that shows in its place is never taken for it, if a witness is named.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO, Final
 from flyte_ray.errors import ObjectMissing, StoreError
 
 _TEMPORARY: Final = ".writing-"
+_MISSING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class DiskStore:
     """A store below the folder `root`, which is made when first written to."""
 
     root: str
+    witness: str | None = None
+    """Key of an object without which this is not the root that is meant: a disk that is away leaves an empty folder."""
 
     @property
     def uri(self) -> str:
@@ -60,24 +65,37 @@ class DiskStore:
 
     def get(self, key: str) -> bytes:
         """Read a file."""
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise ObjectMissing(f"{self.uri}/{key}") from error
+        path = self._path(key)
+        with _told("read", path):
+            try:
+                return path.read_bytes()
+            except _MISSING as error:
+                self._look_for_witness()
+                raise ObjectMissing(f"{self.uri}/{key}") from error
 
     def exists(self, key: str) -> bool:
         """Tell whether the file is there."""
-        return self._path(key).is_file()
+        path = self._path(key)
+        with _told("read", path):
+            if _is_file(path):
+                return True
+            self._look_for_witness()
+            return False
 
     def keys(self, prefix: str) -> list[str]:
         """Walk the folder."""
-        found = (path for path in self._path(prefix).rglob("*") if path.is_file() and _TEMPORARY not in path.name)
-        return sorted(path.relative_to(self.root).as_posix() for path in found)
+        top = self._path(prefix)
+        with _told("read", top):
+            self._look_for_witness()
+            found = (path for path in _walk(top) if _TEMPORARY not in path.name)
+            return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Unlink the files."""
         for key in keys:
-            self._path(key).unlink(missing_ok=True)
+            path = self._path(key)
+            with _told("delete", path):
+                path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         path = Path(self.root, key)
@@ -89,20 +107,70 @@ class DiskStore:
     def _written(self, path: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
         temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            yield temporary
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+            with _told("write", path):
+                self._look_for_witness()
+                _make_folder(path.parent)
+                with temporary.open("wb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield temporary
+                _sync_folder(path.parent)
         finally:
             # Where the folder could not be made there is no temporary file either.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def _look_for_witness(self) -> None:
+        if self.witness is not None and not _is_file(Path(self.root, self.witness)):
+            raise StoreError(f"{self.uri} should hold {self.witness}, but does not. Is its disk mounted?")
+
+
+@contextlib.contextmanager
+def _told(what: str, path: Path) -> Iterator[None]:
+    """Say what failed, and for which file: the system's error may name neither."""
+    try:
+        yield
+    except ObjectMissing:
+        raise
+    except OSError as error:
+        raise StoreError(f"Cannot {what} {path}: {error.strerror or error}.") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; unlike `Path.is_file` it does not take a disk that fails for one without the file."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except _MISSING:
+        return False
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """Yield all files below a folder; unlike `Path.rglob` it passes over no folder that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, _MISSING):  # removed meanwhile
+            raise error
+
+    for folder, _, names in os.walk(top, onerror=refuse):
+        yield from (Path(folder, name) for name in names)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, which shall stay after a crash like the files in them."""
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
