@@ -346,7 +346,11 @@ class _NamedSystemError(RuntimeSystemError):
 
 
 class StoreError(_NamedSystemError):
-    """The store did not answer, refused, or holds something damaged; asking again may succeed."""
+    """The store did not answer, or refused; asking again may succeed, unless it is a `StoreDamagedError`."""
+
+
+class StoreDamagedError(StoreError):
+    """The store holds something damaged: asking again does not help."""
 
 
 class RunFencedError(_NamedSystemError):

@@ -25,7 +25,11 @@ _USER_ERRORS: Final[dict[str, type[RuntimeUserError]]] = {
     "InvalidImageName": errors.InvalidImageNameError,
     "PrimaryContainerNotFound": errors.PrimaryContainerNotFoundError,
 }
-_SYSTEM_ERRORS: Final = {"StoreError": errors.StoreError, "RunFencedError": errors.RunFencedError}
+_SYSTEM_ERRORS: Final = {
+    "StoreError": errors.StoreError,
+    "StoreDamagedError": errors.StoreDamagedError,
+    "RunFencedError": errors.RunFencedError,
+}
 GPU_FAULT_CODES: Final = (
     *("GpuXidError", "GpuFallenOffBus", "GpuEccUncorrectable"),
     *("GpuRowRemapPending", "GpuNvlinkError", "GpuGspError"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.disk import DiskStore
 from flyte_ray.storage.store import Store
 
-__all__ = ["Store", "ensure_writable", "open_place", "open_store"]
+__all__ = ["Store", "ensure_writable", "open_place", "open_store", "witnessed"]
 
 
 def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Store:
@@ -54,6 +55,15 @@ def open_place(store: Store, place: str) -> tuple[Store, str]:
         return store, place
     base, _, prefix = place.rpartition("/")
     return _open_beside(store, base), prefix
+
+
+def witnessed(store: Store, key: str) -> Store:
+    """Return the store, which from here on counts as away while it lacks an object that is known to be there.
+
+    A folder whose disk was unmounted, or that was moved, looks like an empty root, and would be written to. A bucket
+    is never replaced by an empty one, and is not asked.
+    """
+    return replace(store, witness=key) if isinstance(store, DiskStore) else store
 
 
 def ensure_writable(store: Store) -> None:

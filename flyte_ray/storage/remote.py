@@ -45,11 +45,12 @@ class RemoteStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write with one call, which S3 makes atomic."""
-        self._ask(key, lambda fs, path: fs.pipe_file(path, data))
+        self._ask(key, lambda fs, path: fs.pipe_file(path, data), writes=True)
 
     def put_file(self, key: str, path: str) -> None:
         """Write in parts, of which a reader sees none before the last."""
-        self._ask(key, lambda fs, target: fs.put_file(path, target))
+        with open(path, "rb"):  # what is missing here is no matter of the store
+            self._ask(key, lambda fs, target: fs.put_file(path, target), writes=True)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write with a conditional, single-part put."""
@@ -61,12 +62,12 @@ class RemoteStore:
                 return False
             except OSError as error:
                 # Some servers say "precondition failed" without naming the condition: s3fs then raises EINVAL.
-                if error.errno != errno.EINVAL:
+                if error.errno != errno.EINVAL or not fs.exists(path):
                     raise
                 return False
             return True
 
-        return self._ask(key, create)
+        return self._ask(key, create, writes=True)
 
     def get(self, key: str) -> bytes:
         """Read with one request where the client allows it."""
@@ -92,12 +93,12 @@ class RemoteStore:
             except ObjectMissing:
                 continue
 
-    def _ask(self, key: str, call: Callable[[Any, str], T]) -> T:
+    def _ask(self, key: str, call: Callable[[Any, str], T], *, writes: bool = False) -> T:
         try:
             return call(self._filesystem(), f"{self._base}/{key}")
-        except FileNotFoundError as error:
-            raise ObjectMissing(f"{self.uri}/{key}") from error
         except Exception as error:
+            if isinstance(error, FileNotFoundError) and not writes:
+                raise ObjectMissing(f"{self.uri}/{key}") from error
             # botocore's connection errors have no base in common with OSError; all of them mean the same to us.
             raise StoreError(f"The store did not take {self.uri}/{key}: {type(error).__name__}: {error}") from error
 
