@@ -20,6 +20,14 @@ _CODES: Final = {"int32": "i", "timestamp[us, tz=UTC]": "q"}
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Build a column of text (None is null), 32-bit integers or microseconds since the epoch."""
+    try:
+        return _column(values, kind)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, as in a file name that is no UTF-8: JSON has this way of writing it.
+        return _column([text and text.encode("utf-8", "backslashreplace").decode() for text in values], kind)
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import pyarrow as pa  # slow to import; readers of an empty root do without it
 
     if len(values) > FEW:
@@ -34,6 +42,6 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 def warm_up() -> None:
     """Load what the first large column would load."""
-    import pyarrow as pa  # see column
+    import pyarrow as pa  # see _column
 
     column([""] * (FEW + 1), pa.string())

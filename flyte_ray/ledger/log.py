@@ -2,21 +2,27 @@
 
 Invariants: the log ends at its first missing position; a position is taken with put-if-absent and never rewritten;
 segments of a lower epoch behind an `OPEN` record are void; a writer that meets a higher epoch is fenced and stops.
-The store alone decides who writes: no clock, no lock.
+The store alone decides who writes: no clock, no lock. A torn segment counts as never written where nothing rests on it;
+a changed one is an error that names it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator
 
-from flyte_ray.errors import ObjectMissing, RunFencedError, StoreError
+from flyte_ray.errors import ObjectMissing, RunFencedError, StoreDamagedError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import FORMAT, Event
 from flyte_ray.ledger.paths import segment_key
-from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
+from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment, is_torn
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+from flyte_ray.storage.patient import Patience, PatientStore
+
+_log = logging.getLogger("flyte_ray.ledger")
 
 FaultPoint = Callable[[str], None]
 """Called with a point's name just before and after each step that a crash could separate; does nothing by default."""
@@ -27,37 +33,43 @@ def no_fault(point: str) -> None:
 
 
 def read_segments(store: Store, run: RunId, position: int = 0) -> Iterator[tuple[int, Segment]]:
-    """Yield the valid segments from a position on, in order, leaving out void ones.
+    """Yield the valid segments from a position on, in order, leaving out void and torn ones.
 
-    A segment that fails its checksum ends the log if nothing follows it, else it is an error that names the object.
+    Raises:
+        StoreDamagedError: A segment is changed, or torn where others rest on it; names the object.
+
     """
-    epoch = 0
-    while True:
+    yield from ((at, segment) for at, segment in _read_positions(store, run, position, 0) if segment is not None)
+
+
+def _read_positions(store: Store, run: RunId, position: int, epoch: int) -> Iterator[tuple[int, Segment | None]]:
+    """Yield every position that is taken, with its segment, None where that is void or torn."""
+    torn: StoreDamagedError | None = None
+    for at in itertools.count(position):
+        key = segment_key(run, at)
         try:
-            data = store.get(segment_key(run, position))
+            data = store.get(key)
         except ObjectMissing:
-            return
+            break
         try:
-            segment = decode_segment(data, f"{store.uri}/{segment_key(run, position)}")
-        except StoreError:
-            if not _is_dropped_tail(store, run, position):
+            segment = decode_segment(data, f"{store.uri}/{key}")
+        except StoreDamagedError as error:
+            if not is_torn(data):
                 raise
-            position += 1
+            torn = torn or error
+            yield at, None
             continue
-        if segment.epoch >= epoch:
-            epoch = segment.epoch
-            yield position, segment
-        position += 1
+        if torn is not None and not _opens(segment):
+            raise torn  # only who takes the run steps over what is torn
+        torn = None
+        yield at, segment if segment.epoch >= epoch else None
+        epoch = max(epoch, segment.epoch)
+    if torn is not None:
+        _log.warning("the end of the log of run %s was never wholly written, and is left out: %s", run, torn)
 
 
-def _is_dropped_tail(store: Store, run: RunId, position: int) -> bool:
-    # A bad segment is forgiven where nothing had been acknowledged behind it: at the log's end, or where the next
-    # writer met it at the end and put its OPEN record behind it.
-    try:
-        behind = decode_segment(store.get(segment_key(run, position + 1)), segment_key(run, position + 1))
-    except ObjectMissing:
-        return True
-    return bool(behind.events) and behind.events[0].kind == kinds.OPEN
+def _opens(segment: Segment) -> bool:
+    return bool(segment.events) and segment.events[0].kind == kinds.OPEN
 
 
 class RunLog:
@@ -65,10 +77,14 @@ class RunLog:
 
     def __init__(self, store: Store, run: RunId, writer: str, fault: FaultPoint = no_fault) -> None:
         """Prepare a writer; `open` takes the run."""
-        self._store = store
+        self.patience = Patience(f"run {run}")
+        """Says why the store does not answer, and may be limited."""
+        self._store = PatientStore(store, self.patience)
         self._run = run
         self._writer = writer
         self._fault = fault
+        self._holder = ""
+        self._behind_torn = False
         self.epoch = 0
         self.position = 0
 
@@ -79,46 +95,71 @@ class RunLog:
             Every valid event, oldest first, without the new `OPEN` record; empty for a new run.
 
         """
+        self._holder = holder
         found: list[Event] = []
         while True:
-            for position, segment in read_segments(self._store, self._run, self.position):
-                self.epoch = max(self.epoch, segment.epoch)
+            for position, segment in _read_positions(self._store, self._run, self.position, self.epoch):
                 self.position = position + 1
-                found.extend(segment.events)
-            # A void or torn tail occupies positions too: step over what exists.
-            while self._store.exists(segment_key(self._run, self.position)):
-                self.position += 1
-            body = json.dumps({"epoch": self.epoch + 1, "holder": holder, "format": FORMAT})
-            record = Segment(self.epoch + 1, self._writer, [Event(kinds.OPEN, now_us, body=body)])
-            if self._store.put_if_absent(segment_key(self._run, self.position), encode_segment(record)):
+                if segment is not None:
+                    self.epoch = segment.epoch
+                    found.extend(segment.events)
+            # Refused, another one has written meanwhile: that is read first.
+            if self._store.put_if_absent(segment_key(self._run, self.position), self._opening(now_us)):
                 self.epoch += 1
                 self.position += 1
                 return found
 
     def append(self, events: list[Event]) -> int:
-        """Store events at the next position and return that position.
+        """Store events at the next position and return that position; waits for a store that does not answer.
 
         Raises:
-            RunFencedError: Another writer has opened the run since; nothing of `events` is stored.
-            StoreError: The store did not answer; the call may be repeated with the same events.
+            RunFencedError: Another writer has opened the run since, or the log cannot be continued; nothing of `events`
+                is stored.
+            StoreError: The store did not answer and `patience` is over; the call may be repeated with the same events.
 
         """
-        data = encode_segment(Segment(self.epoch, self._writer, events))
         while True:
-            key = segment_key(self._run, self.position)
-            self._fault("before append")
-            stored = self._store.put_if_absent(key, data)
-            self._fault("after append")
-            if not stored:
-                there = self._store.get(key)
-                if there != data:
-                    other = decode_segment(there, f"{self._store.uri}/{key}")
-                    if other.epoch > self.epoch:
-                        raise RunFencedError(
-                            f"Run {self._run!r} is continued by another ledger (epoch {other.epoch}, ours is"
-                            f" {self.epoch}); this one has stopped working on it."
-                        )
-                    self.position += 1  # a void segment of a writer that we have fenced
-                    continue
-            self.position += 1
-            return self.position - 1
+            if self._behind_torn:
+                if self._place(self._opening(events[0].at)):
+                    self.epoch += 1
+                    self._behind_torn = False
+            elif self._place(encode_segment(Segment(self.epoch, self._writer, events))):
+                return self.position - 1
+
+    def _opening(self, now_us: int) -> bytes:
+        body = json.dumps({"epoch": self.epoch + 1, "holder": self._holder, "format": FORMAT})
+        return encode_segment(Segment(self.epoch + 1, self._writer, [Event(kinds.OPEN, now_us, body=body)]))
+
+    def _place(self, data: bytes) -> bool:
+        """Put a segment at our position; False if that is taken, and to be stepped over."""
+        key = segment_key(self._run, self.position)
+        self._fault("before append")
+        # What lies there may be ours, if an earlier try was thought to be lost.
+        there = data if self._store.put_if_absent(key, data) else self._store.get(key)
+        self._fault("after append")
+        if there != data:
+            self._check(there, f"{self._store.uri}/{key}")
+        self.position += 1
+        return there == data
+
+    def _check(self, there: bytes, uri: str) -> None:
+        """Look at what another one has put at our position.
+
+        Raises:
+            RunFencedError: It may not be stepped over.
+
+        """
+        try:
+            other = decode_segment(there, uri)
+        except StoreDamagedError as error:
+            if not is_torn(there):
+                raise RunFencedError(f"Run {self._run!r} cannot be continued: {error}") from error
+            # Readers pass over it only where somebody has taken the run behind it.
+            self._behind_torn = True
+            return
+        if other.epoch > self.epoch:
+            raise RunFencedError(
+                f"Run {self._run!r} is continued by another ledger (epoch {other.epoch}, ours is"
+                f" {self.epoch}); this one has stopped working on it."
+            )
+        # Else it is void: of a writer that we have fenced.

@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
@@ -59,7 +60,7 @@ class MemoryStore:
     def keys(self, prefix: str) -> list[str]:
         return sorted(key for key in list(self.objects) if key.startswith(prefix))
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             self.objects.pop(key, None)
 
