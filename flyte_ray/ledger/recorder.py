@@ -1,7 +1,8 @@
 """Record one run: fold each event into the live state and store it by group commit.
 
 Invariants: the log's order is the order of folding; an event is stored before or with all later ones; `commit` returns
-only when all that was recorded is stored. A store that fails is asked again: the run waits, it does not die.
+only when all that was recorded is stored. A store that fails is asked again: the run waits, it does not die, and its
+committing thread ends for nothing but the recorder's end.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ LINGER_S: Final = 1.0
 """How long an event may wait for company when nothing waits for it."""
 BATCH: Final = 4096
 """Events that are stored without waiting for more: about 1 MiB."""
-PROBE_S: Final = 0.5
-"""Pause before a store that failed is asked again."""
+CLOSE_S: Final = 5.0
+"""How long a recorder that is closed waits for a store that does not answer."""
 
 _log = logging.getLogger("flyte_ray.ledger")
 
@@ -44,14 +45,13 @@ class RunRecorder:
         """
         self.state = RunState(run)
         self.fenced: RunFencedError | None = None
-        self.waits_for_store: str | None = None
-        """Why the store does not answer at the moment."""
         self._log = log
         self._on_stored = on_stored
         self._pending: list[Event] = []
         self.recorded = self.stored = 0
         self._hurry = False
         self._closed = False
+        self._given_up: StoreError | None = None
         self._changed = threading.Condition()
         for event in log.open(holder, now_us()):
             fold(self.state, event)
@@ -81,6 +81,11 @@ class RunRecorder:
         """Where the next segment goes."""
         return self._log.position
 
+    @property
+    def waits_for_store(self) -> str | None:
+        """Why the store does not answer at the moment; None if it does."""
+        return self._log.patience.reason
+
     def hurry(self) -> None:
         """Store what is recorded without waiting for more, because something waits for it."""
         with self._changed:
@@ -88,18 +93,29 @@ class RunRecorder:
             self._changed.notify_all()
 
     def commit(self) -> None:
-        """Wait until everything recorded so far is stored; raises `RunFencedError` if it never will be."""
+        """Wait until everything recorded so far is stored, for as long as the store needs.
+
+        Raises:
+            RunFencedError: It never will be, because another ledger continues the run.
+            StoreError: The recorder is closed, and the store did not answer in time.
+
+        """
         with self._changed:
             mark = self.recorded
             self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.stored >= mark or self.fenced)
-            if self.fenced:
-                raise self.fenced
+            self._changed.wait_for(lambda: self.stored >= mark or self.fenced or self._given_up)
+            if error := self.fenced or self._given_up:
+                raise error
 
     def close(self) -> None:
-        """Store what is left, unless another ledger continues the run, and end the committing thread."""
-        with contextlib.suppress(RunFencedError):
+        """Store what is left, unless another ledger continues the run, and end the committing thread.
+
+        What a store that is away has not taken within `CLOSE_S` is lost, like all that is recorded after the last
+        commit of a process that dies: nobody has been told of it.
+        """
+        self._log.patience.limit(CLOSE_S)
+        with contextlib.suppress(RunFencedError, StoreError):
             self.commit()
         with self._changed:
             self._closed = True
@@ -126,21 +142,33 @@ class RunRecorder:
             self._on_stored()
 
     def _store(self, batch: list[Event]) -> bool:
-        while True:
-            try:
-                self._log.append(batch)
-            except RunFencedError as error:
-                with self._changed:
+        try:
+            self._log.patience.ask(lambda: self._append(batch))
+        except (RunFencedError, StoreError) as error:
+            with self._changed:
+                if isinstance(error, RunFencedError):
                     self.fenced = error
-                    self._changed.notify_all()
-                return False
-            except StoreError as error:
-                self.waits_for_store = str(error)
-                _log.warning("run %s waits for its store: %s", self.state.id, error)
-                time.sleep(PROBE_S)
-            else:
-                self.waits_for_store = None
-                return True
+                else:
+                    self._given_up = error
+                    _log.warning("the last %d events of run %s are not stored", self.unstored, self.state.id)
+                self._changed.notify_all()
+            return False
+        return True
+
+    def _append(self, batch: list[Event]) -> None:
+        try:
+            self._log.append(batch)
+        except (RunFencedError, StoreError):
+            raise
+        except Exception as error:
+            # Whatever it is, what was recorded must be stored before anybody is told of it: that waits, and says so.
+            _log.exception("%d events of run %s could not be stored", len(batch), self.state.id)
+            raise StoreError(f"{type(error).__name__}: {error}") from error
+
+    @property
+    def unstored(self) -> int:
+        """Number of events that are not stored yet."""
+        return self.recorded - self.stored
 
 
 def now_us() -> int:

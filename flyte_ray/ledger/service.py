@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook
@@ -35,8 +35,11 @@ from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store
+from flyte_ray.storage import Store, witnessed
+from flyte_ray.storage.patient import Patience
 
+SNAPSHOT_S: Final = 60.0
+"""How long a run that has ended waits for a store that does not take its snapshot."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 Waiter = Callable[[Ended | Exception], None]
@@ -99,7 +102,8 @@ class Ledger:
             with self._lock:
                 if start.run in self._held:
                     return
-        self._store.put(index_key(start.run, started), body)
+        # From here on there is a run, which waits for its store.
+        Patience(f"run {start.run}").ask(lambda: self._store.put(index_key(start.run, started), body))
         book = self._open(start.run, take_over=False)
         with self._lock:
             if not book.state.actions:
@@ -145,8 +149,8 @@ class Ledger:
 
     def _open(self, run: RunId, *, take_over: bool) -> RunBook:
         lease = Lease(self._store, run, self._holder)
-        lease.take(force=take_over)
-        log = RunLog(self._store, run, uuid.uuid4().hex, self._fault)
+        log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex, self._fault)
+        log.patience.ask(lambda: lease.take(force=take_over))
         place = data_place(run, load_spec(self._store, run))
         recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
         with self._lock:
@@ -283,8 +287,10 @@ class Ledger:
         try:
             book.recorder.close()
             if not book.recorder.fenced:
-                write_snapshot(self._store, book.state, book.recorder.position)
-                held.lease.release()
+                patience = Patience(f"run {book.state.id}")
+                patience.limit(SNAPSHOT_S)
+                patience.ask(lambda: write_snapshot(self._store, book.state, book.recorder.position))
+                patience.ask(held.lease.release)
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
             _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)

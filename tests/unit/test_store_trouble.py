@@ -1,0 +1,149 @@
+"""What a folder says when its disk is full, read-only, failing or away, and what the ledger's core makes of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flyte_ray.errors import ObjectMissing, StoreError
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger import recorder
+from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.log import RunLog, read_segments
+from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store, open_store, witnessed
+from tests.unit.test_ledger_faults import MemoryStore
+
+RUN = RunId("r")
+CALL = Event(kinds.CALLED, 1, "a0", task="e.f", body="{}")
+START = Event(kinds.STARTED, 2, "a0", 0, slot="s")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    found = open_store(tmp_path / "root")
+    found.put("start", b"{}")
+    return found
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_by_name_and_leaves_no_part_of_a_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", full)
+    for put in (store.put, store.put_if_absent):
+        with pytest.raises(StoreError, match=r"Cannot write .*/root/a/b: No space left on device\."):
+            put("a/b", b"1" * 1000)
+    monkeypatch.undo()
+    assert store.keys("") == ["start"] and not list(tmp_path.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_fails_is_not_taken_for_one_without_the_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(os, "scandir", fail)
+    for ask in (store.get, store.exists, store.keys):
+        with pytest.raises(StoreError, match=os.strerror(number)):
+            ask("start")
+
+
+def test_what_shows_in_place_of_a_folder_that_is_away_is_neither_read_nor_written(tmp_path: Path, store: Store) -> None:
+    run = witnessed(store, "start")
+    run.put("a", b"1")
+    (tmp_path / "root").rename(tmp_path / "away")
+    for place in ("nothing", "an empty folder"):
+        for ask in (lambda: run.put("b", b"2"), lambda: run.get("a"), lambda: run.exists("a"), lambda: run.keys("")):
+            with pytest.raises(StoreError, match=r"should hold start, but does not\. Is its disk mounted\?"):
+                ask()
+        if place == "nothing":
+            (tmp_path / "root").mkdir()
+    (tmp_path / "root").rmdir()
+    (tmp_path / "away").rename(tmp_path / "root")
+    assert run.get("a") == b"1"
+    with pytest.raises(ObjectMissing):
+        run.get("b")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Troubled(MemoryStore):
+    """Raises what it is told to, until it is told to raise nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble: Exception | None = None
+        self.refused = threading.Event()
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        if self.trouble:
+            self.refused.set()
+            raise self.trouble
+        return super().put_if_absent(key, data)
+
+
+@pytest.fixture
+def troubled() -> Troubled:
+    return Troubled()
+
+
+@pytest.fixture
+def recording(troubled: Troubled) -> Iterator[RunRecorder]:
+    found = RunRecorder(RUN, RunLog(troubled, RUN, "w"), "holder")
+    yield found
+    troubled.trouble = None
+    found.close()
+
+
+@pytest.mark.parametrize("trouble", [StoreError("away"), OSError(errno.EIO, "I/O"), MemoryError(), ValueError("ours")])
+def test_whatever_a_put_meets_events_are_kept_until_they_are_stored(
+    troubled: Troubled, recording: RunRecorder, trouble: Exception
+) -> None:
+    troubled.trouble = trouble
+    recording.record(CALL)
+    recording.hurry()
+    assert troubled.refused.wait(30)
+    recording.record(START)
+    committed = threading.Thread(target=recording.commit)
+    committed.start()
+    until(lambda: str(trouble) in (recording.waits_for_store or ""))
+    assert recording.unstored == 2
+    troubled.trouble = None
+    committed.join(30)
+    assert recording.unstored == 0 and recording.waits_for_store is None
+    assert [event.kind for _, segment in read_segments(troubled, RUN) for event in segment.events] == [
+        *("OPEN", "CALLED", "STARTED")
+    ]
+
+
+def test_a_recorder_that_is_closed_while_its_store_is_away_gives_up_and_says_that_nothing_is_stored(
+    troubled: Troubled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "CLOSE_S", 0.0)
+    found = RunRecorder(RUN, RunLog(troubled, RUN, "w"), "holder")
+    troubled.trouble = StoreError("away")
+    found.record(CALL)
+    found.close()
+    with pytest.raises(StoreError, match="away"):
+        found.commit()
+    assert found.unstored == 1
