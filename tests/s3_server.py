@@ -8,11 +8,26 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 STARTER = Path(__file__).parent / "s3" / "start-s3.sh"
+
+
+@contextmanager
+def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
+    """Start the server with its data in `folder`, yield the variables that reach it, and end it."""
+    command = [str(STARTER), "start", str(folder), str(_free_pair())]
+    done = subprocess.run(
+        command, env={**os.environ, "S3_BUCKET": bucket}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines())
+    try:
+        yield {**exports, "AWS_EC2_METADATA_DISABLED": "true"}
+    finally:
+        subprocess.run([str(STARTER), "kill", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -21,18 +36,10 @@ def s3_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # CI is root on Debian and never skips; elsewhere the server must be installed already.
     if not os.environ.get("CI") and not shutil.which("radosgw") and (os.geteuid() or not shutil.which("apt-get")):
         pytest.skip("the S3 server is Debian's radosgw: not installed, and only root can install it")
-    folder = tmp_path_factory.mktemp("s3")
-    command = [str(STARTER), "start", str(folder), str(_free_pair())]
-    done = subprocess.run(
-        command, env={**os.environ, "S3_BUCKET": "tests"}, stdout=subprocess.PIPE, text=True, check=True
-    )
-    exports = dict(line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines())
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in exports.items():
+    with s3_server(tmp_path_factory.mktemp("s3"), "tests") as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield f"s3://tests/{uuid.uuid4().hex}"
-    subprocess.run([str(STARTER), "kill", str(folder)], check=True)
 
 
 def _free_pair() -> int:
