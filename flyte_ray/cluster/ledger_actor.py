@@ -20,7 +20,7 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.ledger.columns import warm_up
-from flyte_ray.ledger.lease import read_lease
+from flyte_ray.ledger.lease import read_claim
 from flyte_ray.ledger.messages import Reply, TaskRef
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
@@ -232,8 +232,8 @@ class LedgerActor:
         alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
         for key in self._store.keys("active"):
             run = RunId(key.rpartition("/")[2])
-            lease = read_lease(self._store, run)
-            if lease and lease["holder"] == self._holder:
+            claim = read_claim(self._store, run)
+            if claim and claim.holder == self._holder:
                 slots = {order.slot: order.shape for order in alive if order.run == run}
                 try:
                     self._ledger.resume(run, slots, by_person=False, tasks={})

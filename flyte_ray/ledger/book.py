@@ -184,7 +184,7 @@ class RunBook:
 
     # Who gets which work
 
-    def replace_tasks(self, tasks: dict[str, TaskRef]) -> None:
+    def replace_tasks(self, tasks: Mapping[str, TaskRef]) -> None:
         """Run recorded tasks as they are declared today; `tasks` by name."""
         for key, ref in self.refs.items():
             today = tasks.get(ref.name)

@@ -1,5 +1,6 @@
 """Hold a run politely: `active/<run>` says who does, and a counter shows that it still does.
 
+Invariants: a claim that is not ours is neither renewed nor removed; nobody's clock is compared with another's.
 Safety does not rest on this: epochs in the log fence whoever writes by mistake. A lease only keeps two ledgers from
 ending each other's work.
 """
@@ -12,11 +13,14 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreError
+from flyte_ray.ledger.origin import has_ended, own_process
 from flyte_ray.ledger.paths import lease_key
+from flyte_ray.ledger.stillness import Stillness
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -24,16 +28,43 @@ RENEW_S: Final = 10.0
 """Time between two steps of the counter."""
 STILL_S: Final = 30.0
 """A counter that stands still for this long belongs to a dead holder."""
+LOOK_S: Final = 1.0
+"""Time between two looks of somebody who waits for the run."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 
-def read_lease(store: Store, run: RunId) -> dict[str, Any] | None:
-    """Return holder, host, pid, counter and the holder's clock (`at`, seconds); None if nobody holds the run."""
+class Claim(NamedTuple):
+    """What `active/<run>` says of who holds a run."""
+
+    holder: str
+    host: str
+    pid: int
+    counter: int
+    at: float
+    """By the holder's clock, in seconds since the epoch: for people only."""
+    process: str = ""
+    """See `own_process`."""
+    token: str = ""
+    """Made when the run was claimed: two claims of one holder differ."""
+
+    @property
+    def mark(self) -> tuple[str, str, int]:
+        """What changes as long as the holder lives."""
+        return self.holder, self.token, self.counter
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the holder's process has ended for certain."""
+        return has_ended(self.process, self.pid)
+
+
+def read_claim(store: Store, run: RunId) -> Claim | None:
+    """Return who holds a run; None if nobody does."""
     try:
         found: dict[str, Any] = json.loads(store.get(lease_key(run)))
-    except (ObjectMissing, ValueError):
+        return Claim(**{name: found[name] for name in Claim._fields if name in found})
+    except (ObjectMissing, ValueError, TypeError):
         return None
-    return found
 
 
 class Lease:
@@ -48,77 +79,92 @@ class Lease:
             holder: Stays the same when the holder's process is started again.
 
         """
-        self._store = store
-        self._run = run
-        self._holder = holder
+        self._store, self._run, self._holder = store, run, holder
+        self._token = uuid.uuid4().hex
         self._counter = 0
         self._renewed = 0.0
         self._writing = threading.Lock()
         self._released = False
 
     def take(
-        self, *, force: bool, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        force: bool = False,
+        seen: Claim | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Claim the run, after a dead holder at once, after a silent one when it has been silent for `STILL_S`.
+
+        Args:
+            force: Whoever holds it, and at once.
+            seen: A claim that the caller has seen to stand still for so long already.
+            clock: Seconds that never go back.
+            sleep: Waits for some seconds.
 
         Raises:
             RunFencedError: Another ledger holds the run and is alive.
 
         """
-        there = read_lease(self._store, self._run)
-        if there and not force and not self._is_gone(there):
-            _log.warning("run %s is held by %s: waiting whether it still lives", self._run, there["holder"])
-            until = clock() + STILL_S
-            while clock() < until:
-                sleep(1.0)
-                now = read_lease(self._store, self._run)
-                if now and (now["holder"], now["counter"]) != (there["holder"], there["counter"]):
-                    raise RunFencedError(
-                        f"Run {self._run!r} is held by {now['holder']} (process {now['pid']} on {now['host']}), which"
-                        f" is alive. Follow or abort it there, with --address of its cluster, or continue it here with"
-                        f" 'flyte-ray resume --take-over'."
-                    )
-                if now is None:
-                    break
+        there = read_claim(self._store, self._run)
+        if there and not force and not (seen and seen.mark == there.mark):
+            self._await_silence(there, Stillness(clock), sleep)
         self._write()
+        if not force:
+            # Of two that take it at the same time, the one whose claim was replaced gives way.
+            now = read_claim(self._store, self._run)
+            if now and now.token != self._token:
+                raise self._refusal(now)
 
-    def renew(self) -> None:
-        """Step the counter if it is time; a store that does not answer is asked again later."""
-        if time.monotonic() - self._renewed > RENEW_S:
-            try:
-                with self._writing:
-                    if not self._released:
-                        self._write()
-            except StoreError as error:
-                _log.warning("the lease of run %s could not be renewed: %s", self._run, error)
+    def renew(self, holds: Callable[[], bool]) -> None:
+        """Step the counter if it is time; a store that does not answer is asked again later.
+
+        Args:
+            holds: Asked where the claim is not ours any more: whether the run's log is.
+
+        """
+        if time.monotonic() - self._renewed <= RENEW_S:
+            return
+        try:
+            with self._writing:
+                if self._released:
+                    return
+                there = read_claim(self._store, self._run)
+                if (there and there.token == self._token) or holds():
+                    self._write()
+        except (StoreError, OSError) as error:
+            _log.warning("the lease of run %s could not be renewed: %s", self._run, error)
 
     def release(self) -> None:
         """Give the run up; nothing is renewed after that."""
         with self._writing:
             self._released = True
-            self._store.delete([lease_key(self._run)])
+            there = read_claim(self._store, self._run)
+            if there and there.token == self._token:
+                self._store.delete([lease_key(self._run)])
 
-    def _is_gone(self, there: dict[str, Any]) -> bool:
-        if there["holder"] == self._holder:
-            return True
-        if there["host"] != socket.gethostname():
-            return False
-        try:
-            os.kill(there["pid"], 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return bool(there["pid"] == os.getpid())
+    def _await_silence(self, there: Claim, stillness: Stillness, sleep: Callable[[float], None]) -> None:
+        now: Claim | None = there
+        # The same holder: the process of this ledger before it was started again.
+        while now and not (now.holder == self._holder or now.is_over):
+            if now.mark != there.mark:
+                raise self._refusal(now)
+            if stillness.look(self._run, now.mark) >= STILL_S:
+                return
+            sleep(LOOK_S)
+            now = read_claim(self._store, self._run)
+
+    def _refusal(self, there: Claim) -> RunFencedError:
+        return RunFencedError(
+            f"Run {self._run!r} is held by {there.holder} (process {there.pid} on {there.host}), which is alive. Follow"
+            f" or abort it there, with --address of its cluster, or continue it here with"
+            f" 'flyte-ray resume --take-over {self._run}'."
+        )
 
     def _write(self) -> None:
         self._counter += 1
         self._renewed = time.monotonic()
-        body = {
-            "holder": self._holder,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "counter": self._counter,
-            "at": time.time(),
-        }
-        self._store.put(lease_key(self._run), json.dumps(body).encode())
+        claim = Claim(
+            self._holder, socket.gethostname(), os.getpid(), self._counter, time.time(), own_process(), self._token
+        )
+        self._store.put(lease_key(self._run), json.dumps(claim._asdict()).encode())

@@ -8,6 +8,7 @@ a changed one is an error that names it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -79,6 +80,7 @@ class RunLog:
         """Prepare a writer; `open` takes the run."""
         self.patience = Patience(f"run {run}")
         """Says why the store does not answer, and may be limited."""
+        self._bare = store
         self._store = PatientStore(store, self.patience)
         self._run = run
         self._writer = writer
@@ -157,9 +159,32 @@ class RunLog:
             # Readers pass over it only where somebody has taken the run behind it.
             self._behind_torn = True
             return
-        if other.epoch > self.epoch:
-            raise RunFencedError(
-                f"Run {self._run!r} is continued by another ledger (epoch {other.epoch}, ours is"
-                f" {self.epoch}); this one has stopped working on it."
-            )
+        self._yield_to(other)
         # Else it is void: of a writer that we have fenced.
+
+    def check(self) -> None:
+        """Look whether the run is still this writer's, without writing; another thread may append meanwhile.
+
+        Raises:
+            RunFencedError: Another writer has opened the run since.
+            StoreError: The store did not answer.
+
+        """
+        position = self.position
+        while True:
+            key = segment_key(self._run, position)
+            try:
+                there = self._bare.get(key)
+            except ObjectMissing:
+                return
+            with contextlib.suppress(StoreDamagedError):  # `append` says what is to be done about that
+                self._yield_to(decode_segment(there, f"{self._bare.uri}/{key}"))
+            position += 1
+
+    def _yield_to(self, other: Segment) -> None:
+        if other.epoch > self.epoch:
+            holder = json.loads(other.events[0].body or "{}").get("holder") if _opens(other) else None
+            raise RunFencedError(
+                f"Run {self._run!r} is continued by another ledger{f', {holder}' if holder else ''}; this one has"
+                f" stopped working on it. 'flyte-ray get run {self._run}' shows how it stands."
+            )

@@ -108,6 +108,15 @@ class RunRecorder:
             if error := self.fenced or self._given_up:
                 raise error
 
+    def check(self) -> bool:
+        """Ask the log whether the run is still ours; if it is not, it is fenced from here on."""
+        try:
+            self._log.check()
+        except RunFencedError as error:
+            self._fence(error)
+            self._on_stored()
+        return self.fenced is None
+
     def close(self) -> None:
         """Store what is left, unless another ledger continues the run, and end the committing thread.
 
@@ -145,12 +154,12 @@ class RunRecorder:
         try:
             self._log.patience.ask(lambda: self._append(batch))
         except (RunFencedError, StoreError) as error:
+            if isinstance(error, RunFencedError):
+                self._fence(error)
+                return False
             with self._changed:
-                if isinstance(error, RunFencedError):
-                    self.fenced = error
-                else:
-                    self._given_up = error
-                    _log.warning("the last %d events of run %s are not stored", self.unstored, self.state.id)
+                self._given_up = error
+                _log.warning("the last %d events of run %s are not stored", self.unstored, self.state.id)
                 self._changed.notify_all()
             return False
         return True
@@ -169,6 +178,11 @@ class RunRecorder:
     def unstored(self) -> int:
         """Number of events that are not stored yet."""
         return self.recorded - self.stored
+
+    def _fence(self, error: RunFencedError) -> None:
+        with self._changed:
+            self.fenced = self.fenced or error
+            self._changed.notify_all()
 
 
 def now_us() -> int:

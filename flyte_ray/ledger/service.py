@@ -6,22 +6,24 @@ until its segment is stored. Knows nothing of Ray: who launches slots and who ca
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from types import MappingProxyType
+from typing import Any
 
-from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError
+from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError, StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
-from flyte_ray.ledger.lease import Lease
+from flyte_ray.ledger.holding import HeldRun, Keeper, Waiter
+from flyte_ray.ledger.lease import Claim, Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
 from flyte_ray.ledger.messages import Bye, Message, TaskRef
 from flyte_ray.ledger.paths import data_place, index_key, spec_key
@@ -30,31 +32,12 @@ from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.recovery import lose, recover, silent
 from flyte_ray.ledger.requests import Ended, Launcher, Start
-from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, witnessed
 from flyte_ray.storage.patient import Patience
-
-SNAPSHOT_S: Final = 60.0
-"""How long a run that has ended waits for a store that does not take its snapshot."""
-_log = logging.getLogger("flyte_ray.ledger")
-
-Waiter = Callable[[Ended | Exception], None]
-
-
-@dataclass
-class HeldRun:
-    """A run that this ledger holds."""
-
-    book: RunBook
-    lease: Lease
-    reception: Reception
-    watch: Standstill
-    waiters: list[Waiter] = field(default_factory=list)
-    """Called when the run has ended."""
 
 
 class Ledger:
@@ -77,6 +60,11 @@ class Ledger:
         self._fault = fault
         self._lock = threading.RLock()
         self._held: dict[RunId, HeldRun] = {}
+        self._opening: set[RunId] = set()
+        """Runs that a thread is about to hold: a second one would fence the first."""
+        self._opened = threading.Condition(self._lock)
+        self._keeper = Keeper(self._kept)
+        self._finishing: list[threading.Thread] = []
         self._answers: Answers = []
         self._fleet = Fleet(launcher)
         self._grace = Grace(now_us)
@@ -91,25 +79,15 @@ class Ledger:
             RunAlreadyExistsError: The root holds another run of this name.
 
         """
-        started = now_us()
-        body = json.dumps(start.spec(started)).encode()
-        if not self._store.put_if_absent(spec_key(start.run), body):
-            if load_spec(self._store, start.run)["nonce"] != start.nonce:
+        spec = start.spec(now_us())
+        if not self._store.put_if_absent(spec_key(start.run), json.dumps(spec).encode()):
+            spec = load_spec(self._store, start.run)
+            if spec["nonce"] != start.nonce:
                 raise RunAlreadyExistsError(
                     f"A new run needs a name of its own, but {self._store.uri} holds a run {start.run!r} already."
                     f" Choose another name, or continue that one with 'flyte-ray resume {start.run}'."
                 )
-            with self._lock:
-                if start.run in self._held:
-                    return
-        # From here on there is a run, which waits for its store.
-        Patience(f"run {start.run}").ask(lambda: self._store.put(index_key(start.run, started), body))
-        book = self._open(start.run, take_over=False)
-        with self._lock:
-            if not book.state.actions:
-                book.start(start.task, start.inputs, start.context, start.cache)
-        book.recorder.commit()
-        self._pump(start.run)
+        self._begin(start.run, partial(self._go_on, spec=spec, start=start))
 
     def resume(
         self,
@@ -118,15 +96,17 @@ class Ledger:
         *,
         by_person: bool,
         take_over: bool = False,
+        seen: Claim | None = None,
         tasks: dict[str, TaskRef],
     ) -> None:
-        """Continue a run that no ledger holds any more.
+        """Continue a run that no ledger holds any more; returns when that is stored, at once where it is held here.
 
         Args:
             run: Its name.
             alive: Shapes of its slots that live, by id.
             by_person: Failures are tried again; False after a restart of the ledger, which replays them.
             take_over: Do not wait for the lease of another holder.
+            seen: Another holder's claim that was seen to stand still for long enough.
             tasks: Today's references of tasks, by name, which replace those on record; for slots of this cluster.
 
         Raises:
@@ -134,30 +114,80 @@ class Ledger:
             RunFencedError: Another ledger holds it.
 
         """
-        load_spec(self._store, run)
-        with self._lock:
-            if run in self._held:
-                return
-        book = self._open(run, take_over=take_over)
-        with self._lock:
-            if not book.state.actions:
-                raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
-            book.replace_tasks(tasks)
-            recover(book, alive, resumed=by_person)
+        spec = load_spec(self._store, run)
+        move = partial(self._go_on, spec=spec, start=None, alive=alive, by_person=by_person, tasks=tasks)
+        self._begin(run, move, take_over=take_over, seen=seen)
+
+    def _begin(
+        self, run: RunId, move: Callable[[RunBook], None], *, take_over: bool = False, seen: Claim | None = None
+    ) -> None:
+        """Hold a run and get it moving, unless it is held; returns when all that is recorded then is stored."""
+        with self._opened:
+            self._opened.wait_for(lambda: run not in self._opening)
+            book = self.book(run)
+            if book is None:
+                self._opening.add(run)
+        if book is None:
+            try:
+                book = self._open(run, take_over=take_over, seen=seen)
+                move(book)
+            except BaseException:
+                self._drop(run)
+                raise
+            finally:
+                with self._opened:
+                    self._opening.discard(run)
+                    self._opened.notify_all()
         book.recorder.commit()
         self._pump(run)
 
-    def _open(self, run: RunId, *, take_over: bool) -> RunBook:
+    def _open(self, run: RunId, *, take_over: bool, seen: Claim | None) -> RunBook:
+        place = data_place(run, load_spec(self._store, run))
         lease = Lease(self._store, run, self._holder)
         log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex, self._fault)
-        log.patience.ask(lambda: lease.take(force=take_over))
-        place = data_place(run, load_spec(self._store, run))
-        recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
+        log.patience.ask(lambda: lease.take(force=take_over, seen=seen))
+        try:
+            recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                lease.release()
+            raise
         with self._lock:
             book = RunBook(recorder, now_us, place)
             reception = Reception(self.epoch, book, self._answers, lambda shape: not self._is_wanted(shape, book))
             self._held[run] = HeldRun(book, lease, reception, Standstill(book, now_us))
+            self._keeper.start()
         return book
+
+    def _go_on(
+        self,
+        book: RunBook,
+        *,
+        spec: Mapping[str, Any],
+        start: Start | None,
+        alive: Mapping[str, str] = MappingProxyType({}),
+        by_person: bool = False,
+        tasks: Mapping[str, TaskRef] = MappingProxyType({}),
+    ) -> None:
+        run = book.state.id
+        if book.state.actions:
+            with self._lock:
+                book.replace_tasks(tasks)
+                recover(book, alive, resumed=by_person)
+        elif start:  # it is new, or was cut off before its first segment
+            listed = {name: value for name, value in spec.items() if name != "call"}
+            body = json.dumps(listed).encode()
+            Patience(f"run {run}").ask(lambda: self._store.put(index_key(run, spec["started_us"]), body))
+            with self._lock:
+                book.start(start.task, start.inputs, start.context, start.cache)
+        else:
+            raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
+
+    def _drop(self, run: RunId) -> None:
+        with self._lock:
+            held = self._held.pop(run, None)
+        if held:
+            held.let_go()
 
     def _is_wanted(self, shape: str, book: RunBook) -> bool:
         """Whether another run waits for slots of a shape."""
@@ -204,9 +234,12 @@ class Ledger:
         with self._lock:
             runs = list(self._held.values())
             self._held.clear()
+            finishing = list(self._finishing)
         for held in runs:
-            held.book.recorder.close()
-            held.lease.release()
+            held.let_go()
+        for thread in finishing:
+            thread.join()
+        self._keeper.close()
         self._desk.close()
 
     # Slots
@@ -270,7 +303,9 @@ class Ledger:
             slot.order(Bye("its run has ended"))
             held.reception.reply(slot)
         self._fleet.recall(book, book.starting)
-        threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish").start()
+        thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish")
+        self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
+        thread.start()
 
     def _cached(self, run: RunId, answers: list[tuple[str, Kept | None]]) -> set[str]:
         with self._lock:
@@ -280,23 +315,15 @@ class Ledger:
         return gone
 
     def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
-        book = held.book
-        self._desk.finish(book.state.id)
-        for waiter in held.waiters:
-            waiter(how)
-        try:
-            book.recorder.close()
-            if not book.recorder.fenced:
-                patience = Patience(f"run {book.state.id}")
-                patience.limit(SNAPSHOT_S)
-                patience.ask(lambda: write_snapshot(self._store, book.state, book.recorder.position))
-                patience.ask(held.lease.release)
-        except Exception:
-            # The run's record is whole without its snapshot; readers fold the segments.
-            _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)
+        self._desk.finish(held.book.state.id)
+        held.finish(self._store, how)
+
+    def _kept(self) -> list[HeldRun]:
+        with self._lock:
+            return list(self._held.values())
 
     def tick(self) -> None:
-        """Do what time brings: backoffs that are over, idle slots, leases; call about every 50 ms."""
+        """Do what time brings: backoffs that are over, idle slots; call about every 50 ms."""
         with self._lock:
             runs = list(self._held.values())
             books = [held.book for held in runs]
@@ -312,7 +339,6 @@ class Ledger:
                     self._fleet.unstick(held.book, held.watch)
         for held in runs:
             self._pump(held.book.state.id)
-            held.lease.renew()
 
     def _reply(self, book: RunBook, slot: Slot) -> None:
         self._held[book.state.id].reception.reply(slot)

@@ -10,6 +10,7 @@ import os
 import queue
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -137,7 +138,8 @@ class LocalRun:
         self._catalog = Catalog(shape_locally)
         self._store = store
         self._launcher = LocalLauncher(self._serve)
-        self._holder = f"local:{socket.gethostname()}:{os.getpid()}"
+        # A second one in this process must not take itself for the first.
+        self._holder = f"local:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
         self.ledger = Ledger(store, self._launcher, self._holder, fault)
         self._ended: Ended | Exception | None = None
         self._slots: dict[str, tuple[Slot, threading.Thread]] = {}

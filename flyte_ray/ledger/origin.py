@@ -1,0 +1,53 @@
+"""Name the process that wrote something, so that others on its machine can tell for certain that it has ended.
+
+Invariant: what cannot be told for certain (another machine, another container) counts as alive.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_ENDED: Final = "ZX"
+"""States of a process that nobody has taken note of yet."""
+
+
+def own_process() -> str:
+    """Name this process: its machine and when it began, so that a later one of the same id is told from it."""
+    return f"{_machine()}|{_look(os.getpid())[1]}"
+
+
+def has_ended(process: str, pid: int) -> bool:
+    """Tell whether the process that `own_process` named so, of this id, has ended for certain."""
+    machine, _, began = process.rpartition("|")
+    if machine != _machine():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # another user's: it is there
+    state, now = _look(pid)
+    return state in _ENDED if now == began else bool(now and began)
+
+
+def _machine() -> str:
+    try:
+        # Containers of one machine share its boot, and often its name, but not the ids of processes.
+        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()  # no Linux
+
+
+def _look(pid: int) -> tuple[str, str]:
+    """Return the state of a process and when it began, in ticks since the boot; `-` and nothing if unknown."""
+    try:
+        # Its name comes before, in brackets, and may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "-", ""
+    return fields[0], fields[19]
