@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.ledger.messages import TaskRef, read_ref
 from flyte_ray.spec.ids import RunId
 
 
@@ -41,7 +43,7 @@ class Start:
     """More for the run's specification: labels, source, code."""
 
     def spec(self, started_us: int) -> dict[str, Any]:
-        """Describe the run for the record."""
+        """Describe the run for the record, with all that is needed to begin it."""
         return {
             **self.about,
             "name": self.run,
@@ -49,7 +51,17 @@ class Start:
             "task": self.task.name,
             "inputs": self.inputs,
             "started_us": started_us,
+            "call": {"task": self.task, "context": self.context, "cache": self.cache},
         }
+
+
+def read_start(run: RunId, spec: Mapping[str, Any]) -> Start | None:
+    """Read what begins a run from its specification; None where a version wrote it that did not say."""
+    call = spec.get("call")
+    if call is None:
+        return None
+    task = read_ref(json.dumps(call["task"]))
+    return Start(run, spec["nonce"], task, spec["inputs"], call["context"], call["cache"])
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.recovery import lose, recover, silent
-from flyte_ray.ledger.requests import Ended, Launcher, Start
+from flyte_ray.ledger.requests import Ended, Launcher, Start, read_start
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
@@ -115,7 +115,9 @@ class Ledger:
 
         """
         spec = load_spec(self._store, run)
-        move = partial(self._go_on, spec=spec, start=None, alive=alive, by_person=by_person, tasks=tasks)
+        move = partial(
+            self._go_on, spec=spec, start=read_start(run, spec), alive=alive, by_person=by_person, tasks=tasks
+        )
         self._begin(run, move, take_over=take_over, seen=seen)
 
     def _begin(

@@ -12,7 +12,8 @@ from flyte_ray.errors import RunFencedError, RunNotFoundError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.lease import read_claim
 from flyte_ray.ledger.log import read_segments
-from flyte_ray.ledger.query import load_state
+from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.query import list_runs, load_state
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
@@ -34,6 +35,37 @@ class Room:
 
     def may_grow(self, options: str) -> bool:
         return False
+
+
+class Crash(BaseException):
+    """The ledger's process ends here."""
+
+
+class CrashingStore(MemoryStore):
+    """Ends the process just after a number of writes."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self.left = writes
+
+    def put(self, key: str, data: bytes) -> None:
+        super().put(key, data)
+        self.count()
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        try:
+            return super().put_if_absent(key, data)
+        finally:
+            self.count()
+
+    def delete(self, keys: list[str]) -> None:
+        if self.left > 0:  # the dead clean up nothing
+            super().delete(keys)
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Crash
 
 
 @pytest.fixture
@@ -135,6 +167,35 @@ def test_of_two_ledgers_that_resume_at_the_same_time_one_has_the_run_and_the_oth
     assert opened(store)[-1] == winner
     state = load_state(store, RUN)
     assert (state.root.phase, list(state.actions)) == (ActionPhase.QUEUED, ["a0"])
+
+
+@pytest.mark.parametrize("writes", range(1, 5))
+def test_a_run_that_was_cut_off_before_its_first_segment_begins_when_it_is_resumed(
+    ledgers: list[Ledger], writes: int
+) -> None:
+    store = CrashingStore(writes)
+    dead, alive = Ledger(store, Room(), "dead"), Ledger(store, Room(), "alive")
+    ledgers += [alive]
+    with pytest.raises(Crash):
+        dead.start(START)
+        raise Crash
+    store.left = 0
+    resume(alive, by_person=False, take_over=True)
+    root = load_state(store, RUN).root
+    assert (root.phase, root.inputs, root.task, root.attempts) == (ActionPhase.QUEUED, "3", TASK.key, 0)
+    assert [spec["name"] for spec in list_runs(store, 10)] == [RUN], "it is listed, and once"
+    assert "call" not in list_runs(store, 10)[0], "a list does not read functions by value"
+
+
+def test_a_run_of_an_earlier_version_that_never_began_is_let_go(store: MemoryStore, ledgers: list[Ledger]) -> None:
+    spec = START.spec(1)
+    del spec["call"]
+    store.put(spec_key(RUN), json.dumps(spec).encode())
+    ledger = Ledger(store, Room(), "one")
+    ledgers.append(ledger)
+    with pytest.raises(RunNotFoundError, match="cut off before it began"):
+        resume(ledger)
+    assert (ledger.runs, read_claim(store, RUN)) == ([], None)
 
 
 def cut_off(store: MemoryStore) -> None:
