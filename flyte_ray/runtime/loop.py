@@ -5,20 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, Final
 
 _log = logging.getLogger("flyte_ray.runtime")
 STOP_S: Final = 5.0
 """How long cancelled actions may take to clean up when the slot ends."""
-
-
-def wake(futures: list[asyncio.Future[None]]) -> None:
-    """End the wait for some futures of the running loop."""
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
 
 
 class LoopThread:
@@ -40,6 +33,17 @@ class LoopThread:
         else:
             self.loop.call_soon_threadsafe(function, *args)
 
+    def wake(self, futures: Iterable[asyncio.Future[None]]) -> None:
+        """End the wait for some futures, of this loop or of others; from any thread."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for future in futures:
+            by_loop.setdefault(future.get_loop(), []).append(future)
+        for loop, waited in by_loop.items():
+            if loop is self.loop:
+                self.call(_end, waited)
+            else:
+                loop.call_soon_threadsafe(_end, waited)
+
     def create_task(self, coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
         """Make a task in a context; only on the loop's thread."""
         assert self.loop is not None
@@ -59,6 +63,12 @@ class LoopThread:
         self._thread.join(STOP_S)
         if not self._thread.is_alive():
             self.loop.close()
+
+
+def _end(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 async def _cancel_all() -> None:

@@ -21,7 +21,7 @@ from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Pending
 from flyte_ray.runtime.failures import Aborted, failed
 from flyte_ray.runtime.interrupt import Interrupter
-from flyte_ray.runtime.loop import LoopThread, wake
+from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 
 LEND_AFTER_S: Final = 0.05
@@ -370,17 +370,10 @@ class Slot:
         with self._changed:
             ended, self._deliveries = self._deliveries, []
             self._changed.notify_all()
-        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for pending in ended:
-            if pending.future is not None:
-                by_loop.setdefault(pending.future.get_loop(), []).append(pending.future)
-            elif pending.deliver:
+            if pending.future is None and pending.deliver:
                 pending.deliver()
-        for loop, futures in by_loop.items():
-            if loop is self._loop.loop:
-                self._loop.call(wake, futures)
-            else:
-                loop.call_soon_threadsafe(wake, futures)
+        self._loop.wake([pending.future for pending in ended if pending.future is not None])
 
     def _cancel(self, order: Cancel) -> None:
         for work in [work for work in self._ready if work.action == order.action]:
