@@ -69,7 +69,18 @@ def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Pa
     run = flyte.run(workloads.suicidal, marker=str(tmp_path / "marker"))
     assert run.outputs() == (7,)
     root = load_state(open_store(connected), RunId(run.name)).root
-    assert (root.attempts, root.losses, root.failures) == (2, 1, 0)
+    assert (root.attempts, root.losses + root.displaced, root.failures) == (2, 1, 0)
+
+
+def test_a_parent_outlives_any_number_of_slots_that_its_children_take_down(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(workloads.survives_its_children, n=4, folder=str(tmp_path))
+    assert run.outputs() == (4,)
+    actions = load_state(open_store(connected), RunId(run.name)).actions.values()
+    assert [action.losses for action in actions if action.task_name == "work.survives_its_children"] == [0]
+
+
+def test_what_takes_down_every_slot_fails_and_its_parent_goes_on(connected: Path) -> None:
+    assert outputs(workloads.catches_what_always_crashes) == "SlotLostError"
 
 
 def test_the_steps_of_a_killed_slot_do_not_run_again_and_its_checkpoint_is_handed_on(

@@ -93,6 +93,36 @@ def suicidal(marker: str) -> int:
 
 
 @env.task
+def crashes_later(x: int, marker: str) -> int:
+    path = Path(marker)
+    if not path.exists():
+        path.write_text("once")
+        time.sleep(0.1)  # in which its slot says that it runs
+        os.kill(os.getpid(), 9)
+    return x
+
+
+@env.task
+def survives_its_children(n: int, folder: str) -> int:
+    return sum(int(crashes_later(1, f"{folder}/{x}")) for x in range(n))
+
+
+@env.task
+def always_crashes() -> int:
+    os.kill(os.getpid(), 9)
+    return 0
+
+
+@env.task
+def catches_what_always_crashes() -> str:
+    try:
+        always_crashes()
+    except flyte.errors.RuntimeSystemError as error:
+        return error.code
+    return "it ran"
+
+
+@env.task
 def asks_for_too_much() -> int:
     return square.override(resources=flyte.Resources(cpu=99))(1)
 

@@ -11,18 +11,12 @@ import json
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import (
-    OutOfMemoryError,
-    RayActorError,
-    RayTaskError,
-    RuntimeEnvSetupError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayActorError
 
+from flyte_ray.cluster.deaths import SLOT_TASK, read_death
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.package import arriving
-from flyte_ray.errors import BaseRuntimeError
-from flyte_ray.ledger.verdicts import RAY_OOM
+from flyte_ray.ledger.losses import Loss
 
 
 class SlotOrder(NamedTuple):
@@ -41,8 +35,8 @@ class SlotDeath(NamedTuple):
     run: str
     slot: str
     shape: str
-    reason: str
-    """Empty if it ended by itself, as it was told to."""
+    loss: Loss
+    """Its reason is empty if the slot ended by itself, as it was told to."""
     hopeless: bool
     """Another slot of this shape would fail in the same way."""
 
@@ -65,11 +59,11 @@ class Launcher:
         for order in orders:
             try:
                 options = json.loads(order.options)
-                remote = self._entry.options(**options, name=f"flyte-ray slot {order.slot}")
+                remote = self._entry.options(**options, name=f"{SLOT_TASK}{order.slot}")
                 about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
                 ref = remote.remote(self._program, *about)
             except Exception as error:
-                await self._report(SlotDeath(order.run, order.slot, order.shape, f"Ray refused: {error}", True))
+                await self._report(SlotDeath(order.run, order.slot, order.shape, Loss(f"Ray refused: {error}"), True))
                 continue
             self._refs[order.slot], self._orders[order.slot] = ref, order
             watcher = asyncio.ensure_future(self._watch(order, ref))
@@ -88,15 +82,15 @@ class Launcher:
         return list(self._orders.values())
 
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
-        reason, is_hopeless = "", False
+        loss, is_hopeless = Loss(""), False
         try:
             await ref
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            reason, is_hopeless = read_death(error)
+            loss, is_hopeless = read_death(order.slot, error, ray.nodes)
         del self._refs[order.slot], self._orders[order.slot]
-        await self._report(SlotDeath(order.run, order.slot, order.shape, reason, is_hopeless))
+        await self._report(SlotDeath(order.run, order.slot, order.shape, loss, is_hopeless))
 
     async def _report(self, death: SlotDeath) -> None:
         while True:
@@ -106,21 +100,3 @@ class Launcher:
             except (RayActorError, ValueError):
                 # The ledger is being restarted; deaths are kept until it takes them.
                 await asyncio.sleep(0.5)
-
-
-def read_death(error: Exception) -> tuple[str, bool]:
-    """Say for people why a slot's Ray task ended, and whether another slot of its shape would end in the same way."""
-    match error:
-        case OutOfMemoryError():
-            return f"{RAY_OOM}: {error}", False
-        case WorkerCrashedError():
-            return "its process ended unexpectedly (killed, exited or crashed)", False
-        case RuntimeEnvSetupError():
-            return f"its environment could not be set up: {error}", True
-        case RayTaskError():
-            # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read; the
-            # rest needs Ray's traceback.
-            told = isinstance(error.cause, (BaseRuntimeError, ImportError))
-            return (str(error.cause) if told else f"{type(error).__name__}: {error}"), True
-        case _:
-            return f"{type(error).__name__}: {error}", False

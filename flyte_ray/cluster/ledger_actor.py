@@ -158,8 +158,8 @@ class LedgerActor:
         """Take note that a slot is gone."""
         await self._recovered()
         if death.hopeless:
-            self._ledger.fail_queued(RunId(death.run), death.shape, death.reason, "SlotStartError")
-        self._ledger.slot_ended(RunId(death.run), death.slot, death.reason)
+            self._ledger.fail_queued(RunId(death.run), death.shape, death.loss.reason, "SlotStartError")
+        self._ledger.slot_ended(RunId(death.run), death.slot, death.loss)
 
     async def start(self, start: Start) -> None:
         """Start a run; returns when its start is stored."""

@@ -17,6 +17,7 @@ from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
+from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.memory import grown, grown_options, plain_shape
 from flyte_ray.ledger.messages import Call, Cancel, Outcome, TaskRef, Work, read_ref
 from flyte_ray.ledger.recorder import RunRecorder
@@ -248,7 +249,7 @@ class RunBook:
         self.limits.watch(action)
         replay = attempt > 0 or action.rounds > 0
         work = (action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context)
-        slot.order(Work(*work, replay, steps_of(action) if replay else ()))
+        slot.order(Work(*work, replay, steps_of(action) if replay else (), is_watched(action)))
 
     def record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
         """Put an event on record."""

@@ -2,13 +2,14 @@
 
 Invariants: an action is in at most one queue; a batch is a reply's worth of measured work, and what is unmeasured or
 has lost a slot goes alone; on a waiting sync action is stacked only what is short or what it waits for; what may cost
-its slot the process shares it with its own descendants only.
+its slot the process shares it with its own descendants only, and what is suspected to have done so with nobody.
 Decides nothing about outcomes (`ledger/book.py`) and records nothing.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Final
@@ -124,13 +125,11 @@ class Dispatch:
             return 0
         found = queue.peek()
         head = self._actions[found[0]] if found else None
-        alone = head is not None and self._ref_of(head).runs_alone
-        # A buried slot that waits has lent its CPU and takes little; one for what runs alone takes nothing.
-        usable = [slot for slot in slots if not (slot.waiting and (slot.buried or alone))]
+        # A buried slot that waits has lent its CPU and takes little; one that is closed takes nothing.
+        closed = {slot.id for slot in slots if head is not None and self._is_closed(slot, head)}
+        usable = [slot for slot in slots if slot.id not in closed and not (slot.waiting and slot.buried)]
         young = self._now_us() - PROBE_US
-        takers = sum(
-            (slot.want > 0 or slot.given_us > young) and not (head and self._is_closed(slot, head)) for slot in usable
-        )
+        takers = sum(slot.want > 0 or slot.given_us > young for slot in usable)
         worth = queue.slots_worth(young if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
 
@@ -144,16 +143,31 @@ class Dispatch:
         """Whether what waits in a slot keeps an action out of it."""
         if not slot.waiting:
             return False
-        if action.losses or self._ref_of(action).runs_alone:
+        if self._is_suspect(action) or self._ref_of(action).runs_alone:
             return True
         # What runs alone was the first in its slot; above it are its descendants only.
         first = self._actions.get(next(iter(slot.running), ""))
-        return first is not None and self._ref_of(first).keeps_to_itself and action.parent not in slot.running
+        if first is None or self._is_suspect(first):
+            return first is not None
+        return self._ref_of(first).keeps_to_itself and action.parent not in slot.running
+
+    def _is_suspect(self, action: ActionState) -> bool:
+        """Whether a slot's death must tell if it was this action: nothing else is in its slot then.
+
+        Not where the slots of its shape keep what others need: who waits in one would wait for ever.
+        """
+        return action.losses > 0 and lends(self._ref_of(action).options)
+
+
+def lends(options: str) -> bool:
+    """Whether a slot with these Ray options, as JSON, gives back all that it holds while it waits."""
+    given = json.loads(options)
+    return not any(given.get(name) for name in ("memory", "num_gpus", "resources"))
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:
     """Whether an action may run while others wait in the slot."""
-    if len(slot.running) > MAX_VISITORS or action.losses:
+    if len(slot.running) > MAX_VISITORS:
         return False
     if not slot.buried or action.parent in slot.lone:
         return True

@@ -40,7 +40,8 @@ RETURNED: Final = "RETURNED"
 RESUMED: Final = "RESUMED"
 """A person continues the run: what failed is tried again where it is called again."""
 LOST: Final = "LOST"
-"""An attempt's slot was lost, without blame: `body` says how; the action is queued again."""
+"""An attempt's slot was lost: `body` says how, and whether the attempt is suspected to have caused it; the action is
+queued again."""
 RENEWED: Final = "RENEWED"
 """A failed action is called again by a later attempt of its parent, with a new budget; or one that had succeeded is to
 run again with edited code."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.spec.phase import ActionPhase
 
 GRACE_S: Final = 5.0
@@ -44,16 +45,14 @@ class Grace:
         self._ended.update(late)
         return found
 
-    def has_ended(self, slot: str) -> bool:
-        """Whether a slot was ended here: what else it ran is not to blame."""
-        return slot in self._ended
-
-    def took(self, slot: str, reason: str) -> str:
-        """Forget a slot that is gone; return why it is, which is `reason` unless it was ended here."""
+    def took(self, slot: str, loss: Loss) -> Loss:
+        """Forget a slot that is gone; return how it was lost, which is `loss` unless it was ended here."""
         self._leaving.pop(slot, None)
-        action = self._ended.pop(slot, "")
+        action = self._ended.pop(slot, None)
+        if action is None:
+            return loss
         ended = f"it was ended, because action {action} went on for {GRACE_S:g} s after it was stopped"
-        return ended if action else reason
+        return Loss(ended if action else loss.reason, ENDED)
 
 
 def _overstaying(book: RunBook, slot: Slot) -> str:

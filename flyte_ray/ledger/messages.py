@@ -161,6 +161,8 @@ class Work(NamedTuple):
     """Whether children of this action may be on record already."""
     steps: tuple[tuple[str, str], ...] = ()
     """Keys and records of steps of its earlier attempts."""
+    watched: bool = False
+    """The slot shall say at once when its code begins or goes on, because its slots were lost before."""
 
 
 class Outcome(NamedTuple):

@@ -1,24 +1,22 @@
 """Continue what was cut off: by the end of a slot, of a ledger, or of the whole cluster.
 
-Invariants: nothing is handed out until every slot that lives has attached, or is known to hold nothing; an action that
-its slot took down may be the suspect, and is given up after `MAX_LOSSES`; descendants are queued when they are called.
+Invariants: nothing is handed out until every slot that lives has attached, or is known to hold nothing; what was lost
+is queued again, or given up where that came too often (`ledger/losses.py`), descendants when they are called again.
 Called with the service's lock held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.losses import CRASHED, UNSEEN, Loss, delay_s, exceeded, suspect
 from flyte_ray.ledger.roll_call import missing
-from flyte_ray.ledger.verdicts import failure, lost
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.verdicts import lost
 from flyte_ray.spec.phase import ActionPhase
-
-MAX_LOSSES: Final = 3
-"""Lost slots that an action may be the suspect of; the next one fails it."""
 
 
 def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool) -> None:
@@ -37,7 +35,7 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool) -> None:
     book.expect(alive)
     for action in book.state.actions.values():
         if action.phase is ActionPhase.RUNNING and action.slot not in alive:
-            book.record(kinds.LOST, action.id, action.attempt, body='"its process ended"')
+            _lose(book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False)
     root = book.state.root
     if root.phase is ActionPhase.QUEUED:
         # Its descendants are queued when they are called again.
@@ -46,25 +44,34 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool) -> None:
         book.close()
 
 
-def lose(book: RunBook, slot: Slot, reason: str, *, to_blame: bool = True) -> None:
-    """Queue again what a dead slot ran; fail what has killed too many, where that is `to_blame`."""
-    book.slots.pop(slot.id, None)
-    book.starting.pop(slot.id, None)
-    running = dict(slot.running)
-    if book.expected.pop(slot.id, None) is not None:
+def lose(book: RunBook, name: str, loss: Loss) -> None:
+    """Queue again what a slot ran that is gone; fail what was lost too often."""
+    slot = book.slots.pop(name, None) or Slot(name, book.state.id, "")
+    book.starting.pop(name, None)
+    running, guilty = dict(slot.running), ""
+    if book.expected.pop(name, None) is not None:
         # It has not attached since this ledger started: what it ran is known from the log alone.
-        running = {each.id: each.attempt for each in book.state.actions.values() if each.slot == slot.id}
-    for name, attempt in running.items():
-        action = book.state.actions[name]
-        book.leave(slot, name, attempt)
-        if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
-            continue
-        book.record(kinds.LOST, name, attempt, body=lost(reason, to_blame=to_blame and not slot.doomed))
-        if action.losses > MAX_LOSSES and name not in slot.waiting:
-            message = f"{action.losses} slots were lost while they ran this action; the last one: {reason}"
-            book.end(action, kinds.FAILED, failure("SlotLostError", "system", message), slot)
-        else:
-            book.queue_again(action)
+        running = {each.id: each.attempt for each in book.state.actions.values() if each.slot == name}
+        loss = loss._replace(cause=UNSEEN) if loss.cause == CRASHED else loss
+    elif loss.cause == CRASHED and not slot.doomed:
+        guilty = suspect(slot)
+    for each, attempt in running.items():
+        action = book.state.actions[each]
+        book.leave(slot, each, attempt)
+        if action.phase is ActionPhase.RUNNING and action.attempt == attempt:
+            _lose(book, action, loss, to_blame=each == guilty)
+
+
+def _lose(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> None:
+    wait_us = round(delay_s((action.losses if to_blame else action.displaced) + 1) * 1e6)
+    ready_us = book.now_us() + wait_us if wait_us else 0
+    body = lost(loss.reason, loss.cause, to_blame=to_blame, ready_us=ready_us)
+    book.record(kinds.LOST, action.id, action.attempt, body=body)
+    error = exceeded(action, loss)
+    if error is None:
+        book.queue_again(action)
+    else:
+        book.end(action, kinds.FAILED, error, None)
 
 
 def silent(book: RunBook) -> list[str]:

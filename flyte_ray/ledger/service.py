@@ -25,6 +25,7 @@ from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.holding import HeldRun, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim, Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
+from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import Bye, Message, TaskRef
 from flyte_ray.ledger.paths import data_place, index_key, spec_key
 from flyte_ray.ledger.query import load_spec
@@ -256,14 +257,13 @@ class Ledger:
                 held.reception.hear(message, answer)
         self._pump(RunId(message.run))
 
-    def slot_ended(self, run: RunId, slot: str, reason: str) -> None:
+    def slot_ended(self, run: RunId, slot: str, loss: Loss) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
-            to_blame = not self._grace.has_ended(slot)
-            reason = self._grace.took(slot, reason)
+            loss = self._grace.took(slot, loss)
             book = self.book(run)
             if book:
-                lose(book, book.slots.get(slot) or Slot(slot, run, ""), reason, to_blame=to_blame)
+                lose(book, slot, loss)
         self._pump(run)
 
     # Moving on

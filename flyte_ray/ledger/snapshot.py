@@ -18,7 +18,7 @@ from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
 _TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result", "cache", "cached_from")
-_NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "growths", "rounds")
+_NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "growths", "rounds", "displaced")
 _TIMES = ("called_us", "started_us", "ended_us", "asked_us", "queued_us", "ready_us")
 
 

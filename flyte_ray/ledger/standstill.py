@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from flyte_ray.ledger.book import RunBook
+from flyte_ray.ledger.dispatch import lends
 
 OVERFLOW: Final = "over-"
 """Begins the names of slots that take no CPU."""
@@ -46,7 +47,7 @@ class Standstill:
             options = json.loads(book.options_of(shape))
             if may_grow(book.options_of(shape)):
                 continue
-            if not _lends(options):
+            if not lends(book.options_of(shape)):
                 found += [(shape, None)] if seconds > STUCK_S else []
             elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):
                 # Those who wait hold CPUs that they do not use and cannot lend.
@@ -62,11 +63,6 @@ class Standstill:
             f"No slot can start, because all that it needs is held by actions that wait: {holders}. Ray lends the CPUs"
             f" of those who wait, not memory or GPUs: ask for less in the caller's environment."
         )
-
-
-def _lends(options: dict[str, Any]) -> bool:
-    """Whether a waiting slot with these Ray options gives back all that it holds."""
-    return not any(options.get(name) for name in ("memory", "num_gpus", "resources"))
 
 
 def _amounts(options: str) -> str:

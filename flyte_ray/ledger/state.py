@@ -75,7 +75,7 @@ class ActionState:
     failures: int = 0
     """User failures so far: what the retry budget is spent on."""
     losses: int = 0
-    """Attempts lost with their slot, for which they may be to blame."""
+    """Attempts lost with their slot of which they are the suspect."""
     asked_us: int = 0
     """When it was first queued, or renewed: a deadline counts from here; microseconds since the epoch."""
     queued_us: int = 0
@@ -92,6 +92,8 @@ class ActionState:
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
     steps: dict[str, tuple[int, str]] | None = None
     """What `flyte.trace` recorded in it, by key: attempt and body. None without any, and once it has succeeded."""
+    displaced: int = 0
+    """Attempts lost with their slot that had no part in it."""
 
     @property
     def task_name(self) -> str:
@@ -160,8 +162,7 @@ def fold(run: RunState, event: Event) -> None:
     if kind in (kinds.OPEN, kinds.LOGGED, kinds.DIVERGED):
         return
     if kind == kinds.RESUMED:
-        run.resumes += 1
-        run.resumed_us = event.at
+        _resume(run, event)
         return
     if kind == kinds.TASK:
         run.tasks[event.task or ""] = event.body or ""
@@ -218,6 +219,14 @@ def _trace(action: ActionState, event: Event) -> None:
         steps[key] = event.attempt, event.body or ""
 
 
+def _resume(run: RunState, event: Event) -> None:
+    run.resumes += 1
+    run.resumed_us = event.at
+    for action in run.actions.values():
+        if not action.phase.is_terminal:  # the others begin anew when they are renewed
+            action.losses = action.displaced = 0
+
+
 def _requeue(run: RunState, action: ActionState, event: Event) -> None:
     action.slot, action.queued_us, kind = None, event.at, event.kind
     if kind == kinds.RETRIED:
@@ -227,11 +236,14 @@ def _requeue(run: RunState, action: ActionState, event: Event) -> None:
         action.rounds += 1
         action.ready_us = ready_at(event.body)
     elif kind == kinds.LOST:
-        action.losses += is_to_blame(event.body)
+        is_suspect = is_to_blame(event.body)
+        action.losses += is_suspect
+        action.displaced += not is_suspect
+        action.ready_us = ready_at(event.body)
     elif kind == kinds.RETURNED:
         action.attempts -= 1
     else:
-        action.failures = action.losses = action.ready_us = 0
+        action.failures = action.losses = action.displaced = action.ready_us = 0
         action.asked_us = event.at
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)

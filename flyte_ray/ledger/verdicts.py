@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-RAY_OOM = "Ray ended it for lack of memory"
-"""Begins the reason of a slot's death that Ray's memory monitor brought about."""
-
 
 def failure(code: str, kind: str, message: str) -> str:
     """Write an error that did not come from the user's code in its recorded form."""
@@ -23,7 +20,7 @@ def retried(body: str, ready_us: int) -> str:
 
 
 def ready_at(body: str | None) -> int:
-    """Read what `retried` added; 0 if the next attempt may begin at once."""
+    """Read what `retried` or `lost` added; 0 if the next attempt may begin at once."""
     return int(json.loads(body).get("ready_us", 0)) if body and '"ready_us"' in body else 0
 
 
@@ -55,11 +52,12 @@ def exhausted(body: str, attempts: int) -> str:
     return json.dumps({**cause, "code": "RetriesExhaustedError", "message": message, "cause": cause})
 
 
-def lost(reason: str, *, to_blame: bool) -> str:
-    """Write how a slot was lost; an attempt that is not to blame does not count it."""
-    return json.dumps(reason if to_blame else {"reason": reason, "to_blame": False})
+def lost(reason: str, cause: str, *, to_blame: bool, ready_us: int) -> str:
+    """Write how an attempt's slot was lost, and when the next attempt may begin (0: at once)."""
+    body: dict[str, Any] = {"reason": reason, "cause": cause, "to_blame": to_blame}
+    return json.dumps({**body, "ready_us": ready_us} if ready_us else body)
 
 
 def is_to_blame(body: str | None) -> bool:
-    """Whether a loss counts against the attempt."""
+    """Whether an attempt is the suspect of a loss."""
     return not (body and body.startswith("{") and json.loads(body).get("to_blame") is False)

@@ -131,14 +131,18 @@ class Exchange:
         self._asked = False
         self._bell = True
 
+    def hurry(self) -> None:
+        """Have everything said now."""
+        self._bell = True
+        self._changed.notify_all()
+
     def flush(self, timeout_s: float) -> None:
         """Have everything said now and wait until it is on its way; the lock is let go meanwhile.
 
         What is on its way arrives, also if the user's code holds Python's lock from here on, or the process ends.
         """
         awaited = self._awaited = self._seq + 1
-        self._bell = True
-        self._changed.notify_all()
+        self.hurry()
         self._changed.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
 
     def close(self) -> None:

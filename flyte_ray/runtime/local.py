@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flyte_ray.ledger.log import FaultPoint, no_fault
+from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec
@@ -226,7 +227,7 @@ class LocalRun:
             "run %s: thread %s does not stop and is abandoned. %s; on Ray its process would be ended.",
             *(self._run, thread.name, hint),
         )
-        self.ledger.slot_ended(self._run, name, "its thread was abandoned")
+        self.ledger.slot_ended(self._run, name, Loss("its thread was abandoned", ENDED))
 
     def _serve(self, name: str, shape: str) -> None:
         spec = load_spec(self._store, self._run)

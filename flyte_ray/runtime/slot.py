@@ -149,7 +149,7 @@ class Slot:
             return None
         with self._changed:
             self._executions[work.action] = execution
-            if self._refs[work.task].runs_alone:
+            if self._refs[work.task].runs_alone or work.watched:
                 self._exchange.flush(TELL_S)  # its time runs from now on; its code may leave us no chance to say so
         return execution
 
@@ -258,6 +258,8 @@ class Slot:
                 with self._changed:
                     self._active += 1
                     execution.go_on()
+                    if execution.work.watched:
+                        self._exchange.flush(TELL_S)
         if not pending.kind or execution.cancelled is not None:
             raise Aborted(execution.cancelled or "its run has ended")
 
@@ -362,6 +364,8 @@ class Slot:
         if execution.is_async and execution.waiting and not execution.open_calls:
             execution.go_on()
             self._active += 1
+            if execution.work.watched:
+                self._exchange.hurry()
         self._exchange.ring()
 
     def _deliver(self) -> None:

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from flyte_ray.cluster import shared_root
 from flyte_ray.cluster.client import LedgerClient
-from flyte_ray.cluster.launcher import read_death
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import spec_key
@@ -56,12 +54,3 @@ def test_a_folder_of_the_drivers_own_is_refused_and_the_run_aborted(tmp_path: Pa
     with pytest.raises(StoreError, match="on node 10.0.0.2 lacks run 'r', which node 10.0.0.1"):
         client.start(START)
     assert client.asked[-1][:3] == ("abort", "r", "a0")
-
-
-def test_a_slots_own_refusal_is_told_without_rays_traceback() -> None:
-    told = RayTaskError("serve_slot", "a long traceback", StoreError("not shared"))
-    assert read_death(told) == ("not shared", True)
-    reason, hopeless = read_death(RayTaskError("serve_slot", "a long traceback", ValueError("what")))
-    assert "a long traceback" in reason and hopeless
-    assert read_death(WorkerCrashedError()) == ("its process ended unexpectedly (killed, exited or crashed)", False)
-    assert read_death(NodeDiedError("gone"))[1] is False

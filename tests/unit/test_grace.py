@@ -9,6 +9,7 @@ import pytest
 
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.grace import GRACE_S, Grace
+from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -46,8 +47,9 @@ def test_a_slot_is_ended_once_when_the_grace_is_over_and_says_why(grace: Grace, 
     clock.after(GRACE_S + 0.1)
     assert grace.overdue(books) == ["s"]
     assert grace.overdue(books) == []
-    assert grace.took("s", "crashed") == "it was ended, because action a went on for 5 s after it was stopped"
-    assert grace.took("s", "crashed") == "crashed"
+    ended = Loss("it was ended, because action a went on for 5 s after it was stopped", ENDED)
+    assert grace.took("s", Loss("crashed")) == ended
+    assert grace.took("s", Loss("crashed")) == Loss("crashed")
 
 
 def test_an_action_that_stops_in_time_costs_nothing(grace: Grace, clock: Clock) -> None:
@@ -80,5 +82,5 @@ def test_the_slots_of_an_ended_run_must_stop_too(grace: Grace, clock: Clock) -> 
     grace.leave([Slot("busy", "r", "", running={"a": 0}), Slot("idle", "r", "")])
     clock.after(GRACE_S + 0.1)
     assert grace.overdue([]) == ["busy"]
-    assert grace.took("busy", "crashed") == "crashed"
+    assert grace.took("busy", Loss("crashed")) == Loss("crashed", ENDED)
     assert grace.overdue([]) == []

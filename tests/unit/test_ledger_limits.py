@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from flyte_ray.ledger import service
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.grace import GRACE_S
 from flyte_ray.ledger.limits import BEGIN_S
+from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import OUT_OF_MEMORY, Call, Cancel, Limits, Message, Order, Result, TaskRef, Work
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
@@ -58,10 +59,10 @@ class Cluster:
     def root(self) -> ActionState:
         return self.book.state.root
 
-    def restart(self) -> None:
+    def restart(self, alive: Iterable[str] = (), *, by_person: bool = False) -> None:
         self.book.recorder.commit()
         self.ledgers.append(Ledger(self.store, self, "holder"))
-        self.ledger.resume(RUN, {}, by_person=False, tasks={})
+        self.ledger.resume(RUN, dict.fromkeys(alive, "s"), by_person=by_person, tasks={})
 
     def after(self, seconds: float) -> None:
         self.clock.us += round(seconds * 1e6)
@@ -223,7 +224,7 @@ def test_a_slot_that_does_not_stop_is_killed_and_blames_nobody(play: Any) -> Non
     cluster.after(11)
     cluster.after(GRACE_S + 0.1)
     assert cluster.killed == [slot.name]
-    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    cluster.ledger.slot_ended(RUN, slot.name, Loss("killed"))
     assert works(PlayedSlot(cluster, cluster.launched[1]).say()) == [1]
     assert (cluster.root.failures, cluster.root.losses) == (1, 0)
 
@@ -240,7 +241,7 @@ def test_what_shared_a_slot_with_a_killed_attempt_runs_again_without_blame(play:
     cluster.after(0)
     cluster.after(GRACE_S + 0.1)
     assert cluster.killed == [slot.name]
-    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    cluster.ledger.slot_ended(RUN, slot.name, Loss("killed"))
     assert (cluster.root.phase, cluster.root.losses) == (ActionPhase.QUEUED, 0)
 
 
@@ -296,7 +297,7 @@ def test_an_attempt_that_was_short_of_memory_gets_a_slot_with_twice_as_much(play
     assert type(work) is Work
     error = FAILURE.replace("ValueError", "OOMError")
     slot.say(Result(work.action, work.attempt, OUT_OF_MEMORY, error, True, 0.1, None), want=0)
-    cluster.ledger.slot_ended(RUN, slot.name, "killed")
+    cluster.ledger.slot_ended(RUN, slot.name, Loss("killed"))
     assert (cluster.root.growths, cluster.root.failures, cluster.root.losses) == (1, 0, 0)
     cluster.after(0)
     other = PlayedSlot(cluster, cluster.launched[-1])
