@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flyte_ray import durable, errors, models, remote
+from flyte_ray.api.condition import new_condition
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
@@ -15,6 +16,7 @@ from flyte_ray.api.settings import init, logger, system_logger
 from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
 from flyte_ray.api.trace import trace
 from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
+from flyte_ray.spec.condition import ConditionWebhook
 from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.policies import (
@@ -59,6 +61,7 @@ __all__ = [
     "CachePolicy",
     "CacheRequest",
     "Checkpoint",
+    "ConditionWebhook",
     "Device",
     "DeviceClass",
     "Documentation",
@@ -88,6 +91,7 @@ __all__ = [
     "logger",
     "map",
     "models",
+    "new_condition",
     "remote",
     "run",
     "system_logger",

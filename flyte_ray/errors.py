@@ -178,7 +178,7 @@ class ConditionTimedoutError(_NamedUserError):
 
 
 class ConditionAlreadyExistsError(_NamedUserError):
-    """The run has a condition of that name already."""
+    """The action has made a condition of that name already."""
 
 
 class ConditionFailedError(_NamedUserError):

@@ -119,11 +119,12 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
         "delete",
         "get",
         "resume",
+        "signal",
         "submit",
     ]
     text = cli("get", "--help").output
     nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert nouns == ["action", "cache", "io", "logs", "run"]
+    assert nouns == ["action", "cache", "condition", "io", "logs", "run"]
 
 
 def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:
@@ -273,8 +274,8 @@ Call = Callable[[Cli], Result]
         (lambda cli: cli("submit", "--bogus", str(cli.program), "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", str(cli.program), "--bogus", "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", "--address", "127.0.0.1:1", str(cli.program), "two"), "127.0.0.1:1"),
-        (lambda cli: cli("get", "condition"), "No such command 'condition'"),
-        (lambda cli: cli("signal", "condition", "a", "b"), "No such command 'signal'"),
+        (lambda cli: cli("get", "condition"), "Missing argument 'RUN'"),
+        (lambda cli: cli("signal", "condition", "--root", str(cli.root), "a", "b", "1"), "should hold a run 'a', but"),
         (lambda cli: cli("abort", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
     ],
 )

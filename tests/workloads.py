@@ -185,3 +185,22 @@ def dies_after_its_steps(counts: str, marker: str) -> int:
         os.kill(os.getpid(), 9)
     saved = flyte.ctx().checkpoint.load_sync()
     return total + (int(saved.read_text()) if saved else 0)
+
+
+@env.task
+def asks() -> int:
+    return int(flyte.new_condition("how-many", data_type=int).wait())
+
+
+@env.task
+async def asks_through_a_child(counts: str) -> int:
+    note(counts, "asks")
+    return int(await asks.aio()) + int(await flyte.new_condition("more", data_type=int).wait.aio())
+
+
+both_cpus = flyte.TaskEnvironment("both", resources=flyte.Resources(cpu=2))
+
+
+@both_cpus.task
+def needs_both_cpus() -> int:
+    return 2

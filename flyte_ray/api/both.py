@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 from flyte_ray.runtime.interrupt import CtrlC
@@ -42,6 +42,23 @@ class Both(Generic[P, R]):
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
         return self if owner is None else Both(functools.partial(self._call, owner))
+
+
+class BothOwn(Generic[P, R]):
+    """A function with an awaitable form of its own, for what stays in the thread and the context of its caller."""
+
+    def __init__(self, call: Callable[P, R], aio: Callable[P, Coroutine[Any, Any, R]] | None = None) -> None:
+        """Wrap the blocking form, and an awaitable one where the call takes time."""
+        self._call, self._aio = call, aio
+        functools.update_wrapper(self, call)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call."""
+        return self._call(*args, **kwargs)
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call without blocking the loop."""
+        return self._call(*args, **kwargs) if self._aio is None else await self._aio(*args, **kwargs)
 
 
 class BothIterators(Generic[P, R]):
@@ -84,13 +101,14 @@ class BothOfMethod(Generic[P, R]):
 class BothIteratorsOfMethod(Generic[P, R]):
     """`BothIterators`, bound to what a method is called on."""
 
-    def __init__(self, call: Callable[Concatenate[Any, P], Iterator[R]]) -> None:
+    def __init__(self, call: Callable[Concatenate[Any, P], Iterator[R]], *, on_class: bool) -> None:
         """Wrap the blocking form."""
-        self._call = call
+        self._call, self._on_class = call, on_class
         self.__doc__ = call.__doc__
 
     def __get__(self, owner: Any, kind: type | None = None) -> BothIterators[P, R]:
-        return BothIterators(functools.update_wrapper(functools.partial(self._call, owner), self._call))
+        bound = functools.partial(self._call, kind if self._on_class else owner)
+        return BothIterators(functools.update_wrapper(bound, self._call))
 
 
 def both_forms(call: Callable[P, R]) -> Both[P, R]:
@@ -110,7 +128,12 @@ def both_forms_of_class(call: Callable[Concatenate[Any, P], R]) -> BothOfMethod[
 
 def both_iterators_of_method(call: Callable[Concatenate[Any, P], Iterator[R]]) -> BothIteratorsOfMethod[P, R]:
     """Decorate a generator method."""
-    return BothIteratorsOfMethod(call)
+    return BothIteratorsOfMethod(call, on_class=False)
+
+
+def both_iterators_of_class(call: Callable[Concatenate[Any, P], Iterator[R]]) -> BothIteratorsOfMethod[P, R]:
+    """Decorate a generator method that takes the class."""
+    return BothIteratorsOfMethod(call, on_class=True)
 
 
 def is_in_loop() -> bool:

@@ -9,32 +9,13 @@ import asyncio
 import random as chance
 import time as clock
 import uuid as ids
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any
 
+from flyte_ray.api.both import BothOwn
 from flyte_ray.api.trace import record_calls
 from flyte_ray.runtime.steps import Traced
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class DurableCall(Generic[P, R]):
-    """A durable function: `call(...)` and `await call.aio(...)`."""
-
-    def __init__(self, call: Callable[P, R], aio: Callable[P, Coroutine[Any, Any, R]] | None = None) -> None:
-        """Wrap the blocking form, and an awaitable one where the call takes time."""
-        self._call, self._aio = call, aio
-        self.__doc__ = call.__doc__
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call."""
-        return self._call(*args, **kwargs)
-
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call without blocking the loop."""
-        return self._call(*args, **kwargs) if self._aio is None else await self._aio(*args, **kwargs)
 
 
 def _recorded(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,8 +72,8 @@ def _make_uuid() -> ids.UUID:
     return ids.UUID(_uuid())
 
 
-sleep = DurableCall(_sleep, _sleep_later)
-time = DurableCall(_read_time)
-now = DurableCall(_read_now)
-random = DurableCall(_draw)
-uuid = DurableCall(_make_uuid)
+sleep = BothOwn(_sleep, _sleep_later)
+time = BothOwn(_read_time)
+now = BothOwn(_read_now)
+random = BothOwn(_draw)
+uuid = BothOwn(_make_uuid)

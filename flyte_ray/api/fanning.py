@@ -16,7 +16,7 @@ from flyte_ray.errors import BaseRuntimeError, SyncTaskCallInAsyncContextError
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.context import current_action
 from flyte_ray.runtime.controller import Controller
-from flyte_ray.runtime.execution import Pending, Siblings
+from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.interface import bind
 
 __all__ = ["Map", "ctx", "custom_context", "group", "map_task"]

@@ -244,6 +244,17 @@ class Run:
             )
         raise RuntimeUserError("NotAborted", message)
 
+    def nudge(self) -> None:
+        """Have a condition that was signalled go on at once, if a ledger can be reached that holds the run."""
+        ledger = local_ledger(RunId(self.name)) or self._client()
+        if ledger is not None:
+            ledger.nudge(RunId(self.name))
+
+    @property
+    def store(self) -> Store:
+        """The root that holds it."""
+        return self._store
+
     def blobs(self) -> RunBlobs:
         """Return where the run's large values lie."""
         run = RunId(self.name)

@@ -28,6 +28,7 @@ PLAIN_S: Final = 5.0
 BEGIN_S: Final = 0.5
 """Time between two looks at a run that has not begun, if the view's own is longer."""
 TASKS_SHOWN: Final = 3
+_LINE: Final = "\n"
 _OPEN: Final = {phase.value for phase in ActionPhase if not phase.is_terminal}
 
 
@@ -80,6 +81,9 @@ class Watcher:
         waits = list(live["waits"])
         if store := live.get("waits_for_store"):
             waits.append(f"the store: {store}")
+        asks = live.get("asks", ())
+        waits += [f"condition {name}: {prompt.strip().partition(_LINE)[0]:.60}" for name, prompt in asks[:TASKS_SHOWN]]
+        waits += [f"{len(asks) - TASKS_SHOWN} other conditions"] if len(asks) > TASKS_SHOWN else []
         tasks = Counter(live["running"])
         shown = [f"{task} x{count}" for task, count in tasks.most_common(TASKS_SHOWN)]
         shown += [f"{len(tasks) - TASKS_SHOWN} other tasks"] if len(tasks) > TASKS_SHOWN else []

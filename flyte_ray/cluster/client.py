@@ -67,6 +67,10 @@ class LedgerClient:
         """Abort an action and all below it; False if it is not active."""
         return bool(self._ask("abort", run, action, reason))
 
+    def nudge(self, run: RunId) -> None:
+        """Have the ledger look for signals; it does so now and then in any case, so this waits for nothing."""
+        self._actor.nudge.remote(run)
+
     def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run; None if it is not active."""
         found: dict[str, Any] | None = self._ask("look", run)

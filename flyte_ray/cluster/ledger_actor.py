@@ -196,6 +196,10 @@ class LedgerActor:
         await self._recovered()
         return self._ledger.abort(run, action, reason)
 
+    async def nudge(self, run: RunId) -> None:
+        """Look for signals of an active run."""
+        self._ledger.nudge(run)
+
     async def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run."""
         await self._recovered()

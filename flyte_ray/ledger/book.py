@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.cache import Kept, RunCache
+from flyte_ray.ledger.conditions import Decision, RunConditions
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
@@ -49,6 +50,7 @@ class RunBook:
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
         self.cache = RunCache(place)
+        self.conditions = RunConditions()
         self.now_us = now_us
         self._open_children: dict[str, set[str]] = {}
         self.leaving: dict[str, str] = {}
@@ -57,6 +59,8 @@ class RunBook:
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
                 self._open_children.setdefault(action.parent, set()).add(action.id)
+            if action.phase is ActionPhase.PAUSED:
+                self.conditions.add(action, 0)
 
     def _ref_of(self, action: ActionState) -> TaskRef:
         return grown(self.refs[action.task], action.growths)
@@ -110,6 +114,12 @@ class RunBook:
             self.end(action, kinds.SUCCEEDED, kept.output, None, kept.source)
         return True
 
+    def settle(self, decision: Decision) -> None:
+        """End a condition as the store has decided, if it still waits for that."""
+        action = self.state.actions[decision.action]
+        if action.phase is ActionPhase.PAUSED and action.rounds == decision.rounds:
+            self.end(action, decision.kind, decision.body, None)
+
     # What happens to actions
 
     def start(self, ref: TaskRef, inputs: str, context: str | None, cache: str | None) -> None:
@@ -133,6 +143,9 @@ class RunBook:
         if self.expected:
             return  # who runs what is known when all slots have attached
         for action, body, again in self.limits.exceeded():
+            if action.phase is ActionPhase.PAUSED:
+                self.conditions.expire(action.id, body)
+                continue
             holder = self.slots.get(action.slot or "")
             if holder:
                 holder.order(Cancel(action.id, json.loads(body)["message"]))
@@ -156,6 +169,7 @@ class RunBook:
         """Record how an action ends and tell whom it concerns; `source` names who made a kept outcome."""
         self.record(kind, action.id, action.attempt, body=body, cache=source)
         self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
+        self.conditions.discard(action.id)
         self._abandon_children(action.id, "its parent ended")
         if action.id == ROOT_ACTION:
             self.close()
@@ -222,11 +236,20 @@ class RunBook:
         return bool(self.expected) or self.end_mark is not None
 
     def enqueue(self, action: ActionState) -> None:
-        """Queue an action, unless something must end or be asked first."""
+        """Queue an action, unless something must end or be asked first; a condition begins to wait."""
+        if self.refs[action.task].is_condition:
+            self._pause(action)
+            return
         if self.end_mark is None and self.leaving.get(action.id) not in self.slots:
             self.limits.watch(action)
             if not self.cache.asks(action):
                 self.dispatch.enqueue(action)
+
+    def _pause(self, action: ActionState) -> None:
+        self.record(kinds.PAUSED, action.id)
+        self.conditions.add(action, self.recorder.recorded)
+        self.limits.watch(action)
+        self.recorder.hurry()  # a person is to be asked, and only of what is stored
 
     def queue_again(self, action: ActionState) -> None:
         """Queue an action if somebody waits for it; else it is queued when it is called again."""

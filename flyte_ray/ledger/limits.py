@@ -43,7 +43,7 @@ class TimeLimits:
     """Watches the actions of one run whose tasks have time limits."""
 
     def __init__(self, state: RunState, ref_of: Callable[[ActionState], TaskRef], now_us: Callable[[], int]) -> None:
-        """Watch what runs by the log; what is queued is watched when it is queued."""
+        """Watch what runs or waits for a signal by the log; what is queued is watched when it is queued."""
         self._state, self._ref_of, self._now_us = state, ref_of, now_us
         self._began: dict[str, tuple[int, int]] = {}
         """Attempt that has begun, and when, by action."""
@@ -54,6 +54,7 @@ class TimeLimits:
         for action in state.actions.values():
             if action.phase is ActionPhase.RUNNING:
                 self._began[action.id] = action.attempt, action.started_us
+            if action.phase in (ActionPhase.RUNNING, ActionPhase.PAUSED):
                 self.watch(action)
 
     def watch(self, action: ActionState) -> None:
@@ -98,6 +99,8 @@ class TimeLimits:
         bounds: list[_Bound] = []
         if limits.deadline_s:
             us = max(action.asked_us, resumed_us) + _us(limits.deadline_s)
+            if action.phase is ActionPhase.PAUSED:
+                return _Bound(us, "ConditionTimedoutError", f"timeout={limits.deadline_s:g} s", False)
             bounds.append(_Bound(us, "DeadlineExceededError", f"deadline={limits.deadline_s:g} s", False))
         if limits.max_queued_s and action.phase is ActionPhase.QUEUED:
             us = max(action.queued_us, action.ready_us, resumed_us) + _us(limits.max_queued_s)
@@ -111,6 +114,9 @@ class TimeLimits:
         return min(bounds, default=None)
 
     def _describe(self, action: ActionState, bound: _Bound) -> str:
+        if action.phase is ActionPhase.PAUSED:
+            said = f"nobody signalled {action.task_name} ({action.id}) within its {bound.what}"
+            return failure(bound.code, "user", f"{said}. Catch ConditionTimedoutError to go on without an answer.")
         did = "waited for a slot" if bound.code == "MaxQueuedTimeExceededError" else "was not finished"
         which = f" in attempt {action.failures + 1}" if self._ref_of(action).retries else ""
         return failure(

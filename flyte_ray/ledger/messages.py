@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
 """Kind of a `Result`: the attempt exceeded its memory, and its slot's process ends with it."""
+CONDITION: Final = "condition"
+"""Shape of what no slot runs, because it waits for a person's signal."""
 
 
 class Limits(NamedTuple):
@@ -56,6 +58,11 @@ class TaskRef(NamedTuple):
     is_async: bool
     limits: Limits | None = None
     """None if it has none."""
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is no task, but a condition that waits for its signal."""
+        return self.shape == CONDITION
 
     @property
     def runs_alone(self) -> bool:

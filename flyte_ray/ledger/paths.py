@@ -37,6 +37,21 @@ def data_place(run: RunId, spec: Mapping[str, Any]) -> str:
     return f"{elsewhere.rstrip('/')}/{run}" if elsewhere else f"runs/{run}/data"
 
 
+def signals_prefix(run: RunId) -> str:
+    """What conditions were signalled with."""
+    return f"runs/{run}/signals"
+
+
+def signal_key(run: RunId, action: str, number: int) -> str:
+    """What decides the wait of a condition; `number` counts from 0: above 0 if its time was over and it waits anew."""
+    return f"{signals_prefix(run)}/{action}-{number}.json"
+
+
+def called_key(run: RunId, action: str, number: int) -> str:
+    """That a condition's webhook was called; `number` as above."""
+    return f"{signals_prefix(run)}/{action}-{number}-webhook.json"
+
+
 def cache_key(key: str) -> str:
     """A kept outcome, by the digest of what it depends on."""
     return f"{CACHE}/{key[:2]}/{key}.json"

@@ -19,6 +19,7 @@ from typing import Any
 from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError, StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
+from flyte_ray.ledger.conditions import ConditionDesk, Decision
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
@@ -70,6 +71,7 @@ class Ledger:
         self._fleet = Fleet(launcher)
         self._grace = Grace(now_us)
         self._desk = CacheDesk(store, now_us, self._cached)
+        self._conditions = ConditionDesk(store, now_us, self._decided)
 
     # Runs
 
@@ -215,6 +217,13 @@ class Ledger:
         self._pump(run)
         return True
 
+    def nudge(self, run: RunId) -> None:
+        """Look at once whether a condition of a run was signalled, if it is active here."""
+        with self._lock:
+            book = self.book(run)
+            if book:
+                book.conditions.nudge()
+
     def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run for a live view; None if this ledger does not hold it."""
         with self._lock:
@@ -244,6 +253,7 @@ class Ledger:
             thread.join()
         self._keeper.close()
         self._desk.close()
+        self._conditions.close()
 
     # Slots
 
@@ -316,6 +326,15 @@ class Ledger:
         self._pump(run)
         return gone
 
+    def _decided(self, run: RunId, decisions: list[Decision]) -> None:
+        with self._lock:
+            book = self.book(run)
+            if book is None or book.recorder.fenced:
+                return
+            for decision in decisions:
+                book.settle(decision)
+        self._pump(run)
+
     def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
         self._desk.finish(held.book.state.id)
         held.finish(self._store, how)
@@ -332,6 +351,7 @@ class Ledger:
             for book in books:
                 book.dispatch.due()
                 book.enforce()
+                self._conditions.attend(book.state.id, book.conditions, book.recorder.stored)
                 if book.expected:
                     self._fleet.kill(silent(book))  # their deaths are reported, and their work queued again
             self._fleet.kill(self._grace.overdue(books))

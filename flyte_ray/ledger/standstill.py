@@ -48,7 +48,8 @@ class Standstill:
             if may_grow(book.options_of(shape)):
                 continue
             if not lends(book.options_of(shape)):
-                found += [(shape, None)] if seconds > STUCK_S else []
+                # What a person may still end is no deadlock.
+                found += [(shape, None)] if seconds > STUCK_S and not len(book.conditions) else []
             elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):
                 # Those who wait hold CPUs that they do not use and cannot lend.
                 found.append((shape, json.dumps({**options, "num_cpus": 0})))

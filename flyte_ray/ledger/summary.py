@@ -8,7 +8,10 @@ from flyte_ray.ledger.book import RunBook
 
 
 def summarize(book: RunBook) -> dict[str, Any]:
-    """Say what goes on in a run: counts by phase, what runs, for what the rest waits (`waits`: Ray options as JSON)."""
+    """Say what goes on in a run: counts by phase, what runs, for what the rest waits (`waits`: Ray options as JSON).
+
+    `asks` names the conditions that wait for a signal, with their prompts.
+    """
     return {
         "phase": book.state.phase.value,
         "counts": {phase.value: count for phase, count in book.state.counts.items() if count},
@@ -17,6 +20,7 @@ def summarize(book: RunBook) -> dict[str, Any]:
         ],
         "slots": len(book.slots),
         "starting": len(book.starting),
+        "asks": [(spec.name, spec.prompt) for _, spec in book.conditions.open()],
         "waits_for_store": book.recorder.waits_for_store,
         "waits": [book.options_of(shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
     }

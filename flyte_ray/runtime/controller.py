@@ -20,9 +20,10 @@ from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog, Known
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group, current_step
-from flyte_ray.runtime.execution import Execution, Pending, Siblings
+from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
+from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.task import TaskSpec
 
@@ -163,6 +164,39 @@ class Controller:
             self.slot.drop(parent, pending, "its parent cancelled it")
             raise
         return self._outcome(known, pending)
+
+    def request(self, ref: TaskRef, call: Call, pending: Pending) -> None:
+        """Ask for what no slot runs, and do not wait for it yet."""
+        parent = _current().execution
+        with self._uninterrupted(parent):
+            self.slot.ask(parent, [(ref, call, pending)], pauses=False, awaited=False)
+
+    def follow(self, asked: Pending, follower: Pending) -> None:
+        """Wait for what was requested; the main thread runs nothing above the action that waits."""
+        parent = _current().execution
+        with self._uninterrupted(parent):
+            self.slot.follow(parent, asked, follower)
+            parent.for_signal = True
+            try:
+                self.slot.wait(parent, follower)
+            finally:
+                parent.for_signal = False
+
+    async def follow_async(self, asked: Pending, follower: Pending) -> None:
+        """Wait for what was requested without blocking the loop; a wait that is cancelled leaves it alone."""
+        parent = _current().execution
+        loop = asyncio.get_running_loop()
+        follower.future = loop.create_future()
+        self.slot.follow(parent, asked, follower)
+        if follower.kind:
+            return
+        if parent.is_async and self.slot.is_loop(loop):
+            loop.call_soon(self._ask_fresh, parent, True)
+        try:
+            await follower.future
+        except asyncio.CancelledError:
+            self.slot.drop(parent, follower, None)
+            raise
 
     def record(self, step: Step) -> None:
         """Have a step of the current action recorded; returns at once."""

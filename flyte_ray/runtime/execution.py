@@ -6,61 +6,13 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from flyte_ray.ledger.messages import Work
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.failures import Aborted
-
-
-class Pending:
-    """A child that somebody waits for."""
-
-    __slots__ = ("body", "deliver", "future", "id", "kind", "siblings")
-
-    def __init__(self, name: str) -> None:
-        """Wait for the action `name`."""
-        self.id = name
-        self.kind = ""
-        """Empty until the child has ended, then the kind of event that ended it."""
-        self.body = ""
-        self.deliver: Callable[[], None] | None = None
-        """Wakes a thread that waits."""
-        self.future: asyncio.Future[None] | None = None
-        """Wakes a coroutine that waits."""
-        self.siblings: Siblings | None = None
-        """Told of its end."""
-
-
-class Siblings:
-    """Children that somebody takes one after another, until one fails, be it a later one."""
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        self.failed: Pending | None = None
-        """The first that did not succeed."""
-        self._awaited: tuple[Pending, Pending] | None = None
-
-    def next_end(self, child: Pending) -> Pending:
-        """Return something to wait for, that ends when this child has ended or any of them failed."""
-        either = Pending(child.id)
-        self._awaited = child, either
-        # It may have ended just before: `note` did not see who waits then.
-        if child.kind or self.failed is not None:
-            either.kind = (self.failed or child).kind
-        return either
-
-    def note(self, child: Pending, *, succeeded: bool) -> None:
-        """Take note that one has ended."""
-        if not succeeded and self.failed is None:
-            self.failed = child
-        if self._awaited is not None and (not succeeded or self._awaited[0] is child):
-            either = self._awaited[1]
-            either.kind = either.kind or child.kind
-            if either.deliver is not None:
-                either.deliver()
+from flyte_ray.runtime.waits import Pending
 
 
 @dataclass(eq=False)
@@ -82,15 +34,21 @@ class Execution:
     """Identical steps so far in this attempt."""
     fresh: list[tuple[Known, Any, Pending]] = field(default_factory=list)
     """Async calls of this turn of the loop that are neither asked nor told yet."""
+    conditions: dict[str, Pending] = field(default_factory=dict)
+    """Conditions that it made in this attempt, by name."""
+    follows: int = 0
+    """Waits for conditions so far."""
     waiting: bool = False
     """It waits for children and nothing else."""
+    for_signal: bool = False
+    """It is sync and waits for a signal: nothing is stacked above it, so that it goes on when that comes."""
     in_user_code: bool = False
     """A signal may raise in it now; only the main thread's top execution is ever asked."""
     cancelled: str | None = None
     """Why it was aborted."""
     aio: asyncio.Task[None] | None = None
     counting: threading.Lock = field(default_factory=threading.Lock)
-    """Guards `calls` and `steps`: threads of one action may make identical calls at once."""
+    """Guards what is counted, and `conditions`: threads of one action may make identical calls at once."""
     printed: list[str] = field(default_factory=list)
 
     @property

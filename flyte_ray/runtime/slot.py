@@ -18,11 +18,12 @@ from typing import Final, Protocol
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Pending
+from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
+from flyte_ray.runtime.waits import Pending, Waits, deliver
 
 LEND_AFTER_S: Final = 0.05
 """How long nothing must be runnable before the CPU is lent."""
@@ -34,6 +35,8 @@ TELL_S, LAST_S = 1.0, 2.0
 """How long an action waits at most until its begin, and its process until its end, is told."""
 WANT: Final = 2048
 """Most actions asked for at a time."""
+Asked = tuple[TaskRef, Call, Pending]
+"""A call of a child, its task, and who waits for it."""
 
 
 class Runner(Protocol):
@@ -63,8 +66,7 @@ class Slot:
         self._ready: deque[Work] = deque()
         self._executions: dict[str, Execution] = {}
         self._stack: list[Execution] = []
-        self._pendings: dict[str, tuple[Execution, Pending]] = {}
-        self._deliveries: list[Pending] = []
+        self._waits = Waits()
         self._refs = self._exchange.refs
         self._active = 0
         """Executions that run the user's code."""
@@ -156,8 +158,7 @@ class Slot:
     def _finish(self, execution: Execution, result: Result) -> None:
         with self._changed:
             del self._executions[execution.id]
-            for child in execution.open_calls:
-                self._pendings.pop(child, None)
+            self._waits.forget(execution)
             if not execution.waiting:
                 self._active -= 1
             self._exchange.post(result)
@@ -210,21 +211,23 @@ class Slot:
         """Whether a loop is the one that runs this slot's async actions."""
         return loop is self._loop.loop
 
-    def ask(self, execution: Execution, calls: list[tuple[TaskRef, Call, Pending]], *, pauses: bool) -> None:
+    def ask(self, execution: Execution, calls: list[Asked], *, pauses: bool, awaited: bool = True) -> None:
         """Queue calls of children, and start here those that are told.
 
         Args:
             execution: The parent.
             calls: Children with their tasks.
             pauses: The parent is async and does nothing but wait from here on.
+            awaited: The parent waits for them from here on; else it begins to with `follow`.
 
         """
         with self._changed:
             for ref, call, pending in calls:
                 self._exchange.learn(call.task, ref)
                 self._exchange.post(call)
-                self._pendings[pending.id] = execution, pending
-                execution.open_calls[pending.id] = pending
+                self._waits.add(execution, pending)
+                if awaited:
+                    execution.open_calls[pending.id] = pending
                 if call.told:
                     work = (call.action, call.parent, 0, call.task, call.inputs, call.group, call.context, False)
                     self._ready.appendleft(Work(*work))
@@ -232,6 +235,15 @@ class Slot:
                 execution.pause()
                 self._active -= 1
             self._advance()
+
+    def follow(self, execution: Execution, asked: Pending, follower: Pending) -> None:
+        """Have `follower` end with a child that was asked for before; at once if that has ended."""
+        with self._changed:
+            follower.kind, follower.body = asked.kind, asked.body
+            if not asked.kind:
+                asked.followers = [each for each in asked.followers if each.id in execution.open_calls]
+                asked.followers.append(follower)
+                execution.open_calls[follower.id] = follower
 
     def wait(self, execution: Execution, pending: Pending) -> None:
         """Block until a child has ended; the main thread runs other actions meanwhile.
@@ -263,12 +275,13 @@ class Slot:
         if not pending.kind or execution.cancelled is not None:
             raise Aborted(execution.cancelled or "its run has ended")
 
-    def drop(self, execution: Execution, pending: Pending, reason: str) -> None:
-        """Give up a child: it and all below it are aborted."""
+    def drop(self, execution: Execution, pending: Pending, reason: str | None) -> None:
+        """Give up a child: it and all below it are aborted; without a reason it goes on, and only the wait is over."""
         with self._changed:
             if not pending.kind:
-                self._pendings.pop(pending.id, None)
-                self._exchange.post(Drop(pending.id, reason))
+                self._waits.discard(pending.id)
+                if reason is not None:
+                    self._exchange.post(Drop(pending.id, reason))
                 self._settle(execution, pending)
                 self._advance()
 
@@ -313,7 +326,7 @@ class Slot:
         hungry = self.is_hungry()
         waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
         return Standing(
-            WANT if hungry and not self.is_deep else 0,
+            WANT if hungry and not (self.is_deep or (self._stack and self._stack[-1].for_signal)) else 0,
             frozenset(execution.id for execution in waits),
             frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
             bool(self._stack),
@@ -324,7 +337,7 @@ class Slot:
     def held(self, mail: Mailbox) -> Held:
         """Say what a restarted ledger must know."""
         works = [execution.work for execution in self._executions.values()] + list(self._ready)
-        return Held(works, list(self._pendings), mail.outcomes())
+        return Held(works, self._waits.names, mail.outcomes())
 
     def stale_at(self) -> float | None:
         """When the work that waits here is to be handed back."""
@@ -349,15 +362,8 @@ class Slot:
                 self._exchange.ring()
 
     def _resolve(self, child: str, kind: str, body: str) -> None:
-        found = self._pendings.pop(child, None)
-        if found is None:
-            return
-        execution, pending = found
-        pending.kind, pending.body = kind, body
-        if pending.siblings is not None:
-            pending.siblings.note(pending, succeeded=kind == kinds.SUCCEEDED)
-        self._deliveries.append(pending)
-        self._settle(execution, pending)
+        for execution, pending in self._waits.end(child, kind, body):
+            self._settle(execution, pending)
 
     def _settle(self, execution: Execution, pending: Pending) -> None:
         execution.open_calls.pop(pending.id, None)
@@ -369,15 +375,12 @@ class Slot:
         self._exchange.ring()
 
     def _deliver(self) -> None:
-        if not self._deliveries:
+        if not self._waits.ended:
             return
         with self._changed:
-            ended, self._deliveries = self._deliveries, []
+            ended = self._waits.take_ended()
             self._changed.notify_all()
-        for pending in ended:
-            if pending.future is None and pending.deliver:
-                pending.deliver()
-        self._loop.wake([pending.future for pending in ended if pending.future is not None])
+        deliver(ended, self._loop)
 
     def _cancel(self, order: Cancel) -> None:
         for work in [work for work in self._ready if work.action == order.action]:

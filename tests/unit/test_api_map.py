@@ -13,7 +13,7 @@ import pytest
 import flyte_ray as flyte
 from flyte_ray.errors import RuntimeUserError, SyncTaskCallInAsyncContextError
 from flyte_ray.models import ActionPhase
-from flyte_ray.runtime.execution import Pending, Siblings
+from flyte_ray.runtime.waits import Pending, Siblings
 
 env = flyte.TaskEnvironment("mapping")
 running: list[int] = []

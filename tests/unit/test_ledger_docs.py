@@ -10,7 +10,17 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.ledger.events import CALLED, KINDS, arrow_schema
-from flyte_ray.ledger.paths import cache_key, code_key, data_place, lease_key, segment_key, snapshot_key, spec_key
+from flyte_ray.ledger.paths import (
+    cache_key,
+    called_key,
+    code_key,
+    data_place,
+    lease_key,
+    segment_key,
+    signal_key,
+    snapshot_key,
+    spec_key,
+)
 from flyte_ray.ledger.state import TRANSITIONS
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -66,6 +76,7 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     run = RunId("<run>")
     made = {spec_key(run), segment_key(run, 0), snapshot_key(run), data_place(run, {}), lease_key(run)}
     made |= {code_key("<digest>"), "index/<inverse time>-<run>.json", "cache/<2 hex>/<key>.json"}
+    made |= {key(run, "<action>", 0).replace("-0", "-<number>") for key in (signal_key, called_key)}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 

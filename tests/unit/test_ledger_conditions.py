@@ -1,0 +1,176 @@
+"""Which of signal and timeout decides, after restarts of the ledger and while the store is away; who is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flyte_ray.errors import StoreError
+from flyte_ray.ledger import webhooks
+from flyte_ray.ledger.conditions import condition_ref
+from flyte_ray.ledger.messages import Call, Outcome
+from flyte_ray.ledger.signals import decide, expiry_entry, find_decision, signal_entry
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.spec.condition import ConditionSpec
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.test_ledger_limits import RUN, Cluster, PlayedSlot, clock, play, task
+
+__all__ = ["clock", "play"]
+ASKED = ConditionSpec("approval", "Approve?", "text", bool, "", 60.0, None)
+REF = condition_ref("approval", 60.0)
+EXPIRED = json.dumps({"code": "ConditionTimedoutError", "kind": "user", "message": "late", "traceback": ""})
+
+
+def ask(name: str = "c") -> Call:
+    return Call(name, "a0", REF.key, ASKED.dump(), None, None, told=False)
+
+
+def begun(play: Any) -> tuple[Cluster, PlayedSlot]:
+    """A run whose root action has asked for a condition."""
+    cluster, slot = play(task())
+    cluster.others.append(REF)
+    slot.say()
+    slot.say(ask(), want=0)
+    return cluster, slot
+
+
+def signalled(cluster: Cluster, value: object, name: str = "c") -> bool:
+    entry = signal_entry(value, "anna@host", 1, f"{time.time_ns()}")  # type: ignore[arg-type]
+    return decide(cluster.store, RUN, name, action(cluster, name).rounds, entry) == entry
+
+
+def action(cluster: Cluster, name: str = "c") -> ActionState:
+    return cluster.book.state.actions[name]
+
+
+def until(cluster: Cluster, reached: Callable[[], object]) -> None:
+    """Let the ledger's clock stand and its desk work until something is reached."""
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline, action(cluster)
+        cluster.ledger.tick()
+        time.sleep(0.005)
+
+
+def ends(cluster: Cluster) -> ActionPhase:
+    until(cluster, lambda: action(cluster).phase is not ActionPhase.PAUSED)
+    return action(cluster).phase
+
+
+def test_who_waits_gets_the_value_and_the_record_who_gave_it(play: Any) -> None:
+    cluster, slot = begun(play)
+    assert action(cluster).phase is ActionPhase.PAUSED
+    assert signalled(cluster, True)
+    assert ends(cluster) is ActionPhase.SUCCEEDED
+    body = {"value": True, "by": "anna@host", "at_us": 1}
+    assert [(order.action, json.loads(order.body)) for order in slot.news() if type(order) is Outcome] == [("c", body)]
+
+
+def test_a_signal_that_is_stored_before_its_time_is_over_wins_however_late_it_is_seen(play: Any) -> None:
+    cluster, _ = begun(play)
+    assert signalled(cluster, False)
+    cluster.clock.us += 61_000_000
+    assert ends(cluster) is ActionPhase.SUCCEEDED
+
+
+def test_a_signal_after_the_time_is_refused_also_before_the_record_says_so(play: Any) -> None:
+    cluster, _ = begun(play)
+    decide(cluster.store, RUN, "c", 0, expiry_entry(EXPIRED, 0, 1))
+    assert not signalled(cluster, True)
+    assert ends(cluster) is ActionPhase.TIMED_OUT
+
+
+def test_a_restart_of_the_ledger_neither_forgets_nor_prolongs_a_wait(play: Any) -> None:
+    cluster, _ = begun(play)
+    cluster.after(40)
+    cluster.restart()
+    cluster.after(19)
+    assert action(cluster).phase is ActionPhase.PAUSED
+    cluster.after(2)
+    assert ends(cluster) is ActionPhase.TIMED_OUT
+
+
+def test_a_ledger_that_restarts_finds_what_was_signalled_while_it_was_away(play: Any) -> None:
+    cluster, _ = begun(play)
+    cluster.restart()
+    assert signalled(cluster, True)
+    assert ends(cluster) is ActionPhase.SUCCEEDED
+
+
+def test_an_entry_that_no_signaller_writes_fails_the_condition(play: Any) -> None:
+    cluster, _ = begun(play)
+    assert signalled(cluster, "yes")
+    assert ends(cluster) is ActionPhase.FAILED
+    assert json.loads(action(cluster).result or "")["code"] == "ConditionFailedError"
+
+
+def test_a_condition_waits_on_while_the_store_is_away(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, _ = begun(play)
+    asked: list[str] = []
+
+    def refuse(prefix: str) -> list[str]:
+        asked.append(prefix)
+        raise StoreError("no route")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster.store, "keys", refuse)
+        until(cluster, lambda: len(asked) >= 2)
+        assert action(cluster).phase is ActionPhase.PAUSED
+    assert signalled(cluster, True)
+    assert ends(cluster) is ActionPhase.SUCCEEDED
+
+
+def test_the_time_that_was_over_in_one_round_decides_that_round_alone() -> None:
+    store, run = MemoryStore(), RunId("r")
+    expiry = expiry_entry(EXPIRED, 0, 1)
+    assert decide(store, run, "c", 0, expiry) == expiry
+    assert find_decision(store, run, "c", 0) == (0, expiry)
+    assert find_decision(store, run, "c", 1) == (1, None)
+    first = signal_entry(1, "anna@host", 2, "a")
+    assert decide(store, run, "c", 1, first) == first
+    # Whoever looks at it from whichever round: of two signals one decides.
+    assert decide(store, run, "c", 0, signal_entry(2, "ben@host", 3, "b")) == expiry
+    assert decide(store, run, "c", 2, signal_entry(3, "eva@host", 4, "c")) == first
+
+
+def test_a_put_that_is_repeated_below_us_is_the_same_signal() -> None:
+    class Repeating(MemoryStore):
+        def put_if_absent(self, key: str, data: bytes) -> bool:
+            super().put_if_absent(key, data)
+            return super().put_if_absent(key, bytes(bytearray(data)))
+
+    entry = signal_entry(1, "anna@host", 2, "a")
+    assert decide(Repeating(), RunId("r"), "c", 0, entry) == entry
+
+
+def test_a_webhook_that_has_worked_is_not_called_again_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    now = [0.0]
+
+    def post(url: str, payload: dict[str, Any]) -> None:
+        calls.append(url)
+        if len(calls) < 3:
+            raise OSError("refused")
+
+    monkeypatch.setattr(webhooks, "post_json", post)
+    store = MemoryStore()
+    first = webhooks.Webhooks(store, lambda: now[0])
+    deadline = time.monotonic() + 30
+    while "mark" not in store.objects:
+        assert time.monotonic() < deadline, calls
+        first.call("mark", "https://example.com", {})
+        now[0] += 1.0
+        time.sleep(0.005)
+    assert len(calls) == 3
+    second = webhooks.Webhooks(store, lambda: now[0])
+    second.call("mark", "https://example.com", {})
+    first.close()
+    assert second._pool is not None
+    second._pool.shutdown(wait=True)
+    assert len(calls) == 3
