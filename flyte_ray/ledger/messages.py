@@ -58,6 +58,8 @@ class TaskRef(NamedTuple):
     is_async: bool
     limits: Limits | None = None
     """None if it has none."""
+    bodies: tuple[tuple[str, str], ...] | None = None
+    """Names and short digests of what its function is made of, see `read_parts` in `spec/body.py`; None if unknown."""
 
     @property
     def is_condition(self) -> bool:
@@ -79,6 +81,10 @@ class TaskRef(NamedTuple):
         """The task's name and a digest of the rest, so that a run may use a task with different settings."""
         return f"{self.name}@{hashlib.sha256(json.dumps(self).encode()).hexdigest()[:10]}"
 
+    def means(self, other: TaskRef) -> bool:
+        """Whether it is the same as another one; by value a function has other bytes in every process."""
+        return self._replace(pickled=None) == other._replace(pickled=None)
+
     def delay_s(self, retry: int) -> float:
         """Seconds to wait before retry number `retry`, counted from 0."""
         if self.backoff is None:
@@ -92,7 +98,8 @@ def read_ref(body: str) -> TaskRef:
     """Read a task's reference from its JSON, also of a version that knew fewer fields."""
     ref = TaskRef(*json.loads(body))
     backoff = (ref.backoff[0], ref.backoff[1], ref.backoff[2]) if ref.backoff else None
-    return ref._replace(backoff=backoff, limits=Limits(*ref.limits) if ref.limits else None)
+    bodies = tuple((name, digest) for name, digest in ref.bodies) if ref.bodies is not None else None
+    return ref._replace(backoff=backoff, limits=Limits(*ref.limits) if ref.limits else None, bodies=bodies)
 
 
 class Call(NamedTuple):

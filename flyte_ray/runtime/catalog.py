@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from typing import Any
 from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
 from flyte_ray.ledger.messages import Limits, TaskRef
 from flyte_ray.runtime.naming import task_identity
+from flyte_ray.spec.body import Parts, read_parts
 from flyte_ray.spec.resources import memory_limit_bytes
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
 
+_log = logging.getLogger("flyte_ray.runtime")
 Shaping = Callable[[TaskSpec], tuple[str, str]]
 """Gives the key of a task's shape and its Ray options as JSON."""
 
@@ -61,7 +64,7 @@ class Catalog:
 
         """
         found = self._by_key.get(key)
-        return found if found is not None else self._add(_load(ref), ref, key)
+        return found if found is not None else self._add(load_task(ref), ref, key)
 
     def _add(self, task: TaskSpec, ref: TaskRef, key: str | None = None) -> Known:
         codec, identity = build_codec(task.interface, task.name), task_identity(task.name, task.interface)
@@ -89,7 +92,24 @@ class Catalog:
             else None,
             task.interface.is_async,
             _limits_of(task, json.loads(options).get("memory")),
+            bodies_of(task),
         )
+
+
+def bodies_of(task: TaskSpec, main: str = "__main__") -> Parts | None:
+    """Digest what a task's function is made of, see `read_parts`; None where that cannot be read."""
+    try:
+        return read_parts(task.func, _as_task, main)
+    except Exception:  # whatever a project's names hold: to run a task nobody needs to know
+        _log.warning(
+            "it is not known what the code of task %s is: edits of it are not noticed", task.name, exc_info=True
+        )
+        return None
+
+
+def _as_task(value: Any) -> tuple[str, Callable[..., Any]] | None:
+    spec = getattr(value, "spec", None)
+    return (spec.name, spec.func) if isinstance(spec, TaskSpec) else None
 
 
 def _limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
@@ -118,7 +138,14 @@ def _pickle(task: TaskSpec) -> str | None:
         return None
 
 
-def _load(ref: TaskRef) -> TaskSpec:
+def load_task(ref: TaskRef) -> TaskSpec:
+    """Import, or unpickle, what a reference names.
+
+    Raises:
+        CodeBundleError: The module has no such task.
+        ImportError: There is no such module.
+
+    """
     if ref.pickled is not None:
         import cloudpickle  # see _pickle
 

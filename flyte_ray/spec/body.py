@@ -2,6 +2,7 @@
 
 Followed are functions, classes and plain constants of the project that the body names, directly or as `module.name`,
 and what those name in turn; not installed packages, and nothing that is looked up at run time by other means.
+As a whole, for the cache's version; or in parts, so that one can say what an edit has changed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,57 @@ class Body:
 
 def read_body(func: Callable[..., Any]) -> Body:
     """Digest a function and all of the project that it calls."""
-    seen: dict[int, tuple[str, str]] = {}
+    own, others, constants = _read(func)
+    parts = [own[1], repr(others), repr(constants)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return Body(digest, tuple(sorted({name for name, _ in others})))
+
+
+Parts = tuple[tuple[str, str], ...]
+"""Qualified names of what a function is made of, and a short digest of each: itself first, the others sorted."""
+
+
+def read_parts(
+    func: Callable[..., Any], task_of: Callable[[Any], tuple[str, Callable[..., Any]] | None], main: str = "__main__"
+) -> Parts:
+    """Digest a function and what it calls, each by itself.
+
+    Args:
+        func: The function.
+        task_of: Gives the name and the function of what is a task: it is one part, with all that it calls.
+        main: The module that is taken for `__main__`: imported or run as a script, it has the same parts then.
+
+    """
+    tasks: dict[str, Callable[..., Any]] = {}
+
+    def goes_on(value: Any) -> bool:
+        found = task_of(value)
+        if found is not None and inspect.unwrap(value) is not inspect.unwrap(func):
+            tasks[f"task {found[0]}"] = found[1]
+        return found is None
+
+    own, others, constants = _read(func, goes_on, main)
+    texts: dict[str, str] = {}
+    for name, text in (*others, *constants):
+        # Two lambdas, or two wrappers of one decorator, have one name.
+        texts[name] = texts.get(name, "") + text
+    for name, called in tasks.items():
+        texts[name] = repr(_read(called, main=main))
+    return tuple((name, _short(text)) for name, text in (own, *sorted(texts.items())))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+_Named = tuple[str, str]
+
+
+def _read(
+    func: Callable[..., Any], goes_on: Callable[[Any], bool] = lambda value: True, main: str = "__main__"
+) -> tuple[_Named, list[_Named], list[_Named]]:
+    """Return names and texts of a function, of what it calls where that `goes_on`, and of the constants it names."""
+    seen: dict[int, _Named] = {}
     constants: dict[str, str] = {}
     start = inspect.unwrap(func)
     open_: list[Any] = [start]
@@ -43,26 +94,27 @@ def read_body(func: Callable[..., Any]) -> Body:
         thing = open_.pop()
         if id(thing) in seen:
             continue
-        seen[id(thing)] = _name(thing), _text(thing)
-        for used, value in _uses(thing):
-            if isinstance(value, (FunctionType, type)):
-                open_.append(value)
-            else:
+        seen[id(thing)] = _name(thing, main), _text(thing, main)
+        for used, value in _uses(thing, main):
+            if _is_plain(value):
                 constants[used] = _describe_constant(value)
+            elif goes_on(value):
+                open_.append(inspect.unwrap(value))
     own = seen.pop(id(start))
     # By text too: two lambdas, or two wrappers of one decorator, have one name.
-    others = sorted(seen.values())
-    parts = [own[1], repr(others), repr(sorted(constants.items()))]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Body(digest, tuple(sorted({name for name, _ in others})))
+    return own, sorted(seen.values()), sorted(constants.items())
 
 
-def _name(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
+def _name(thing: Any, main: str) -> str:
+    return f"{_module(thing, main)}.{thing.__qualname__}"
 
 
-def _text(thing: Any) -> str:
-    if thing.__module__ != "__main__":  # that travels by value: where it arrives there is no source
+def _module(thing: Any, main: str) -> str:
+    return "__main__" if thing.__module__ == main else str(thing.__module__)
+
+
+def _text(thing: Any, main: str) -> str:
+    if _module(thing, main) != "__main__":  # that travels by value: where it arrives there is no source
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
         except (OSError, TypeError, SyntaxError):
@@ -73,7 +125,7 @@ def _text(thing: Any) -> str:
                     node.decorator_list = []
             return ast.dump(tree, include_attributes=False)
     functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
-    return "\n".join([_name(thing), *map(_compiled, functions)])
+    return "\n".join([_name(thing, main), *map(_compiled, functions)])
 
 
 def _compiled(func: FunctionType) -> str:
@@ -97,10 +149,10 @@ def _describe_constant(value: object) -> str:
     return repr(value)
 
 
-def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
+def _uses(thing: Any, main: str) -> Iterator[tuple[str, Any]]:
     """Yield functions, classes and constants of the project that a function, or a class's methods, names."""
     if isinstance(thing, type):
-        yield from ((_name(base), found) for base in thing.__bases__ for found in _followed(base))
+        yield from ((_name(base, main), found) for base in thing.__bases__ for found in _followed(base))
     functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
     for func in functions:
         names = {*_names(func.__code__), *_annotated(func)}
@@ -111,7 +163,7 @@ def _uses(thing: Any) -> Iterator[tuple[str, Any]]:
                 inside = {part: getattr(value, part) for part in names if hasattr(value, part)}
                 yield from ((f"{name}.{part}", found) for part, of in inside.items() for found in _followed(of))
             else:
-                yield from ((f"{func.__module__}.{name}", found) for found in _followed(value))
+                yield from ((f"{_module(func, main)}.{name}", found) for found in _followed(value))
 
 
 def _followed(value: Any) -> Iterator[Any]:
@@ -119,8 +171,8 @@ def _followed(value: Any) -> Iterator[Any]:
         yield value
         return
     # Another task is followed too: its outcome is a part of this one's.
-    value = inspect.unwrap(value) if callable(value) else value
-    if isinstance(value, (FunctionType, type)) and (value.__module__ == "__main__" or _is_project(_file(value))):
+    inner = inspect.unwrap(value) if callable(value) else value
+    if isinstance(inner, (FunctionType, type)) and (inner.__module__ == "__main__" or _is_project(_file(inner))):
         yield value
 
 

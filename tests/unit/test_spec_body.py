@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import linecache
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from flyte_ray.spec.body import Body, read_body
+from flyte_ray.runtime.catalog import bodies_of
+from flyte_ray.spec.body import Body, Parts, read_body
 
 HELPERS = """
 SCALE = 2
@@ -54,18 +58,17 @@ def uses_class(x: int) -> float:
 def calls_task(x: int) -> int:
     return child(x)
 """
+NUMBERS = itertools.count()
 
 
 @pytest.fixture
 def bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.syspath_prepend(tmp_path)
-    count = 0
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # versions of one second and size would be taken for one
 
-    def load(task: str, edit: tuple[str, str] = ("", "")) -> Body:
-        nonlocal count
-        count += 1
-        name = f"p{count}"
+    def load(task: str, edit: tuple[str, str] = ("", "")) -> tuple[ModuleType, str]:
         # Names differ from version to version, because modules are kept; digests must not see them.
+        name = f"p{next(NUMBERS)}"
         (tmp_path / f"helpers_of_{name}.py").write_text(HELPERS.replace(*edit))
         file = tmp_path / "program.py"
         file.write_text(PROGRAM.format(name=name).replace(*edit))
@@ -75,11 +78,21 @@ def bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-
         monkeypatch.setitem(sys.modules, "program", module)
         linecache.checkcache()
         spec.loader.exec_module(module)
-        found = read_body(getattr(module, task))
-        text = tuple(follow.replace(f"helpers_of_{name}", "helpers") for follow in found.follows)
-        return Body(found.digest, text)
+        return module, f"helpers_of_{name}"
 
-    return load
+    def whole(task: str, edit: tuple[str, str] = ("", "")) -> Body:
+        module, helpers = load(task, edit)
+        found = read_body(getattr(module, task))
+        return Body(found.digest, tuple(follow.replace(helpers, "helpers") for follow in found.follows))
+
+    def parts(task: str, edit: tuple[str, str] = ("", "")) -> Parts:
+        module, helpers = load(task, edit)
+        found = bodies_of(getattr(module, task).spec)
+        assert found is not None
+        return tuple((name.replace(helpers, "helpers"), digest) for name, digest in found)
+
+    whole.parts = parts  # type: ignore[attr-defined]
+    return whole
 
 
 def test_a_body_follows_the_projects_functions_and_no_others(bodies) -> None:  # type: ignore[no-untyped-def]
@@ -104,3 +117,42 @@ def test_an_edit_of_what_it_calls_changes_the_digest(bodies, task: str, old: str
 def test_comments_and_what_it_does_not_call_do_not_count(bodies) -> None:  # type: ignore[no-untyped-def]
     assert bodies("calls_task").digest == bodies("calls_task", ("* 1.5", "* 1.6")).digest
     assert bodies("calls_task").digest == bodies("calls_task", ("return x - 1", "return x - 1  # less")).digest
+
+
+def test_its_parts_name_what_an_edit_changed(bodies) -> None:  # type: ignore[no-untyped-def]
+    before, after = dict(bodies.parts("direct")), dict(bodies.parts("direct", ("x + 1", "x + 2")))
+    assert list(before) == ["program.direct", "helpers.SCALE", "helpers.scale", "helpers.shift"]
+    assert [name for name in before if before[name] != after[name]] == ["helpers.shift"]
+
+
+def test_a_task_that_it_calls_is_one_part_with_all_that_this_calls(bodies) -> None:  # type: ignore[no-untyped-def]
+    before, after = dict(bodies.parts("calls_task")), dict(bodies.parts("calls_task", ("x - 1", "x - 2")))
+    assert list(before) == ["program.calls_task", "task bodies.child"]
+    assert [name for name in before if before[name] != after[name]] == ["task bodies.child"]
+
+
+SCRIPT = """
+import flyte_ray as flyte
+from flyte_ray.runtime.catalog import bodies_of
+
+env = flyte.TaskEnvironment("script")
+SCALE = 2
+
+def scale(x):
+    return x * SCALE
+
+@env.task
+def main(x: int) -> int:
+    return scale(x)
+"""
+
+
+def test_a_script_has_the_parts_that_it_has_when_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(SCRIPT + "if __name__ == '__main__': print(bodies_of(main.spec))")
+    imports = "import flow; print(flow.bodies_of(flow.main.spec, main='flow'))"
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    said = [
+        subprocess.check_output([sys.executable, *words], env=environ, text=True)
+        for words in (["-c", imports], [str(tmp_path / "flow.py")])
+    ]
+    assert said[0] == said[1] != "None\n"
