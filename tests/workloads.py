@@ -204,3 +204,25 @@ both_cpus = flyte.TaskEnvironment("both", resources=flyte.Resources(cpu=2))
 @both_cpus.task
 def needs_both_cpus() -> int:
     return 2
+
+
+@env.task
+def needs(marker: str, counts: str) -> int:
+    note(counts, "needs")
+    if not os.path.exists(marker):
+        raise ValueError("not there yet")
+    return 1
+
+
+@env.task
+def steps_then_needs(n: int, marker: str, counts: str) -> int:
+    return sum(slow_step(x, 0.0, counts) for x in range(n)) + int(needs(marker, counts))
+
+
+@env.task
+async def steps_then_waits(n: int, marker: str, counts: str) -> int:
+    total = sum([await slow_step.aio(x, 0.0, counts) for x in range(n)])
+    while not os.path.exists(marker):
+        note(counts, "waits")
+        await asyncio.sleep(0.2)
+    return total

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
+from flyte_ray.api.resuming import resume_run
+from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.cluster.session import is_connected
-from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, RunNotFoundError, RuntimeUserError
+from flyte_ray.errors import (
+    ActionNotFoundError,
+    BaseRuntimeError,
+    InvalidDeclaration,
+    RunNotFoundError,
+    RuntimeUserError,
+)
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
 from flyte_ray.ledger.state import RunState
@@ -22,6 +31,7 @@ from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
+_log: Final = logging.getLogger("flyte_ray")
 POLL_S: Final = 0.5
 """How often a run that another process holds is looked at."""
 
@@ -178,6 +188,48 @@ class Run:
         """
         self.abort_action(ROOT_ACTION, reason)
         self.wait()
+
+    @both_forms_of_method
+    def resume(
+        self,
+        with_current_code: bool = False,
+        *,
+        keep: Sequence[str] = (),
+        again: Sequence[str] = (),
+        take_over: bool = False,
+    ) -> Run:
+        """Continue the run, be it cut off, failed or aborted: under its name, keeping what has succeeded.
+
+        In local mode this process executes it to its end; on a cluster it is under way when this returns. A run that
+        has succeeded stays as it is.
+
+        Args:
+            with_current_code: Use the code that this process has imported in place of that which the run began with.
+                An action that has succeeded is kept if neither its task's function nor a function of the project that
+                it calls has changed, and all that it called is kept; the log says what is kept.
+            keep: Tasks whose actions are kept although their code has changed; this once.
+            again: Tasks whose actions run again although their code has not changed.
+            take_over: Do not wait for the ledger that holds the run.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            RunFencedError: Another ledger holds the run and is alive.
+            ClusterError: It ran on a cluster, and this process is connected to none.
+            CodeBundleError: Its root's task is not in today's code, or takes other inputs.
+            InvalidDeclaration: `keep` or `again` names no task of the run, or is given without `with_current_code`.
+
+        """
+        if (keep or again) and not with_current_code:
+            raise InvalidDeclaration("keep and again are for with_current_code=True, got them without. Add it.")
+        plan = plan_revision(self.state(), keep=keep, again=again) if with_current_code else None
+        if plan is not None:
+            self._task = TaskTemplate(plan.root)
+            for judged in plan.judged:
+                _log.info("run %s %s", self.name, judged)
+        resume_run(self._store, RunId(self.name), take_over=take_over, plan=plan)
+        return self
 
     @both_iterators_of_method
     def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:

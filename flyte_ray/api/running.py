@@ -14,20 +14,19 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
-from flyte_ray.cluster.code import pack_code, store_code, unpack_code
+from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import data_place
-from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Start
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.runtime.naming import task_identity
-from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
+from flyte_ray.spec.ids import make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
 from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
@@ -104,11 +103,13 @@ class Runner:
             "labels": self.labels,
             "env_vars": self.env_vars,
             "raw_data_path": _absolute(self.raw_data_path),
+            "copy_style": self.copy_style,
+            "include": self.include,
             "cache": "off" if self.disable_run_cache else "overwrite" if self.overwrite_cache else "on",
         }
         inputs = codec.encode_inputs(values, blobs_at(store, data_place(run, about)))
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
-        about["code"] = self._store_code(store, task)
+        about["code"] = send_code(store, task.spec, self.copy_style, self.include, settings.root_dir)
         context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
         if remote:
             start = Start(run, uuid.uuid4().hex, self._refer(task, about), inputs.text, context, cache, about)
@@ -116,15 +117,6 @@ class Runner:
         else:
             LocalRun(store, run).start(task.spec, inputs.text, context, uuid.uuid4().hex, about, cache)
         return Run(store, run, task)
-
-    def _store_code(self, store: Store, task: TaskTemplate) -> str | None:
-        include = (*task.spec.environment.include, *self.include)
-        packed = pack_code(task.spec, self.copy_style, include, settings.root_dir)
-        if packed is None:
-            return None
-        marker, bundle = packed
-        store_code(store, bundle)
-        return marker
 
     def _refer(self, task: TaskTemplate, about: dict[str, Any]) -> TaskRef:
         connect(settings.address)  # what a task needs is said in this cluster's terms
@@ -230,25 +222,3 @@ def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
     """
     started: Run = Runner().run(task, *args, **kwargs)
     return started
-
-
-def resume_run(store: Store, name: str, *, mode: Mode | None, take_over: bool, lasting: bool) -> Run:
-    """Continue a run that was cut off, with the code it began with: what succeeded is answered from its record.
-
-    Raises:
-        RunNotFoundError: The root holds no such run.
-        RunFencedError: Another ledger holds it and is alive.
-
-    """
-    run = RunId(name)
-    spec = load_spec(store, run)
-    if (mode or spec["mode"]) == "local":
-        unpack_code(store, spec["code"])
-        LocalRun(store, run).resume(take_over=take_over)
-    else:
-        connect(settings.address)
-        from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
-
-        ledger = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=lasting))
-        ledger.resume(run, take_over=take_over)
-    return Run(store, name)

@@ -14,6 +14,7 @@ from flyte_ray.cluster.session import find_ledger
 from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.errors import BaseRuntimeError, ClusterError, StoreError
 from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.revision import Revision
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
@@ -54,9 +55,9 @@ class LedgerClient:
             self.abort(start.run, ROOT_ACTION, str(error))
             raise
 
-    def resume(self, run: RunId, *, take_over: bool) -> None:
-        """Continue a run that was cut off."""
-        self._ask("resume", run, take_over, {})
+    def resume(self, run: RunId, *, take_over: bool, revision: Revision | None = None) -> None:
+        """Continue a run that was cut off or failed, with other code if there is a revision."""
+        self._ask("resume", run, take_over, revision)
 
     def wait(self, run: RunId, timeout_s: float | None = None) -> Ended | None:
         """Return how an active run ended, None after the timeout; raises `RunNotFoundError` if it is not active."""

@@ -56,10 +56,21 @@ def pack_code(
     return ":".join([bundle.digest, *folders]), bundle
 
 
-def store_code(store: Store, bundle: Bundle) -> None:
-    """Store a bundle unless the root has it."""
+def send_code(
+    store: Store,
+    task: TaskSpec,
+    copy_style: CopyStyle = "loaded_modules",
+    include: Sequence[str] = (),
+    root_dir: str | None = None,
+) -> str | None:
+    """Pack the project of a task's file, see `pack_code`, and store it unless the root has it; return the marker."""
+    packed = pack_code(task, copy_style, (*task.environment.include, *include), root_dir)
+    if packed is None:
+        return None
+    marker, bundle = packed
     if not store.exists(code_key(bundle.digest)):
         store.put(code_key(bundle.digest), bundle.data)
+    return marker
 
 
 def unpack_code(store: Store, marker: str | None) -> None:

@@ -21,8 +21,9 @@ from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_claim
-from flyte_ray.ledger.messages import Reply, TaskRef
+from flyte_ray.ledger.messages import Reply
 from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.wire import dump_reply, load_message
 from flyte_ray.spec.ids import RunId
@@ -165,9 +166,9 @@ class LedgerActor:
         """Start a run; returns when its start is stored."""
         await self._take(self._ledger.start, start)
 
-    async def resume(self, run: RunId, take_over: bool, tasks: dict[str, TaskRef]) -> None:
-        """Continue a run that was cut off."""
-        await self._take(self._ledger.resume, run, {}, by_person=True, take_over=take_over, tasks=tasks)
+    async def resume(self, run: RunId, take_over: bool, revision: Revision | None) -> None:
+        """Continue a run that was cut off or failed, with other code if there is a revision."""
+        await self._take(self._ledger.resume, run, {}, by_person=True, take_over=take_over, revision=revision)
 
     async def _take(self, begin: Callable[..., None], *args: Any, **options: Any) -> None:
         await self._recovered()
@@ -240,7 +241,7 @@ class LedgerActor:
             if claim and claim.holder == self._holder:
                 slots = {order.slot: order.shape for order in alive if order.run == run}
                 try:
-                    self._ledger.resume(run, slots, by_person=False, tasks={})
+                    self._ledger.resume(run, slots, by_person=False)
                 except Exception:
                     _log.exception("run %s could not be continued after a restart of the ledger", run)
 

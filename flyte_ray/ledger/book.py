@@ -92,9 +92,10 @@ class RunBook:
             self._open_children.setdefault(call.parent, set()).add(call.action)
         return self.state.actions[call.action]
 
-    def renew(self, action: ActionState) -> None:
-        """Queue an action anew that has not succeeded, with a new budget."""
-        self.record(kinds.RENEWED, action.id)
+    def renew(self, action: ActionState, task: str, cache: str | None) -> None:
+        """Have an action run again when it is called, with a new budget, as a task and with its use of the cache."""
+        changed = task if task != action.task else None
+        self.record(kinds.RENEWED, action.id, task=changed, cache=cache or "" if cache != action.cache else None)
         if action.parent:
             self._open_children.setdefault(action.parent, set()).add(action.id)
 
@@ -199,13 +200,14 @@ class RunBook:
 
     # Who gets which work
 
-    def replace_tasks(self, tasks: Mapping[str, TaskRef]) -> None:
-        """Run recorded tasks as they are declared today; `tasks` by name."""
-        for key, ref in self.refs.items():
-            today = tasks.get(ref.name)
-            if today and today != ref:
-                self.refs[key] = today
-                self.record(kinds.TASK, task=key, body=json.dumps(today))
+    def is_outdated(self, action: ActionState, task: str) -> bool:
+        """Whether an action that waits to be called is called as another task than it is on record with."""
+        return (
+            task != action.task
+            and action.phase is ActionPhase.QUEUED
+            and not self.dispatch.holds(action.id)
+            and not self.refs[task].means(self.refs[action.task])
+        )
 
     def options_of(self, shape: str) -> str:
         """The Ray options of a shape, as JSON."""

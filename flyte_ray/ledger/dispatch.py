@@ -55,6 +55,10 @@ class Dispatch:
             self._queued.add(action.id)
             self.queue(self._ref_of(action).shape).push(action.id, action.task, action.depth)
 
+    def holds(self, name: str) -> bool:
+        """Whether an action waits in a queue."""
+        return name in self._queued
+
     def due(self) -> None:
         """Queue what has waited long enough."""
         while self._timers and self._timers[0][0] <= self._now_us():

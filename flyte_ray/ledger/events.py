@@ -38,13 +38,14 @@ TIMED_OUT: Final = "TIMED_OUT"
 RETURNED: Final = "RETURNED"
 """A slot handed an attempt back that it had not started: queued again, as if it had never been handed out."""
 RESUMED: Final = "RESUMED"
-"""A person continues the run: what failed is tried again where it is called again."""
+"""A person continues the run: what failed is tried again where it is called again. With edited code `body` is JSON with
+`code`, its marker, and `changed`, which task's outcomes count no more and why."""
 LOST: Final = "LOST"
 """An attempt's slot was lost: `body` says how, and whether the attempt is suspected to have caused it; the action is
 queued again."""
 RENEWED: Final = "RENEWED"
 """A failed action is called again by a later attempt of its parent, with a new budget; or one that had succeeded is to
-run again with edited code."""
+run again with edited code. `task` and `cache` are given where they are others than before; an empty `cache` is none."""
 PAUSED: Final = "PAUSED"
 """A condition waits for its signal."""
 RECOVERED: Final = "RECOVERED"

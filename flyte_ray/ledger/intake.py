@@ -64,7 +64,9 @@ class Intake:
             if known.has_succeeded or known.generation >= book.state.generation_of(call.parent):
                 slot.order(Outcome(known.id, known.end_kind, known.result or "null"))
                 return
-            book.renew(known)
+            book.renew(known, call.task, call.cache)
+        elif book.is_outdated(known, call.task):
+            book.renew(known, call.task, call.cache)
         slot.awaiting.add(call.action)
         if known.phase is ActionPhase.QUEUED:
             book.enqueue(known)

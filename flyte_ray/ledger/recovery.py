@@ -13,35 +13,51 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import CRASHED, UNSEEN, Loss, delay_s, exceeded, suspect
+from flyte_ray.ledger.revision import Revision, judge
 from flyte_ray.ledger.roll_call import missing
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.verdicts import lost
 from flyte_ray.spec.phase import ActionPhase
 
 
-def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool) -> None:
+def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision: Revision | None = None) -> None:
     """Queue again what was cut off with the ledger before this one.
 
     Args:
         book: The run, just opened.
         alive: Shapes of the run's slots that live, by id: they attach, or have not begun yet.
         resumed: A person continues the run: failures are tried again, that of the root too.
+        revision: The code with which that person continues it, if that has changed.
 
     """
+    root = book.state.root
     if resumed:
-        book.record(kinds.RESUMED)
-        if book.state.root.phase.is_terminal and not book.state.root.has_succeeded:
-            book.renew(book.state.root)
+        book.record(kinds.RESUMED, body=revision.dump() if revision else None)
     book.expect(alive)
     for action in book.state.actions.values():
         if action.phase is ActionPhase.RUNNING and action.slot not in alive:
             _lose(book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False)
-    root = book.state.root
+    if revision:
+        _revise(book, revision)
+    elif resumed and root.phase.is_terminal and not root.has_succeeded:
+        book.renew(root, root.task, root.cache)
     if root.phase is ActionPhase.QUEUED:
         # Its descendants are queued when they are called again.
         book.enqueue(root)
     elif root.phase.is_terminal:
         book.close()
+
+
+def _revise(book: RunBook, revision: Revision) -> None:
+    book.learn({revision.root.key: revision.root})
+    root = book.state.root
+    again = {name for name, why in judge(book.state, revision.changes).items() if why is not None}
+    # The root last: of a crash in between comes a run that ends as it did before, and can be continued again.
+    for action in [each for each in book.state.actions.values() if each.has_succeeded and each is not root]:
+        if action.id in again:
+            book.renew(action, action.task, None)  # the call that it waits for says what it is now
+    if root.id in again:
+        book.renew(root, revision.root.key, None)
 
 
 def lose(book: RunBook, name: str, loss: Loss) -> None:
@@ -58,20 +74,21 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
     for each, attempt in running.items():
         action = book.state.actions[each]
         book.leave(slot, each, attempt)
-        if action.phase is ActionPhase.RUNNING and action.attempt == attempt:
-            _lose(book, action, loss, to_blame=each == guilty)
+        is_current = action.phase is ActionPhase.RUNNING and action.attempt == attempt
+        if is_current and _lose(book, action, loss, to_blame=each == guilty):
+            book.queue_again(action)
 
 
-def _lose(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> None:
+def _lose(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> bool:
+    """Record a loss; False if that was one too many, which ends the action."""
     wait_us = round(delay_s((action.losses if to_blame else action.displaced) + 1) * 1e6)
     ready_us = book.now_us() + wait_us if wait_us else 0
     body = lost(loss.reason, loss.cause, to_blame=to_blame, ready_us=ready_us)
     book.record(kinds.LOST, action.id, action.attempt, body=body)
     error = exceeded(action, loss)
-    if error is None:
-        book.queue_again(action)
-    else:
+    if error is not None:
         book.end(action, kinds.FAILED, error, None)
+    return error is None
 
 
 def silent(book: RunBook) -> list[str]:

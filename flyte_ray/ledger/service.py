@@ -16,7 +16,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError, StoreError
+from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conditions import ConditionDesk, Decision
@@ -27,13 +27,14 @@ from flyte_ray.ledger.holding import HeldRun, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim, Lease
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
 from flyte_ray.ledger.losses import Loss
-from flyte_ray.ledger.messages import Bye, Message, TaskRef
+from flyte_ray.ledger.messages import Bye, Message
 from flyte_ray.ledger.paths import data_place, index_key, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import RunRecorder, now_us
 from flyte_ray.ledger.recovery import lose, recover, silent
 from flyte_ray.ledger.requests import Ended, Launcher, Start, read_start
+from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
@@ -100,7 +101,7 @@ class Ledger:
         by_person: bool,
         take_over: bool = False,
         seen: Claim | None = None,
-        tasks: dict[str, TaskRef],
+        revision: Revision | None = None,
     ) -> None:
         """Continue a run that no ledger holds any more; returns when that is stored, at once where it is held here.
 
@@ -110,17 +111,22 @@ class Ledger:
             by_person: Failures are tried again; False after a restart of the ledger, which replays them.
             take_over: Do not wait for the lease of another holder.
             seen: Another holder's claim that was seen to stand still for long enough.
-            tasks: Today's references of tasks, by name, which replace those on record; for slots of this cluster.
+            revision: The code to continue it with, if that has changed.
 
         Raises:
             RunNotFoundError: The root holds no such run.
-            RunFencedError: Another ledger holds it.
+            RunFencedError: Another ledger holds it, or it is under way here with the code it began with.
 
         """
         spec = load_spec(self._store, run)
         move = partial(
-            self._go_on, spec=spec, start=read_start(run, spec), alive=alive, by_person=by_person, tasks=tasks
+            self._go_on, spec=spec, start=read_start(run, spec), alive=alive, by_person=by_person, revision=revision
         )
+        if revision and self._goes_on_otherwise(run, revision):
+            raise RunFencedError(
+                f"Run {run!r} should stand still to go on with other code, but is under way. Abort it first:"
+                f" 'flyte-ray abort {run}'; then continue it."
+            )
         self._begin(run, move, take_over=take_over, seen=seen)
 
     def _begin(
@@ -172,13 +178,12 @@ class Ledger:
         start: Start | None,
         alive: Mapping[str, str] = MappingProxyType({}),
         by_person: bool = False,
-        tasks: Mapping[str, TaskRef] = MappingProxyType({}),
+        revision: Revision | None = None,
     ) -> None:
         run = book.state.id
         if book.state.actions:
             with self._lock:
-                book.replace_tasks(tasks)
-                recover(book, alive, resumed=by_person)
+                recover(book, alive, resumed=by_person, revision=revision)
         elif start:  # it is new, or was cut off before its first segment
             listed = {name: value for name, value in spec.items() if name != "call"}
             body = json.dumps(listed).encode()
@@ -187,6 +192,13 @@ class Ledger:
                 book.start(start.task, start.inputs, start.context, start.cache)
         else:
             raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
+
+    def _goes_on_otherwise(self, run: RunId, revision: Revision) -> bool:
+        """Whether a run is held and does not go on with this code already, as after a repeated request."""
+        with self._opened:
+            self._opened.wait_for(lambda: run not in self._opening)
+            book = self.book(run)
+            return book is not None and (revision.code is None or revision.code != book.state.code)
 
     def _drop(self, run: RunId) -> None:
         with self._lock:

@@ -39,6 +39,7 @@ def write_snapshot(store: Store, state: RunState, position: int) -> None:
         {
             "flyte_ray.position": str(position),
             "flyte_ray.resumes": str(state.resumes),
+            "flyte_ray.code": state.code or "",
             "flyte_ray.tasks": json.dumps(state.tasks),
         }
     )
@@ -59,6 +60,7 @@ def read_snapshot(store: Store, run: RunId) -> tuple[RunState, int]:
     table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     state = RunState(run, tasks=json.loads(meta["flyte_ray.tasks"]), resumes=int(meta["flyte_ray.resumes"]))
+    state.code = meta.get("flyte_ray.code") or None
     for name in _TIMES:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table.column(name).cast(pa.int64()))

@@ -6,6 +6,7 @@ the table does not allow in a phase is refused, never skipped. Knows nothing of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,6 +33,8 @@ TRANSITIONS: Final[dict[tuple[str, ActionPhase], ActionPhase]] = {
     (kinds.ABORTED, ActionPhase.QUEUED): ActionPhase.ABORTED,
     (kinds.TIMED_OUT, ActionPhase.RUNNING): ActionPhase.TIMED_OUT,
     (kinds.TIMED_OUT, ActionPhase.QUEUED): ActionPhase.TIMED_OUT,
+    # It waits for its call, which comes with edited code.
+    (kinds.RENEWED, ActionPhase.QUEUED): ActionPhase.QUEUED,
     (kinds.RENEWED, ActionPhase.FAILED): ActionPhase.QUEUED,
     (kinds.RENEWED, ActionPhase.ABORTED): ActionPhase.QUEUED,
     (kinds.RENEWED, ActionPhase.TIMED_OUT): ActionPhase.QUEUED,
@@ -130,6 +133,8 @@ class RunState:
     """How often a person continued the run."""
     resumed_us: int = 0
     """When a person last did; microseconds since the epoch."""
+    code: str | None = None
+    """Marker of the code that it goes on with, where that is not the code it began with."""
 
     def generation_of(self, action: str | None) -> int:
         """Count what makes an action call its failed children anew: its own rounds, and resumes of the run."""
@@ -222,6 +227,8 @@ def _trace(action: ActionState, event: Event) -> None:
 def _resume(run: RunState, event: Event) -> None:
     run.resumes += 1
     run.resumed_us = event.at
+    if event.body:
+        run.code = json.loads(event.body)["code"]
     for action in run.actions.values():
         if not action.phase.is_terminal:  # the others begin anew when they are renewed
             action.losses = action.displaced = 0
@@ -247,6 +254,9 @@ def _requeue(run: RunState, action: ActionState, event: Event) -> None:
         action.asked_us = event.at
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)
+        action.task = event.task or action.task
+        if event.cache is not None:
+            action.cache = event.cache or None
 
 
 def fold_all(run: RunId, events: Iterable[Event]) -> RunState:

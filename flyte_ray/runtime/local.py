@@ -21,6 +21,7 @@ from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
@@ -153,9 +154,12 @@ class LocalRun:
         ref = self._catalog.know(task).ref
         return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, cache, about)))
 
-    def resume(self, *, take_over: bool) -> Ended:
-        """Continue a recorded run to its end, with the tasks on record."""
-        return self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, tasks={}))
+    def resume(self, *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None) -> Ended:
+        """Continue a recorded run to its end, with the tasks on record or, by a revision, with those of today."""
+        revision = revise(self._catalog) if revise else None
+        return self._execute(
+            lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision)
+        )
 
     def _execute(self, begin: Callable[[], None]) -> Ended:
         with CtrlC() as ctrl_c:

@@ -251,7 +251,7 @@ class World:
             self.ledger = self.make_ledger()
             self.open.clear()
             self.newest.clear()
-            self.ledger.resume(RUN, dict.fromkeys(self.slots, "s"), by_person=False, tasks={})
+            self.ledger.resume(RUN, dict.fromkeys(self.slots, "s"), by_person=False)
             for each in self.slots.values():
                 each.replies.clear()
                 each.mail.again()

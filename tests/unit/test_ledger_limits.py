@@ -62,7 +62,7 @@ class Cluster:
     def restart(self, alive: Iterable[str] = (), *, by_person: bool = False) -> None:
         self.book.recorder.commit()
         self.ledgers.append(Ledger(self.store, self, "holder"))
-        self.ledger.resume(RUN, dict.fromkeys(alive, "s"), by_person=by_person, tasks={})
+        self.ledger.resume(RUN, dict.fromkeys(alive, "s"), by_person=by_person)
 
     def after(self, seconds: float) -> None:
         self.clock.us += round(seconds * 1e6)

@@ -82,7 +82,7 @@ def ledgers() -> Iterator[list[Ledger]]:
 
 
 def resume(ledger: Ledger, *, by_person: bool = True, take_over: bool = False) -> None:
-    ledger.resume(RUN, {}, by_person=by_person, take_over=take_over, tasks={})
+    ledger.resume(RUN, {}, by_person=by_person, take_over=take_over)
 
 
 def opened(store: MemoryStore) -> list[str]:

@@ -1,0 +1,71 @@
+"""Continue runs that were cut off, failed or were aborted: with the code they began with, or with today's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flyte_ray.api.revising import Plan
+from flyte_ray.api.settings import settings
+from flyte_ray.cluster.bundle import CopyStyle
+from flyte_ray.cluster.code import send_code, unpack_code
+from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
+from flyte_ray.cluster.shaping import shaping_of
+from flyte_ray.errors import ClusterError
+from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.revision import Revision
+from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.runtime.local import LocalRun
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store
+
+
+def resume_run(
+    store: Store, run: RunId, *, local: bool = False, take_over: bool = False, lasting: bool = True, plan: Plan | None
+) -> None:
+    """Continue a run: what succeeded is answered from its record, what failed or was aborted is tried again.
+
+    Args:
+        store: Its root.
+        run: Its name.
+        local: In this process, whatever it ran on before; returns when the run has ended.
+        take_over: Do not wait for the ledger that holds it.
+        lasting: The cluster outlives this process.
+        plan: How it goes on with today's code; None for the code that it used last.
+
+    Raises:
+        RunNotFoundError: The root holds no such run.
+        RunFencedError: Another ledger holds it and is alive.
+        ClusterError: It ran on a cluster, and there is none.
+
+    """
+    spec, state = load_spec(store, run), load_state(store, run)
+    if plan is None and state.actions and state.root.has_succeeded:
+        return
+    if plan is not None and not plan.goes_on:
+        return
+    if local or spec["mode"] == "local":
+        if plan is None:
+            unpack_code(store, state.code or spec["code"])
+        LocalRun(store, run).resume(
+            take_over=take_over, revise=(lambda catalog: _revise(store, spec, plan, catalog)) if plan else None
+        )
+        return
+    if not has_cluster(settings.address):
+        raise ClusterError(
+            f"Run {run!r} ran on a Ray cluster and should go on on one, but this process is not connected to any. Call"
+            f" ray.init() or flyte.init(address=...) first, or use 'flyte-ray resume {run}'."
+        )
+    connect(settings.address)
+    from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
+
+    revision = _revise(store, spec, plan) if plan else None
+    client = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=lasting))
+    client.resume(run, take_over=take_over, revision=revision)
+
+
+def _revise(store: Store, spec: dict[str, Any], plan: Plan, catalog: Catalog | None = None) -> Revision:
+    """Send today's code, and name the root's task as slots find it there: those of the cluster, without a catalog."""
+    style: CopyStyle = spec.get("copy_style") or "loaded_modules"
+    code = send_code(store, plan.root, style, spec.get("include") or (), settings.root_dir)
+    catalog = catalog or Catalog(shaping_of(code, spec.get("env_vars") or {}))
+    return Revision(code, catalog.know(plan.root).ref, plan.changes)

@@ -1,0 +1,66 @@
+"""Runs that are continued on a real Ray cluster, as they were and with edited code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flyte_ray as flyte
+from tests import workloads
+from tests.ray_cluster import QUIET
+from tests.test_ray import wait_for
+from tests.test_resume import Project
+
+
+@pytest.fixture(scope="module")
+def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Connect this process to the cluster, with one root for all tests of the module."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        flyte.init(root=root, address=ray_address)
+        yield root
+        import ray
+
+        ray.shutdown()
+
+
+def begun(counts: Path) -> list[str]:
+    return sorted(" ".join(line.split()[:2]) for line in counts.read_text().splitlines() if not line.startswith("end"))
+
+
+def test_a_failed_run_is_resumed_under_its_name_and_keeps_what_has_succeeded(connected: Path, tmp_path: Path) -> None:
+    counts, marker = tmp_path / "counts", tmp_path / "marker"
+    run = flyte.run(workloads.steps_then_needs, n=3, marker=str(marker), counts=str(counts))
+    with pytest.raises(flyte.errors.RuntimeUserError, match="not there yet"):
+        run.outputs()
+    marker.touch()
+    assert flyte.remote.Run.get(run.name).resume().outputs() == (4,)
+    assert begun(counts) == ["begin 0", "begin 1", "begin 2", "needs", "needs"]
+
+
+def test_an_aborted_run_is_resumed_under_its_name(connected: Path, tmp_path: Path) -> None:
+    counts, marker = tmp_path / "counts", tmp_path / "marker"
+    run = flyte.run(workloads.steps_then_waits, n=3, marker=str(marker), counts=str(counts))
+    wait_for(counts, "waits")
+    run.abort("enough")
+    assert run.phase.value == "aborted"
+    marker.touch()
+    assert run.resume().outputs() == (3,)
+    assert [line for line in begun(counts) if line != "waits"] == ["begin 0", "begin 1", "begin 2"]
+
+
+def test_a_run_is_resumed_with_edited_code_and_runs_again_what_that_changed(ray_address: str, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    options = ("--address", ray_address, "--env", f"COUNTS={project.counts}", "--name", "edited")
+    assert "ValueError: broken" in project("submit", *options, "flow.py", "main", "--n", "2").stderr
+    project.executed()
+    project.edit("flow.py", 'raise ValueError("broken")', "return x")
+    project.edit("scaling.py", "x * 2", "x * 3")
+    done = project("resume", "--address", ray_address, "--with-current-code", "edited")
+    assert "again  2  flow.train    scaling.scale changed" in done.stderr
+    assert "o0 = 10" in done.stdout, done.stderr
+    assert project.executed() == {"main": 1, "train": 2, "report": 1}
