@@ -415,8 +415,10 @@ def test_another_process_signals_a_local_run_also_while_nobody_holds_it(root: Pa
     environ = {**os.environ, "COUNTS": str(counts), "FLYTE_RAY_ROOT": str(root)}
     submit = [*command, "submit", "--local", "--name", "cut", str(program), "main"]
     process = subprocess.Popen(submit, env=environ, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
     try:
         waiting("cut", "first")
+        assert any("flyte-ray signal condition cut first VALUE" in line for line in iter(process.stderr.readline, ""))
         shown = cli(root, "get", "condition", "cut").output
         assert "first" in shown and "paused" in shown and "How many?" in shown
         assert "paused" in cli(root, "get", "action", "cut").output
@@ -429,8 +431,7 @@ def test_another_process_signals_a_local_run_also_while_nobody_holds_it(root: Pa
         waiting("cut", "second")
     finally:
         process.send_signal(signal.SIGKILL)
-        told = process.communicate()[1]
-    assert "flyte-ray signal condition cut first VALUE" in told
+        process.communicate()
     assert cli(root, "signal", "condition", "cut", "second", "4").exit_code == 0
     refused = cli(root, "signal", "condition", "cut", "second", "5")
     assert refused.exit_code == 2 and "was signalled with 4 by" in refused.stderr
