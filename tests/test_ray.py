@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.ray_cluster import QUIET, cluster, ray_environ
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 WORKLOADS = str(Path(workloads.__file__))
+DETACH = ["--detach"]
 
 
 @pytest.fixture(scope="module")
@@ -145,13 +146,26 @@ def test_requests_that_no_node_can_meet_fail_within_seconds(connected: Path) -> 
         outputs(workloads.asks_for_too_much)
 
 
+def test_a_new_run_does_not_wait_for_the_queue_of_another(connected: Path) -> None:
+    long = flyte.run(workloads.slow_fan_out, n=200, seconds=0.3)
+    wait_until(lambda: sum(each.phase.value == "running" for each in flyte.remote.Action.listall(long.name)) > 1)
+    assert outputs(workloads.square, x=3) == 9
+    assert not long.done(), "it had to wait until all of the other run had ended"
+    long.abort("enough")
+
+
 def test_recursion_ends_on_one_cpu_and_what_can_never_start_is_named(tmp_path: Path) -> None:
     with cluster(1, memory=600 * 1024**2) as address:
         assert "o0 = 50" in submit(tmp_path, "recursive", "--depth", "50", address=address)
         # asyncio.run hides from Ray that its caller waits, so that no CPU is lent.
         assert "o0 = 3" in submit(tmp_path, "asyncio_in_sync", "--depth", "3", address=address)
-        with pytest.raises(AssertionError, match=r"work.holds_memory|wide.holds_memory \(a0\) holds 1 CPU, 0.3 GiB"):
+        # Beside a run that goes on and holds nothing of what is missing.
+        submit(tmp_path, "slow_step", "--x", "1", "--seconds", "60", "--counts", "", options=DETACH, address=address)
+        with pytest.raises(AssertionError) as caught:
             submit(tmp_path, "holds_memory", address=address)
+        said = str(caught.value)
+        assert "wider.needs_more" in said and "waits for 1 CPU, 0.391 GiB of memory" in said, said
+        assert "wide.holds_memory (a0) holds 1 CPU, 0.293 GiB of memory" in said, said
 
 
 def test_every_mode_gives_the_same_result_and_record(ray_address: str, tmp_path: Path) -> None:
@@ -245,9 +259,13 @@ def submit(root: Path, *words: str, options: list[str] | None = None, address: s
 
 
 def wait_for(file: Path, text: str) -> None:
+    wait_until(lambda: file.exists() and text in file.read_text())
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not (file.exists() and text in file.read_text()):
-        assert time.monotonic() < deadline, f"{text!r} never appeared"
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.05)
 
 

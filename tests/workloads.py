@@ -153,6 +153,17 @@ def holds_memory() -> int:
 
 
 @env.task
+def pause(x: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return x
+
+
+@env.task
+async def slow_fan_out(n: int, seconds: float) -> int:
+    return sum(await asyncio.gather(*(pause.aio(x, seconds) for x in range(n))))
+
+
+@env.task
 def stuck(counts: str, pause: float = 0.0) -> int:
     note(counts, f"stuck {os.getpid()}")
     time.sleep(pause)

@@ -19,6 +19,7 @@ from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
+from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_claim
 from flyte_ray.ledger.messages import Reply
@@ -50,6 +51,7 @@ class RayLauncher:
         """Use the launcher of this name."""
         self.actor = ray.get_actor(launcher, NAMESPACE)
         self.nodes: list[dict[str, float]] = []
+        self._free: dict[str, float] = {}
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
         self.refresh()
@@ -78,6 +80,16 @@ class RayLauncher:
     def may_grow(self, options: str) -> bool:
         """Whether the autoscaler may add a node for a slot."""
         return slots_to_come(json.loads(options), len(self.nodes), self.autoscaler) > 0
+
+    def look_for_room(self) -> None:
+        """Ask what is free, for `scarce`; where nobody waits that need not be known."""
+        self._free = ray.available_resources()
+
+    def scarce(self, options: str) -> frozenset[str]:
+        """Name the resources of which less is free than a slot needs."""
+        return frozenset(
+            name for name, amount in amounts(json.loads(options)).items() if self._free.get(name, 0.0) < amount
+        )
 
     def wanted(self, options: str) -> str:
         """Say for what a slot waits; see `scarcity`."""
@@ -224,6 +236,8 @@ class LedgerActor:
                 if warm_at and time.monotonic() > warm_at and not self._ledger.runs:
                     warm_at = None
                     warm_up()
+                if self._ledger.starts_slots:
+                    self._launcher.look_for_room()
                 self._ledger.tick()
                 if time.monotonic() - asked > NODES_S:
                     asked = time.monotonic()

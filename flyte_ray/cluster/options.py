@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.ledger.amounts import amounts, in_words
 from flyte_ray.spec.devices import SHARED, Device
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.resources import Resources, cpu_cores, memory_bytes
@@ -271,16 +272,12 @@ def scarcity(needs: Mapping[str, Any], free: Mapping[str, float], total: Mapping
         total: What they have.
 
     """
-    amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0), **needs.get("resources", {})}
-    amounts = {name: amount for name, amount in amounts.items() if amount}
-    words = {name: (f"{amount:.3g} {name}", name, amount, 1) for name, amount in amounts.items()}
-    if needs.get("memory"):
-        words["memory"] = f"{needs['memory'] / 1024**3:.3g} GiB of memory", "memory", needs["memory"], 1024**3
+    taken = amounts(needs)
+    units = {"memory": 1024**3}
     scarce = [
-        f"{asked}, {free.get(name, 0) / unit:.3g} of {total.get(name, 0) / unit:.3g} free"
-        for asked, name, amount, unit in words.values()
+        f"{in_words({name: amount})}, {free.get(name, 0) / units.get(name, 1):.3g} of"
+        f" {total.get(name, 0) / units.get(name, 1):.3g} free"
+        for name, amount in taken.items()
         if amount > free.get(name, 0)
     ]
-    if scarce:
-        return f"needs {'; '.join(scarce)}"
-    return f"a process with {', '.join(asked for asked, *_ in words.values())} starts"
+    return f"needs {'; '.join(scarce)}" if scarce else f"a process with {in_words(taken)} starts"

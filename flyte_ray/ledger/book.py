@@ -41,6 +41,8 @@ class RunBook:
         self.slots: dict[str, Slot] = {}
         self.starting: dict[str, str] = {}
         """Shapes of the slots that were asked for and have not attached, by id."""
+        self.concedes: dict[str, int] = {}
+        """How many slots of a shape give way to other queues, by shape; see `ledger/sharing.py`."""
         self.expected: dict[str, str] = {}
         """Shapes of the slots that live and have not attached to this ledger, by id: until they have, nothing is
         handed out."""
@@ -216,7 +218,7 @@ class RunBook:
 
     def hand_out(self, slot: Slot) -> None:
         """Order as much work as the slot wants and should have."""
-        if slot.want <= 0 or slot.doomed or self._is_halted:
+        if slot.want <= 0 or slot.doomed or self._is_halted or self._gives_way(slot):
             return
         takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
         chosen = self.dispatch.choose(slot, takers)
@@ -232,6 +234,13 @@ class RunBook:
         slots = [slot for slot in self.slots.values() if slot.shape == shape]
         starting = sum(asked == shape for asked in self.starting.values())
         return self.dispatch.lacking(shape, capacity, slots, starting)
+
+    def _gives_way(self, slot: Slot) -> bool:
+        if not slot.gives_way and not slot.running and self.concedes.get(slot.shape):
+            self.concedes[slot.shape] -= 1
+            slot.gives_way = True
+            self.recorder.hurry()  # it ends when what it told is stored
+        return slot.gives_way
 
     @property
     def _is_halted(self) -> bool:

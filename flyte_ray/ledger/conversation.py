@@ -23,6 +23,8 @@ class Slot:
     id: str
     run: str
     shape: str
+    since_us: int = 0
+    """When it attached, in microseconds since the epoch."""
     attached: bool = False
     """It is new, or has handed in what it held before this ledger."""
     seq: int = -1
@@ -36,6 +38,8 @@ class Slot:
     buried: bool = False
     calling: bool = False
     active: str = ""
+    gives_way: bool = False
+    """It gets no more work, because another queue is to have its resources."""
     doomed: bool = False
     """It ends, because an attempt exceeded its memory: it gets no more work, and what it holds is not to blame."""
     running: dict[str, int] = field(default_factory=dict)

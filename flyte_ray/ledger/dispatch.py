@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Final
 
+from flyte_ray.ledger.amounts import lends
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.queue import BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
@@ -160,13 +161,7 @@ class Dispatch:
 
         Not where the slots of its shape keep what others need: who waits in one would wait for ever.
         """
-        return action.losses > 0 and lends(self._ref_of(action).options)
-
-
-def lends(options: str) -> bool:
-    """Whether a slot with these Ray options, as JSON, gives back all that it holds while it waits."""
-    given = json.loads(options)
-    return not any(given.get(name) for name in ("memory", "num_gpus", "resources"))
+        return action.losses > 0 and lends(json.loads(self._ref_of(action).options))
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:

@@ -5,15 +5,18 @@ Called with the service's lock held; what the cluster can hold is asked of the l
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.messages import Bye
 from flyte_ray.ledger.requests import Launcher
+from flyte_ray.ledger.sharing import Party, concessions
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.ledger.verdicts import failure
 
@@ -27,23 +30,55 @@ class Fleet:
     def __init__(self, launcher: Launcher) -> None:
         """Start slots by a launcher."""
         self._launcher = launcher
+        self._asked_us: dict[str, int] = {}
+        """When a slot was asked for that has not attached, by id."""
 
     def fill(self, book: RunBook) -> None:
-        """Start the slots that a run's queues are worth."""
+        """Start the slots that a run's queues are worth, unless others wait for what they would take."""
         for shape in book.dispatch.shapes:
+            if shape in book.concedes:
+                continue
             options = book.options_of(shape)
             for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
                 self._launch(book, shape, options)
 
-    def unstick(self, book: RunBook, watch: Standstill) -> None:
+    def unstick(self, book: RunBook, watch: Standstill, books: Sequence[RunBook]) -> None:
         """Help a run in which everything waits, or fail what can never begin."""
-        for shape, options in watch.look(self._launcher.may_grow):
+        for shape, options in watch.look(books, self._launcher.may_grow):
             if options is None:
-                book.fail_queued(shape, failure("ResourceDeadlockError", "user", watch.message()))
+                message = watch.message(shape, books)
+                book.fail_queued(shape, failure("ResourceDeadlockError", "user", message))
             elif self._launcher.capacity(book.options_of(shape)):  # what fits no node is refused, not squeezed in
                 self._launch(book, shape, options, OVERFLOW)
 
-    def dismiss_idle(self, books: Iterable[RunBook], reply: Callable[[RunBook, Slot], None]) -> None:
+    def share(self, books: Sequence[RunBook], now_us: int) -> None:
+        """Have slots give way where one queue keeps another waiting; call at every tick."""
+        names = {name for book in books for name in book.starting}
+        self._asked_us = {name: self._asked_us.get(name, now_us) for name in names}
+        for book in books:
+            book.concedes.clear()
+        if not names:
+            return
+        parties = [self._party(book, shape) for book in books for shape in sorted(_shapes(book))]
+        by_run = {book.state.id: book for book in books}
+        for concession in concessions(parties, now_us):
+            by_run[concession.party.run].concedes[concession.party.shape] = concession.slots
+
+    def _party(self, book: RunBook, shape: str) -> Party:
+        options = book.options_of(shape)
+        slots = [slot for slot in book.slots.values() if slot.shape == shape]
+        asked = [self._asked_us[name] for name, wanted in book.starting.items() if wanted == shape]
+        return Party(
+            book.state.id,
+            shape,
+            frozenset(amounts(json.loads(options))),
+            [slot.since_us for slot in slots if not slot.waiting and not slot.gives_way],
+            sum(slot.gives_way for slot in slots),
+            asked,
+            self._launcher.scarce(options) if asked else frozenset(),
+        )
+
+    def dismiss_idle(self, books: Sequence[RunBook], reply: Callable[[RunBook, Slot], None]) -> None:
         """End slots that have not begun and are not needed, and those that have had nothing to do for a while."""
         now = time.monotonic()
         wanted = any(book.starting for book in books)
@@ -51,13 +86,13 @@ class Fleet:
             self.recall(book, [name for name, shape in book.starting.items() if not len(book.dispatch.queue(shape))])
         for book in books:
             for slot in list(book.slots.values()):
-                busy = slot.running or slot.has_news or slot.owes(book.recorder.stored)
-                if busy or not slot.parked or len(book.dispatch.queue(slot.shape)):
+                busy = slot.running or slot.has_news or slot.owes(book.recorder.stored) or not slot.parked
+                if busy or (len(book.dispatch.queue(slot.shape)) and not slot.gives_way):
                     slot.idle_since = None
                     continue
                 slot.idle_since = slot.idle_since or now
-                if now - slot.idle_since > (0.0 if wanted else LINGER_S):
-                    slot.order(Bye("it has nothing to do"))
+                if slot.gives_way or now - slot.idle_since > (0.0 if wanted else LINGER_S):
+                    slot.order(Bye("others wait for its resources" if slot.gives_way else "it has nothing to do"))
                     reply(book, slot)
                     del book.slots[slot.id]
 
@@ -76,3 +111,7 @@ class Fleet:
         name = f"{prefix}{book.state.id}-{uuid.uuid4().hex[:8]}"
         book.starting[name] = shape
         self._launcher.launch(name, book.state.id, shape, options)
+
+
+def _shapes(book: RunBook) -> set[str]:
+    return {slot.shape for slot in book.slots.values()} | set(book.starting.values())

@@ -50,7 +50,7 @@ class Reception:
             return
         slot = book.slots.get(message.slot)
         if slot is None:
-            slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape)
+            slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape, book.now_us())
             book.starting.pop(message.slot, None)
         older = slot.is_overtaken(message)
         if slot.parked and not older:

@@ -23,6 +23,9 @@ class Launcher(Protocol):
     def capacity(self, options: str) -> int:
         """How many slots with these options the cluster can hold at a time."""
 
+    def scarce(self, options: str) -> frozenset[str]:
+        """Names of the resources of which too little is free at the moment for such a slot."""
+
     def may_grow(self, options: str) -> bool:
         """Whether the cluster may get more room for such slots by itself."""
 

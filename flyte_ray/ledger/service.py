@@ -248,6 +248,12 @@ class Ledger:
         with self._lock:
             return list(self._held)
 
+    @property
+    def starts_slots(self) -> bool:
+        """Whether slots were asked for that have not attached."""
+        with self._lock:
+            return any(held.book.starting for held in self._held.values())
+
     def book(self, run: RunId) -> RunBook | None:
         """The book of a run; None if it is not held."""
         held = self._held.get(run)
@@ -367,10 +373,10 @@ class Ledger:
                 if book.expected:
                     self._fleet.kill(silent(book))  # their deaths are reported, and their work queued again
             self._fleet.kill(self._grace.overdue(books))
+            self._fleet.share(books, now_us())
             self._fleet.dismiss_idle(books, self._reply)
             for held in runs:
-                if not any(book is not held.book and book.slots for book in books):  # else they hold what is missing
-                    self._fleet.unstick(held.book, held.watch)
+                self._fleet.unstick(held.book, held.watch, books)
         for held in runs:
             self._pump(held.book.state.id)
 

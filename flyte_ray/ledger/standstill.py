@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from flyte_ray.ledger.amounts import amounts, in_words, lends
 from flyte_ray.ledger.book import RunBook
-from flyte_ray.ledger.dispatch import lends
+from flyte_ray.ledger.conversation import Slot
 
 OVERFLOW: Final = "over-"
 """Begins the names of slots that take no CPU."""
 OVERFLOW_S: Final = 2.0
 """How long a run may do nothing but wait for CPUs before it gets a slot that asks for none."""
-STUCK_S: Final = 8.0
-"""How long a run may do nothing but wait for what its own waiting actions hold."""
+STUCK_S: Final = 7.0
+"""How long a run may do nothing but wait for what waiting actions hold."""
 
 
 class Standstill:
@@ -25,10 +26,11 @@ class Standstill:
         self._book, self._now_us = book, now_us
         self._since: dict[str, int] = {}
 
-    def look(self, may_grow: Callable[[str], bool]) -> list[tuple[str, str | None]]:
+    def look(self, books: Sequence[RunBook], may_grow: Callable[[str], bool]) -> list[tuple[str, str | None]]:
         """Return what must be done about it.
 
         Args:
+            books: All runs that share the cluster: what is missing may be held by another one's slots.
             may_grow: Whether the cluster may get more room for slots with these Ray options by itself: who waits for
                 that is left to wait.
 
@@ -38,38 +40,59 @@ class Standstill:
 
         """
         book, now_us = self._book, self._now_us()
-        # `calling`: inside of asyncio.run or a thread pool, a sync action may wait without saying so.
-        stands = bool(book.slots) and all(slot.waiting or slot.calling for slot in book.slots.values())
-        self._since = {shape: self._since.get(shape, now_us) for shape in book.dispatch.shapes if stands}
+        stands = bool(book.slots) and all(map(_waits, book.slots.values()))
+        waiting = [shape for shape in book.dispatch.shapes if stands and not self._may_come(shape, books)]
+        self._since = {shape: self._since.get(shape, now_us) for shape in waiting}
         found: list[tuple[str, str | None]] = []
         for shape, since in self._since.items():
             seconds = (now_us - since) / 1e6
-            options = json.loads(book.options_of(shape))
             if may_grow(book.options_of(shape)):
                 continue
-            if not lends(book.options_of(shape)):
+            options = json.loads(book.options_of(shape))
+            if not lends(options):
                 # What a person may still end is no deadlock.
-                found += [(shape, None)] if seconds > STUCK_S and not len(book.conditions) else []
+                asks = any(len(each.conditions) for each in books)
+                found += [(shape, None)] if seconds > STUCK_S and not asks else []
             elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):
                 # Those who wait hold CPUs that they do not use and cannot lend.
                 found.append((shape, json.dumps({**options, "num_cpus": 0})))
         return found
 
-    def message(self) -> str:
-        """Name the waiting actions and what their slots hold."""
+    def _may_come(self, shape: str, books: Sequence[RunBook]) -> bool:
+        """Whether another run's slot goes on that holds something of what a shape needs, and will give it back."""
+        needs = amounts(json.loads(self._book.options_of(shape))).keys()
+        return any(
+            not _waits(slot) and needs & amounts(json.loads(other.options_of(slot.shape))).keys()
+            for other in books
+            if other is not self._book
+            for slot in other.slots.values()
+        )
+
+    def message(self, shape: str, books: Sequence[RunBook]) -> str:
+        """Name what waits for slots of a shape, and who holds what such a slot needs."""
         book = self._book
-        held = {name: book.refs[book.state.actions[name].task] for slot in book.slots.values() for name in slot.running}
-        holders = "; ".join(f"{ref.name} ({name}) holds {_amounts(ref.options)}" for name, ref in held.items())
+        names, needs = book.dispatch.queued_of(shape), amounts(json.loads(book.options_of(shape)))
+        first = book.refs[book.state.actions[names[0]].task].name if names else "an action"
+        waiter = f"{first} ({names[0]})" if names else first
+        more = f" and {len(names) - 1} more wait" if len(names) > 1 else " waits"
+        holders = "; ".join(
+            f"{other.refs[other.state.actions[name].task].name} ({name}{_of(other, book)}) holds"
+            f" {in_words(amounts(json.loads(other.options_of(slot.shape))))}"
+            for other in books
+            for slot in other.slots.values()
+            for name in list(slot.running)[:1]
+        )
         return (
-            f"No slot can start, because all that it needs is held by actions that wait: {holders}. Ray lends the CPUs"
-            f" of those who wait, not memory or GPUs: ask for less in the caller's environment."
+            f"{waiter}{more} for {in_words(needs)}, which can never be had, because it is held by actions that wait"
+            f" themselves: {holders}. Ray lends the CPUs of those who wait, not memory or GPUs: ask for less in the"
+            f" caller's environment."
         )
 
 
-def _amounts(options: str) -> str:
-    given = json.loads(options)
-    words = [f"{given.get('num_cpus', 1):g} CPU"]
-    words += [f"{given['num_gpus']:g} GPU"] if given.get("num_gpus") else []
-    words += [f"{given['memory'] / 1024**3:.1f} GiB of memory"] if given.get("memory") else []
-    words += [f"{amount:g} {name}" for name, amount in given.get("resources", {}).items()]
-    return ", ".join(words)
+def _waits(slot: Slot) -> bool:
+    # `calling`: inside of asyncio.run or a thread pool, a sync action may wait without saying so.
+    return bool(slot.waiting) or slot.calling
+
+
+def _of(other: RunBook, book: RunBook) -> str:
+    return "" if other is book else f" of run {other.state.id}"

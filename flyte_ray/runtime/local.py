@@ -89,6 +89,10 @@ class LocalLauncher:
         """One slot per CPU; an action that waits without lending gets another thread when the run does nothing else."""
         return max(2, os.cpu_count() or 2)
 
+    def scarce(self, options: str) -> frozenset[str]:
+        """A thread is always to be had."""
+        return frozenset()
+
     def may_grow(self, options: str) -> bool:
         """A machine stays as it is."""
         return False

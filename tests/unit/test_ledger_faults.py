@@ -196,6 +196,9 @@ class Hands:
     def capacity(self, options: str) -> int:
         return self.world.room
 
+    def scarce(self, options: str) -> frozenset[str]:
+        return frozenset()
+
     def may_grow(self, options: str) -> bool:
         return False
 

@@ -78,6 +78,9 @@ class Cluster:
     def capacity(self, options: str) -> int:
         return 4
 
+    def scarce(self, options: str) -> frozenset[str]:
+        return frozenset()
+
     def may_grow(self, options: str) -> bool:
         return False
 
