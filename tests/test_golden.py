@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from flyte_ray.ledger.events import FORMAT
+from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import snapshot_key
-from flyte_ray.ledger.query import list_runs, load_logs, load_state, load_steps
+from flyte_ray.ledger.query import load_logs, load_state, load_steps
 from flyte_ray.storage import open_store
 from tests.golden.story import RUN
 from tests.golden.telling import tell

@@ -22,8 +22,9 @@ from flyte_ray.errors import (
     RunNotFoundError,
     RuntimeUserError,
 )
+from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import data_place
-from flyte_ray.ledger.query import list_runs, load_logs, load_spec, load_state
+from flyte_ray.ledger.query import load_logs, load_spec, load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger

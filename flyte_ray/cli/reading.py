@@ -16,7 +16,8 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.cache import CacheUse
-from flyte_ray.ledger.query import list_runs, load_spec, load_state, load_steps
+from flyte_ray.ledger.listing import list_runs
+from flyte_ray.ledger.query import load_spec, load_state, load_steps
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import ROOT_ACTION, RunId

@@ -52,11 +52,6 @@ def load_state(store: Store, run: RunId) -> RunState:
     return state
 
 
-def list_runs(store: Store, limit: int) -> list[dict[str, Any]]:
-    """Return what the newest runs were started with, newest first."""
-    return [json.loads(store.get(key)) for key in store.keys("index")[:limit]]
-
-
 def load_logs(store: Store, run: RunId, action: str) -> str:
     """Return what an action's attempts printed, as far as it is stored."""
     segments = (segment.events for _, segment in read_segments(store, run))

@@ -25,10 +25,11 @@ from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.holding import HeldRun, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim, Lease
+from flyte_ray.ledger.listing import list_run
 from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
 from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import Bye, Message
-from flyte_ray.ledger.paths import data_place, index_key, spec_key
+from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import RunRecorder, now_us
@@ -40,7 +41,6 @@ from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, witnessed
-from flyte_ray.storage.patient import Patience
 
 
 class Ledger:
@@ -185,9 +185,7 @@ class Ledger:
             with self._lock:
                 recover(book, alive, resumed=by_person, revision=revision)
         elif start:  # it is new, or was cut off before its first segment
-            listed = {name: value for name, value in spec.items() if name != "call"}
-            body = json.dumps(listed).encode()
-            Patience(f"run {run}").ask(lambda: self._store.put(index_key(run, spec["started_us"]), body))
+            list_run(self._store, run, spec)
             with self._lock:
                 book.start(start.task, start.inputs, start.context, start.cache)
         else:

@@ -11,9 +11,10 @@ import pytest
 from flyte_ray.errors import RunFencedError, RunNotFoundError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.lease import read_claim
+from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import spec_key
-from flyte_ray.ledger.query import list_runs, load_state
+from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
