@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,7 @@ from flyte_ray.ledger.reception import Reception
 from flyte_ray.ledger.requests import Ended
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import Standstill
+from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 from flyte_ray.storage.patient import Patience
 
@@ -69,6 +71,63 @@ class HeldRun:
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
             _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)
+
+
+class Holdings:
+    """The runs that one ledger holds, and those that a thread is about to."""
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self.lock = threading.RLock()
+        """Guards all that is known of all runs."""
+        self._held: dict[RunId, HeldRun] = {}
+        self._opening: set[RunId] = set()
+        self._opened = threading.Condition(self.lock)
+
+    def all(self) -> list[HeldRun]:
+        """Everything that is held."""
+        with self.lock:
+            return list(self._held.values())
+
+    def get(self, run: RunId) -> HeldRun | None:
+        """A run; None if it is not held."""
+        return self._held.get(run)
+
+    def book(self, run: RunId) -> RunBook | None:
+        """The book of a run; None if it is not held."""
+        held = self._held.get(run)
+        return held.book if held else None
+
+    def add(self, held: HeldRun) -> None:
+        """Hold a run."""
+        with self.lock:
+            self._held[held.book.state.id] = held
+
+    def remove(self, run: RunId) -> HeldRun | None:
+        """Hold a run no more; returns what was held."""
+        with self.lock:
+            return self._held.pop(run, None)
+
+    def settled(self, run: RunId) -> RunBook | None:
+        """Wait until no thread is about to hold a run; return its book if it is held then."""
+        with self._opened:
+            self._opened.wait_for(lambda: run not in self._opening)
+            return self.book(run)
+
+    @contextmanager
+    def opening(self, run: RunId) -> Iterator[RunBook | None]:
+        """Keep other threads from opening a run meanwhile, which would fence each other; yields its book if held."""
+        with self._opened:
+            book = self.settled(run)
+            if book is None:
+                self._opening.add(run)
+        try:
+            yield book
+        finally:
+            if book is None:
+                with self._opened:
+                    self._opening.discard(run)
+                    self._opened.notify_all()
 
 
 class Keeper:

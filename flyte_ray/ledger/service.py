@@ -6,41 +6,38 @@ until its segment is stored. Knows nothing of Ray: who launches slots and who ca
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
-from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
+from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conditions import ConditionDesk, Decision
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
-from flyte_ray.ledger.holding import HeldRun, Keeper, Waiter
-from flyte_ray.ledger.lease import Claim, Lease
-from flyte_ray.ledger.listing import list_run
-from flyte_ray.ledger.log import FaultPoint, RunLog, no_fault
+from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Waiter
+from flyte_ray.ledger.lease import Claim
+from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import Bye, Message
-from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.opening import Opener
+from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Answers, Reception, farewell
-from flyte_ray.ledger.recorder import RunRecorder, now_us
-from flyte_ray.ledger.recovery import lose, recover, silent
-from flyte_ray.ledger.requests import Ended, Launcher, Start, read_start
+from flyte_ray.ledger.recorder import now_us
+from flyte_ray.ledger.recovery import lose, silent
+from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store, witnessed
+from flyte_ray.storage import Store
 
 
 class Ledger:
@@ -59,14 +56,10 @@ class Ledger:
         self.epoch = time.time_ns()
         """Tells slots that the ledger has restarted."""
         self._store = store
-        self._holder = holder
-        self._fault = fault
-        self._lock = threading.RLock()
-        self._held: dict[RunId, HeldRun] = {}
-        self._opening: set[RunId] = set()
-        """Runs that a thread is about to hold: a second one would fence the first."""
-        self._opened = threading.Condition(self._lock)
-        self._keeper = Keeper(self._kept)
+        self._runs = Holdings()
+        self._lock = self._runs.lock
+        self._opener = Opener(store, holder, self._lock, fault)
+        self._keeper = Keeper(self._runs.all)
         self._finishing: list[threading.Thread] = []
         self._answers: Answers = []
         self._fleet = Fleet(launcher)
@@ -91,7 +84,7 @@ class Ledger:
                     f"A new run needs a name of its own, but {self._store.uri} holds a run {start.run!r} already."
                     f" Choose another name, or continue that one with 'flyte-ray resume {start.run}'."
                 )
-        self._begin(start.run, partial(self._go_on, spec=spec, start=start))
+        self._begin(start.run, partial(self._opener.go_on, spec=spec, start=start))
 
     def resume(
         self,
@@ -119,10 +112,9 @@ class Ledger:
 
         """
         spec = load_spec(self._store, run)
-        move = partial(
-            self._go_on, spec=spec, start=read_start(run, spec), alive=alive, by_person=by_person, revision=revision
-        )
-        if revision and self._goes_on_otherwise(run, revision):
+        move = partial(self._opener.go_on, spec=spec, alive=alive, by_person=by_person, revision=revision)
+        book = self._runs.settled(run) if revision else None
+        if book and revision and (revision.code is None or revision.code != book.state.code):
             raise RunFencedError(
                 f"Run {run!r} should stand still to go on with other code, but is under way. Abort it first:"
                 f" 'flyte-ray abort {run}'; then continue it."
@@ -133,86 +125,38 @@ class Ledger:
         self, run: RunId, move: Callable[[RunBook], None], *, take_over: bool = False, seen: Claim | None = None
     ) -> None:
         """Hold a run and get it moving, unless it is held; returns when all that is recorded then is stored."""
-        with self._opened:
-            self._opened.wait_for(lambda: run not in self._opening)
-            book = self.book(run)
+        with self._runs.opening(run) as book:
             if book is None:
-                self._opening.add(run)
-        if book is None:
-            try:
-                book = self._open(run, take_over=take_over, seen=seen)
-                move(book)
-            except BaseException:
-                self._drop(run)
-                raise
-            finally:
-                with self._opened:
-                    self._opening.discard(run)
-                    self._opened.notify_all()
+                try:
+                    book = self._open(run, take_over=take_over, seen=seen)
+                    move(book)
+                except BaseException:
+                    held = self._runs.remove(run)
+                    if held:
+                        held.let_go()
+                    raise
         book.recorder.commit()
         self._pump(run)
 
     def _open(self, run: RunId, *, take_over: bool, seen: Claim | None) -> RunBook:
-        place = data_place(run, load_spec(self._store, run))
-        lease = Lease(self._store, run, self._holder)
-        log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex, self._fault)
-        log.patience.ask(lambda: lease.take(force=take_over, seen=seen))
-        try:
-            recorder = RunRecorder(run, log, self._holder, lambda: self._pump(run))
-        except BaseException:
-            with contextlib.suppress(StoreError):
-                lease.release()
-            raise
+        lease, recorder, place = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
         with self._lock:
             book = RunBook(recorder, now_us, place)
             reception = Reception(self.epoch, book, self._answers, lambda shape: not self._is_wanted(shape, book))
-            self._held[run] = HeldRun(book, lease, reception, Standstill(book, now_us))
+            self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us)))
             self._keeper.start()
         return book
 
-    def _go_on(
-        self,
-        book: RunBook,
-        *,
-        spec: Mapping[str, Any],
-        start: Start | None,
-        alive: Mapping[str, str] = MappingProxyType({}),
-        by_person: bool = False,
-        revision: Revision | None = None,
-    ) -> None:
-        run = book.state.id
-        if book.state.actions:
-            with self._lock:
-                recover(book, alive, resumed=by_person, revision=revision)
-        elif start:  # it is new, or was cut off before its first segment
-            list_run(self._store, run, spec)
-            with self._lock:
-                book.start(start.task, start.inputs, start.context, start.cache)
-        else:
-            raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
-
-    def _goes_on_otherwise(self, run: RunId, revision: Revision) -> bool:
-        """Whether a run is held and does not go on with this code already, as after a repeated request."""
-        with self._opened:
-            self._opened.wait_for(lambda: run not in self._opening)
-            book = self.book(run)
-            return book is not None and (revision.code is None or revision.code != book.state.code)
-
-    def _drop(self, run: RunId) -> None:
-        with self._lock:
-            held = self._held.pop(run, None)
-        if held:
-            held.let_go()
-
     def _is_wanted(self, shape: str, book: RunBook) -> bool:
         """Whether another run waits for slots of a shape."""
-        return any(held.book is not book and shape in held.book.dispatch.shapes for held in self._held.values())
+        return any(held.book is not book and shape in held.book.dispatch.shapes for held in self._runs.all())
 
     def wait(self, run: RunId, waiter: Waiter) -> None:
         """Call back when the run has ended and that is stored; at once if this ledger does not hold it."""
         with self._lock:
-            if run in self._held:
-                self._held[run].waiters.append(waiter)
+            held = self._runs.get(run)
+            if held:
+                held.waiters.append(waiter)
                 return
         waiter(RunNotFoundError(f"Run {run!r} is not active here."))
 
@@ -243,27 +187,24 @@ class Ledger:
     @property
     def runs(self) -> list[RunId]:
         """Runs that are held."""
-        with self._lock:
-            return list(self._held)
+        return [held.book.state.id for held in self._runs.all()]
 
     @property
     def starts_slots(self) -> bool:
         """Whether slots were asked for that have not attached."""
         with self._lock:
-            return any(held.book.starting for held in self._held.values())
+            return any(held.book.starting for held in self._runs.all())
 
     def book(self, run: RunId) -> RunBook | None:
         """The book of a run; None if it is not held."""
-        held = self._held.get(run)
-        return held.book if held else None
+        return self._runs.book(run)
 
     def close(self) -> None:
         """Store what is left and let go of all runs."""
         with self._lock:
-            runs = list(self._held.values())
-            self._held.clear()
+            runs = [self._runs.remove(run) for run in self.runs]
             finishing = list(self._finishing)
-        for held in runs:
+        for held in filter(None, runs):
             held.let_go()
         for thread in finishing:
             thread.join()
@@ -276,7 +217,7 @@ class Ledger:
     def exchange(self, message: Message, answer: Answer) -> None:
         """Take a slot's message; `answer` is called once, now or when there is something to say."""
         with self._lock:
-            held = self._held.get(RunId(message.run))
+            held = self._runs.get(RunId(message.run))
             if held is None:
                 self._answers.append((answer, farewell(self.epoch, message)))
             else:
@@ -297,7 +238,7 @@ class Ledger:
     def _pump(self, run: RunId) -> None:
         """Hand out what can be handed out, end what has ended, and answer whom there is something to tell."""
         with self._lock:
-            held = self._held.get(run)
+            held = self._runs.get(run)
             if held:
                 book = held.book
                 stored = book.recorder.stored  # read once: what ends the run must have been attended to
@@ -325,7 +266,7 @@ class Ledger:
 
     def _let_go(self, held: HeldRun, how: Ended | Exception) -> None:
         book = held.book
-        del self._held[book.state.id]
+        self._runs.remove(book.state.id)
         self._grace.leave(book.slots.values())
         for slot in book.slots.values():
             slot.order(Bye("its run has ended"))
@@ -355,14 +296,10 @@ class Ledger:
         self._desk.finish(held.book.state.id)
         held.finish(self._store, how)
 
-    def _kept(self) -> list[HeldRun]:
-        with self._lock:
-            return list(self._held.values())
-
     def tick(self) -> None:
         """Do what time brings: backoffs that are over, idle slots; call about every 50 ms."""
         with self._lock:
-            runs = list(self._held.values())
+            runs = self._runs.all()
             books = [held.book for held in runs]
             for book in books:
                 book.dispatch.due()
@@ -379,14 +316,16 @@ class Ledger:
             self._pump(held.book.state.id)
 
     def _reply(self, book: RunBook, slot: Slot) -> None:
-        self._held[book.state.id].reception.reply(slot)
+        held = self._runs.get(book.state.id)
+        if held:
+            held.reception.reply(slot)
 
     def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
         """Return run, shape and options of everything that waits for a slot."""
         with self._lock:
             return [
                 (run, shape, held.book.options_of(shape))
-                for run, held in self._held.items()
+                for run, held in ((held.book.state.id, held) for held in self._runs.all())
                 for shape in held.book.dispatch.shapes
             ]
 
