@@ -134,14 +134,15 @@ class Action:
 
     @both_forms_of_method
     def outputs(self, task: TaskTemplate | None = None) -> tuple[Any, ...]:
-        """Wait, and return its outputs as Flyte's tuple; plain JSON without the task.
+        """Wait, and return its outputs as Flyte's tuple; see `Run.outputs`.
 
         Raises:
             BaseRuntimeError: It did not succeed: its error, of the recorded class.
 
         """
         self.wait()
-        return outputs_of(self._state, self._run.blobs(), task)
+        tasks = {} if task else self._run.state().tasks
+        return outputs_of(tasks, self._state, self._run.blobs(), task)
 
     @both_forms_of_method
     def abort(self, reason: str = "aborted by the user") -> None:

@@ -170,14 +170,16 @@ class Run:
         """Wait, and return the outputs as Flyte's tuple: one element per output, `(None,)` if there are none.
 
         Args:
-            task: The task, for its return type; without it, values come back as plain JSON.
+            task: The task, for its return type, default: the one that was run from here. Without it tables and
+                pickled values come back as they were, all else as plain JSON.
 
         Raises:
             BaseRuntimeError: The run did not succeed: its error, of the recorded class.
 
         """
         self.wait()
-        return outputs_of(self.state().root, self.blobs(), task or self._task)
+        state = self.state()
+        return outputs_of(state.tasks, state.root, self.blobs(), task or self._task)
 
     @both_forms_of_method
     def abort(self, reason: str = "aborted by the user") -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.runtime.failures import rebuild
 from flyte_ray.spec.phase import ActionPhase
-from flyte_ray.types import Blobs, build_codec
-from flyte_ray.types.references import place_of
+from flyte_ray.types import Blobs, build_codec, decode_untyped
 
 _SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
 Phases = ActionPhase | str | Sequence[ActionPhase | str]
@@ -26,8 +26,16 @@ def inputs_of(text: str, blobs: Blobs, task: TaskTemplate | None) -> dict[str, A
     return build_codec(task.interface, task.name).decode_inputs(text, blobs)
 
 
-def outputs_of(action: ActionState, blobs: Blobs, task: TaskTemplate | None) -> tuple[Any, ...]:
+def outputs_of(
+    tasks: Mapping[str, str], action: ActionState, blobs: Blobs, task: TaskTemplate | None
+) -> tuple[Any, ...]:
     """Read the outputs of an action that has ended: one element per output, `(None,)` if there are none.
+
+    Args:
+        tasks: References of the run's tasks, by key: they say how many outputs a task has.
+        action: The action.
+        blobs: The run's large values.
+        task: Its task, for the types; without it tables and pickled values come back as they were, all else as JSON.
 
     Raises:
         BaseRuntimeError: It did not succeed: its error, of the recorded class.
@@ -38,7 +46,9 @@ def outputs_of(action: ActionState, blobs: Blobs, task: TaskTemplate | None) -> 
         raise error
     text = action.result or "null"
     if task is None:
-        return (place_of(json.loads(text))[1],)
+        ref = tasks.get(action.task)
+        value = decode_untyped(text, blobs)
+        return tuple(value) if ref and read_ref(ref).outputs > 1 else (value,)
     value = build_codec(task.interface, task.name).decode_output(text, blobs)
     # A NamedTuple is one value; `tuple[A, B]` is two outputs.
     return value if type(value) is tuple else (value,)

@@ -60,6 +60,8 @@ class TaskRef(NamedTuple):
     """None if it has none."""
     bodies: tuple[tuple[str, str], ...] | None = None
     """Names and short digests of what its function is made of, see `read_parts` in `spec/body.py`; None if unknown."""
+    outputs: int = 1
+    """How many outputs it has; more than one if it returns `tuple[A, B]`."""
 
     @property
     def is_condition(self) -> bool:

@@ -93,6 +93,7 @@ class Catalog:
             task.interface.is_async,
             _limits_of(task, json.loads(options).get("memory")),
             bodies_of(task),
+            task.interface.outputs,
         )
 
 

@@ -35,6 +35,11 @@ class Interface:
     """Resolved return annotation; `inspect.Signature.empty` if there is none."""
     is_async: bool
 
+    @property
+    def outputs(self) -> int:
+        """How many outputs it declares: each element of `tuple[A, B]` is one, any other annotation is one value."""
+        return len(typing.get_args(self.returns)) if typing.get_origin(self.returns) is tuple else 1
+
 
 def build_interface(func: Callable[..., Any]) -> Interface:
     """Read the interface of a function.

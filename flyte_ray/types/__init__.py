@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flyte_ray.types.codec import Encoded, TaskCodec, build_codec
+from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.schema import inputs_schema
 
-__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec", "inputs_schema"]
+__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec", "decode_untyped", "inputs_schema"]

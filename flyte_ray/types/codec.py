@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
-from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, CannotStoreError, build_leaf
+from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, CannotStoreError, build_leaf, load_untyped
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import place_of
 
@@ -121,8 +121,17 @@ class TaskCodec:
 
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""
-        place, raw = place_of(json.loads(text))
-        return self._output.load(raw, blobs.elsewhere(place) if place else blobs)
+        return _load_output(text, blobs, self._output.load)
+
+
+def decode_untyped(text: str, blobs: Blobs) -> Any:
+    """Rebuild what a task returned whose annotations are not known here: see `load_untyped`."""
+    return _load_output(text, blobs, load_untyped)
+
+
+def _load_output(text: str, blobs: Blobs, load: Callable[[Any, Blobs], Any]) -> Any:
+    place, raw = place_of(json.loads(text))
+    return load(raw, blobs.elsewhere(place) if place else blobs)
 
 
 def build_codec(interface: Interface, task: str) -> TaskCodec:

@@ -147,11 +147,23 @@ def _pickle(annotation: Any) -> Leaf:
             ) from error
         return {PICKLE_MARK: base64.b64encode(data).decode()}
 
-    def load(raw: Any, blobs: Blobs) -> Any:
-        if isinstance(raw, dict) and PICKLE_MARK in raw:
-            import cloudpickle  # see dump
+    return Leaf(_instance_check(annotation), dump, _load_pickle)
 
-            return cloudpickle.loads(base64.b64decode(raw[PICKLE_MARK]))
-        return raw
 
-    return Leaf(_instance_check(annotation), dump, load)
+def _load_pickle(raw: Any, blobs: Blobs) -> Any:
+    if isinstance(raw, dict) and PICKLE_MARK in raw:
+        import cloudpickle  # see _pickle
+
+        return cloudpickle.loads(base64.b64decode(raw[PICKLE_MARK]))
+    return raw
+
+
+def load_untyped(raw: Any, blobs: Blobs) -> Any:
+    """Load a stored value whose annotation is not known: tables and pickles as they were, all else as plain JSON."""
+    if isinstance(raw, dict):
+        if ARROW_MARK in raw:
+            return _load_table(raw, blobs)
+        if PICKLE_MARK in raw:
+            return _load_pickle(raw, blobs)
+        return {key: load_untyped(value, blobs) for key, value in raw.items()}
+    return [load_untyped(value, blobs) for value in raw] if isinstance(raw, list) else raw

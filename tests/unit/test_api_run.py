@@ -6,8 +6,9 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 
 import flyte_ray as flyte
@@ -42,6 +43,26 @@ def nothing() -> None:
     return None
 
 
+class Named(NamedTuple):
+    a: int
+    b: str
+
+
+@env.task
+def counted(n: int) -> tuple[int, str]:
+    return n, "two values"
+
+
+@env.task
+def tabled(n: int) -> pa.Table:
+    return pa.table({"x": range(n)})
+
+
+@env.task
+def named(n: int) -> Named:
+    return Named(n, "one value")
+
+
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path) -> Path:
     flyte.init(root=tmp_path)
@@ -55,6 +76,14 @@ def test_a_run_is_found_by_name_with_its_values(root: Path) -> None:
     assert run.done() and run.error is None
     assert run.inputs() == run.inputs(both_halves) == {"x": 3}
     assert run.outputs(both_halves) == (1.5, "done")
+
+
+def test_outputs_of_a_run_found_by_its_name_are_what_they_were_without_its_task() -> None:
+    for task in (counted, tabled, named):
+        flyte.with_runcontext(name=task.short_name).run(task, n=3)
+    assert Run.get("counted").outputs() == Action.get("counted").outputs() == (3, "two values")
+    assert Run.get("tabled").outputs()[0].to_pydict() == {"x": [0, 1, 2]}
+    assert Run.get("named").outputs() == ([3, "one value"],), "a NamedTuple is one output"
 
 
 def test_outputs_are_always_a_tuple() -> None:
