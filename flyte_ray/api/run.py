@@ -31,6 +31,7 @@ from flyte_ray.runtime.local import local_ledger
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
+from flyte_ray.storage.patient import Patience
 
 _log: Final = logging.getLogger("flyte_ray")
 POLL_S: Final = 0.5
@@ -129,7 +130,8 @@ class Run:
             while self.phase in (ActionPhase.QUEUED, ActionPhase.WAITING_FOR_RESOURCES, ActionPhase.INITIALIZING):
                 time.sleep(POLL_S)
             return
-        while not self.state().phase.is_terminal:
+        patience = Patience(f"run {self.name}")  # who waits for a run waits for its store, too
+        while not patience.ask(self.state).phase.is_terminal:
             client = self._client()
             try:
                 if client is None:

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.pretty import pretty_repr
 
 from flyte_ray.api.run import Run
-from flyte_ray.cli.live import shown
+from flyte_ray.cli.live import Watcher, shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
 from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.state import ActionState, RunState
-from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
@@ -41,12 +41,14 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
         output: `json` keeps stdout for the result alone; what tasks print goes to stderr then.
 
     """
+    watcher = Watcher()
+    quiet = contextlib.redirect_stdout(sys.stderr) if output == "json" else contextlib.nullcontext()
     try:
-        with shown(run), contextlib.redirect_stdout(sys.stderr) if output == "json" else contextlib.nullcontext():
+        with shown(run, watcher), quiet:
             begin()
             run.wait()
     except KeyboardInterrupt:
-        _interrupt(store, run)
+        _interrupt(store, run, begun=watcher.has_begun)
     except (RunAlreadyExistsError, RunFencedError):
         raise
     except BaseRuntimeError as error:
@@ -160,9 +162,9 @@ def _is_recorded(store: Store, run: Run) -> bool:
     return True
 
 
-def _interrupt(store: Store, run: Run) -> NoReturn:
+def _interrupt(store: Store, run: Run, *, begun: bool) -> NoReturn:
     try:
-        said = _end(store, run)
+        said = _end(store, run) if _is_recorded(store, run) else _end_unseen(run, begun=begun)
     except Exception as error:
         # Whatever went wrong, this process ends now; the user learns what became of the run.
         said = f"Interrupted, but run {run.name} may go on: {error}\nEnd it: {again('abort', run.name)}"
@@ -180,11 +182,22 @@ def _leave(said: str, code: int) -> NoReturn:
 
 def _end(store: Store, run: Run) -> str:
     """Abort a run, and say in a sentence what became of it."""
-    if not _is_recorded(store, run):
-        return f"Interrupted: run {run.name} had not begun."
     if not run.done():
         if run.look() is None and load_spec(store, RunId(run.name))["mode"] == "local":
             # It was this process that was about to run it.
             return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
         run.abort("interrupted by the user")
     return f"Interrupted: run {run.name} was aborted."
+
+
+def _end_unseen(run: Run, *, begun: bool) -> str:
+    """Abort a run that the store does not show: it has not begun, or the store is away."""
+    if not begun:
+        return f"Interrupted: run {run.name} had not begun."
+    if run.look() is not None:
+        run.abort_action(ROOT_ACTION, "interrupted by the user")
+        return f"Interrupted: run {run.name} is aborted, which is stored when its store answers again."
+    return (
+        f"Interrupted: run {run.name} stops where it is, and its store does not answer.\n"
+        f"Continue it when that does: {again('resume', run.name)}"
+    )

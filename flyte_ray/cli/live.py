@@ -93,12 +93,12 @@ class Watcher:
 
 
 @contextmanager
-def shown(run: Run) -> Iterator[None]:
-    """Show a run on stderr while this is open."""
+def shown(run: Run, watcher: Watcher) -> Iterator[None]:
+    """Show a run on stderr while this is open; the watcher knows afterwards whether it was seen."""
     # Opened here, not on the thread: whoever keeps what tasks print must find the streams replaced already.
     with _on_terminal(run.name) if sys.stderr.isatty() else _as_lines(run.name) as (show, interval_s):
         stop = threading.Event()
-        thread = threading.Thread(target=_keep_showing, args=(run, stop, show, interval_s), daemon=True)
+        thread = threading.Thread(target=_keep_showing, args=(run, watcher, stop, show, interval_s), daemon=True)
         thread.start()
         try:
             yield
@@ -110,8 +110,7 @@ def shown(run: Run) -> Iterator[None]:
 Show = Callable[[Sight], None]
 
 
-def _keep_showing(run: Run, stop: threading.Event, show: Show, interval_s: float) -> None:
-    watcher = Watcher()
+def _keep_showing(run: Run, watcher: Watcher, stop: threading.Event, show: Show, interval_s: float) -> None:
     while not stop.wait(interval_s if watcher.has_begun else min(interval_s, BEGIN_S)):
         try:
             live = run.look()
@@ -141,7 +140,7 @@ def _on_terminal(name: str) -> Iterator[tuple[Show, float]]:
 @contextmanager
 def _as_lines(name: str) -> Iterator[tuple[Show, float]]:
     def show(sight: Sight) -> None:
-        if sight.counts:
+        if sight.counts or sight.waits:
             print(f"{name}  {sight.line()}", file=sys.stderr, flush=True)
 
     yield show, PLAIN_S

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import ray
@@ -19,16 +20,20 @@ from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
+from flyte_ray.errors import StoreError
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_claim
 from flyte_ray.ledger.messages import Reply
+from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.summary import not_read
 from flyte_ray.ledger.wire import dump_reply, load_message
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
+from flyte_ray.storage.patient import Patience
 
 TICK_S: Final = 0.05
 NODES_S: Final = 1.0
@@ -128,6 +133,7 @@ class LedgerActor:
         self._gives_way = False
         self._starting = 0
         self._hopeless: dict[tuple[RunId, str], float] = {}
+        self._patience = Patience("the ledger")
         self._ready = threading.Event()
         spare_collector()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
@@ -166,6 +172,17 @@ class LedgerActor:
         future: asyncio.Future[Reply] = loop.create_future()
         self._ledger.exchange(load_message(message), lambda reply: _fulfil(loop, future, reply))
         return dump_reply(await future)
+
+    async def sees(self, run: RunId) -> bool:
+        """Whether this node sees the start of a run in the root at the moment."""
+        try:
+            return await asyncio.to_thread(self._store.exists, spec_key(run))
+        except StoreError:
+            return False
+
+    async def slot_waits(self, run: RunId, slot: str, reason: str) -> None:
+        """Take note why a slot that has not attached yet waits for the store; empty if it does not any more."""
+        self._ledger.slot_waits(run, slot, reason)
 
     async def slot_ended(self, death: SlotDeath) -> None:
         """Take note that a slot is gone."""
@@ -215,6 +232,8 @@ class LedgerActor:
 
     async def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run."""
+        if not self._ready.is_set() and self._patience.reason:
+            return not_read(self._patience.reason)
         await self._recovered()
         live = self._ledger.look(run)
         if live is not None:
@@ -249,15 +268,18 @@ class LedgerActor:
     def _recover(self) -> None:
         # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
         alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
-        for key in self._store.keys("active"):
-            run = RunId(key.rpartition("/")[2])
-            claim = read_claim(self._store, run)
-            if claim and claim.holder == self._holder:
-                slots = {order.slot: order.shape for order in alive if order.run == run}
-                try:
-                    self._ledger.resume(run, slots, by_person=False)
-                except Exception:
-                    _log.exception("run %s could not be continued after a restart of the ledger", run)
+        for run in self._patience.ask(self._own_runs):
+            slots = {order.slot: order.shape for order in alive if order.run == run}
+            resume = partial(self._ledger.resume, run, slots, by_person=False)
+            try:
+                self._patience.ask(resume)
+            except Exception:
+                _log.exception("run %s could not be continued after a restart of the ledger", run)
+
+    def _own_runs(self) -> list[RunId]:
+        found = [RunId(key.rpartition("/")[2]) for key in self._store.keys("active")]
+        claims = {run: read_claim(self._store, run) for run in found}
+        return [run for run, claim in claims.items() if claim and claim.holder == self._holder]
 
     def _fail_hopeless(self) -> None:
         waiting = self._ledger.waiting_shapes()

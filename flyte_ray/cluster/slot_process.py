@@ -19,7 +19,7 @@ from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.ledger.messages import Message
-from flyte_ray.ledger.paths import data_place
+from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
 from flyte_ray.runtime.blobs import blobs_at
@@ -29,8 +29,10 @@ from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
+from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import open_store
+from flyte_ray.storage import Store, open_store, witnessed
+from flyte_ray.storage.patient import PatientStore
 
 GONE_S: Final = 60.0
 """A slot ends itself when its ledger has not answered for this long."""
@@ -63,6 +65,20 @@ class RayPort:
     def park(self, ticket: object) -> None:
         """Lend the CPU until a message is answered: Ray takes it back from a task that waits so."""
         ray.wait([ticket], timeout=None, fetch_local=False)
+
+    def sees(self, run: str, slot: str) -> bool:
+        """Ask whether the ledger's own node sees a run's start in the root; if not, the slot waits for that."""
+        try:
+            seen = bool(ray.get(self._ledger.sees.remote(run)))
+        except RayActorError:
+            self._reconnect()
+            return False
+        self.tell_waits(run, slot, "" if seen else "no node sees the run's start in it")
+        return seen
+
+    def tell_waits(self, run: str, slot: str, reason: str) -> None:
+        """Tell why a slot that has not begun its conversation waits for the store; empty that it does no longer."""
+        self._ledger.slot_waits.remote(run, slot, reason)
 
     def close(self) -> None:
         """Stop receiving."""
@@ -106,28 +122,33 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
         keeper: Address of the ledger's node, for the sentence that refuses a root that is not shared.
 
     """
-    store = open_store(root, storage)
-    check_root(store, RunId(run), ray.util.get_node_ip_address(), keeper)
-    spec = load_spec(store, RunId(run))
-    unpack_code(store, os.environ.get(BUNDLE_VAR))
-    catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))
-    blobs = blobs_at(store, data_place(RunId(run), spec))
-    controller = Controller(RunId(run), catalog, blobs, "remote", Caching(spec))
     port = RayPort(ledger)
-    context = ray.get_runtime_context()
-    about = {
-        "pid": str(os.getpid()),
-        "node": context.get_node_id(),
-        "python": platform.python_version(),
-        "ray": ray.__version__,
-    }
-    slot = Slot(name, run, shape, port, controller, about)
-    port.slot = controller.slot = slot
-    if context.get_assigned_resources().get("memory"):
-        MemoryWatch(slot).start()
-    spare_collector()
     try:
+        slot = _make_slot(name, RunId(run), shape, port, open_store(root, storage), keeper)
+        if ray.get_runtime_context().get_assigned_resources().get("memory"):
+            MemoryWatch(slot).start()
+        spare_collector()
         with capture_output():
             slot.serve()
     finally:
         port.close()
+
+
+def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, keeper: str) -> Slot:
+    """Read what a slot needs to begin; waits for a root that is away."""
+    wait = StoreWait(name, lambda reason: port.tell_waits(run, name, reason))
+    check_root(root, run, ray.util.get_node_ip_address(), keeper, sees=lambda: port.sees(run, name))
+    store = PatientStore(witnessed(root, spec_key(run)), wait)
+    spec = load_spec(store, run)
+    unpack_code(store, os.environ.get(BUNDLE_VAR))
+    catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))
+    controller = Controller(run, catalog, blobs_at(store, data_place(run, spec)), "remote", Caching(spec))
+    about = {
+        "pid": str(os.getpid()),
+        "node": ray.get_runtime_context().get_node_id(),
+        "python": platform.python_version(),
+        "ray": ray.__version__,
+    }
+    slot = Slot(name, run, shape, port, controller, about)
+    port.slot = controller.slot = wait.slot = slot
+    return slot

@@ -36,7 +36,7 @@ class File(Located, Generic[T]):
                 f"A File is opened with mode 'rb' or 'r', got {mode!r}. Write a local file and return"
                 f" File.from_local_sync(path)."
             )
-        with open_uri(self.path, mode, self._options) as file:
+        with self._reading(self.path, lambda: open_uri(self.path, mode, self._options)) as file:
             yield file
 
     @asynccontextmanager
@@ -58,7 +58,7 @@ class File(Located, Generic[T]):
         target = os.fspath(local_path) if local_path is not None else tempfile.mkdtemp(prefix="flyte-ray-")
         if os.path.isdir(target):
             target = os.path.join(target, self.name or "file")
-        fetch(self.path, target, self._options)
+        self._reading(self.path, lambda: fetch(self.path, target, self._options))
         return target
 
     async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from flyte_ray.io.file import File
@@ -25,7 +26,7 @@ class Dir(Located, Generic[T]):
 
     def walk_sync(self) -> Iterator[File[Any]]:
         """Yield all files below it, in the order of their paths."""
-        for uri in list_files(self.path, self._options):
+        for uri in self._files():
             file: File[Any] = File(path=uri)
             file._place = self._place
             yield file
@@ -47,10 +48,13 @@ class Dir(Located, Generic[T]):
         """
         target = os.fspath(local_path) if local_path is not None else tempfile.mkdtemp(prefix="flyte-ray-")
         os.makedirs(target, exist_ok=True)
-        for uri in list_files(self.path, self._options):
-            relative = uri.removeprefix(self.path.rstrip("/") + "/")
-            fetch(uri, os.path.join(target, relative), self._options)
+        for uri in self._files():
+            copy = os.path.join(target, uri.removeprefix(self.path.rstrip("/") + "/"))
+            self._reading(uri, partial(fetch, uri, copy, self._options))
         return target
+
+    def _files(self) -> list[str]:
+        return self._reading(self.path, lambda: list_files(self.path, self._options))
 
     async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:
         """Copy all its files to this machine without blocking the loop, see `download_sync`."""

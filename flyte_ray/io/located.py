@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,8 @@ from typing_extensions import Self
 
 from flyte_ray.storage.files import has_uri
 from flyte_ray.types.place import OWN_MARK, Blobs, current_place
+
+T = TypeVar("T")
 
 
 class Located(BaseModel):
@@ -106,7 +109,11 @@ class Located(BaseModel):
 
     def exists_sync(self) -> bool:
         """Tell whether it is there."""
-        return has_uri(self.path, self._options)
+        return self._reading(self.path, lambda: has_uri(self.path, self._options))
+
+    def _reading(self, uri: str, read: Callable[[], T]) -> T:
+        """Read something that lies there, which may take as long as the run's store is away."""
+        return self._place.reading(uri, read) if self._place else read()
 
 
 def _found(path: str | os.PathLike[str]) -> str:

@@ -43,6 +43,8 @@ class RunBook:
         """Shapes of the slots that were asked for and have not attached, by id."""
         self.concedes: dict[str, int] = {}
         """How many slots of a shape give way to other queues, by shape; see `ledger/sharing.py`."""
+        self.waiting_for_store: dict[str, str] = {}
+        """Why the store does not answer slots that have not attached yet, by id."""
         self.expected: dict[str, str] = {}
         """Shapes of the slots that live and have not attached to this ledger, by id: until they have, nothing is
         handed out."""

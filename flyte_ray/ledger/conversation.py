@@ -38,6 +38,7 @@ class Slot:
     buried: bool = False
     calling: bool = False
     active: str = ""
+    waits_for_store: str = ""
     gives_way: bool = False
     """It gets no more work, because another queue is to have its resources."""
     doomed: bool = False
@@ -82,6 +83,7 @@ class Slot:
             self.want = message.want
             self.waiting, self.lone = message.waiting, message.lone
             self.buried, self.calling, self.active = message.buried, message.calling, message.active
+            self.waits_for_store = message.waits_for_store
         return fresh
 
     def order(self, order: Order) -> None:

@@ -2,14 +2,15 @@
 
 Invariants: what counts is in the log, as far as it is there: calls, hand-outs, ends of backoffs; so a restarted ledger
 comes to the same result. An attempt's running time begins when its slot says that the user's code begins, which is not
-in the log: after a restart it is counted from the hand-out.
+in the log: after a restart it is counted from the hand-out. Time in which its slot waits for the store is not
+running time.
 Decides nothing about what follows (`ledger/book.py`).
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from flyte_ray.ledger.messages import Limits, TaskRef
@@ -49,6 +50,8 @@ class TimeLimits:
         """Attempt that has begun, and when, by action."""
         self._unheard: set[str] = set()
         """Handed out to a slot that has not said that it began."""
+        self._stalled: dict[str, int] = {}
+        """Since when the slot of an action waits for its store, by action."""
         self._wakes: list[tuple[int, str]] = []
         """When to look at which action; looking too often does no harm."""
         for action in state.actions.values():
@@ -64,6 +67,7 @@ class TimeLimits:
             return
         if action.phase is ActionPhase.RUNNING and self._began.get(action.id, (-1, 0))[0] != action.attempt:
             self._unheard.add(action.id)
+            self._stalled.pop(action.id, None)
         bound = self._next(action, limits)
         if bound is not None:
             heapq.heappush(self._wakes, (bound.us, action.id))
@@ -75,6 +79,18 @@ class TimeLimits:
             action = self._state.actions[name]
             self._began[name] = action.attempt, self._now_us()
             self.watch(action)
+
+    def stalls(self, names: Iterable[str], waits: bool) -> None:
+        """Take note whether a slot waits for its store; `names` are the actions in it."""
+        if waits:
+            self._stalled.update((name, self._now_us()) for name in names if name not in self._stalled)
+        elif self._stalled:
+            for name in names:
+                since_us = self._stalled.pop(name, None)
+                if since_us is not None and name in self._began:
+                    attempt, began_us = self._began[name]
+                    self._began[name] = attempt, began_us + self._now_us() - since_us
+                    self.watch(self._state.actions[name])
 
     def exceeded(self) -> list[Excess]:
         """Return what has exceeded a limit by now."""
@@ -105,7 +121,7 @@ class TimeLimits:
         if limits.max_queued_s and action.phase is ActionPhase.QUEUED:
             us = max(action.queued_us, action.ready_us, resumed_us) + _us(limits.max_queued_s)
             bounds.append(_Bound(us, "MaxQueuedTimeExceededError", f"max_queued_time={limits.max_queued_s:g} s", False))
-        if limits.max_runtime_s and action.phase is ActionPhase.RUNNING:
+        if limits.max_runtime_s and action.phase is ActionPhase.RUNNING and action.id not in self._stalled:
             attempt, began_us = self._began.get(action.id, (-1, 0))
             since_us = began_us if attempt == action.attempt else action.started_us + _us(BEGIN_S)
             what = f"max_runtime={limits.max_runtime_s:g} s"

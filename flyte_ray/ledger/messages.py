@@ -250,6 +250,8 @@ class Message:
     """Given where the ledger is new to the slot."""
     about: dict[str, str] = field(default_factory=dict)
     """Once: pid, host, node, python and ray versions."""
+    waits_for_store: str = ""
+    """Why the store does not answer it; empty if it does, or is not asked."""
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from flyte_ray.ledger.requests import Start, read_start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, witnessed
+from flyte_ray.storage.patient import Patience
 
 
 class Opener:
@@ -92,6 +93,7 @@ class Opener:
         start = start or read_start(run, spec)
         if start is None:
             raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
-        list_run(self._store, run, spec)
+        # There is a run from here on, and it waits for its store.
+        Patience(f"run {run}").ask(lambda: list_run(self._store, run, spec))
         with self._lock:
             book.start(start.task, start.inputs, start.context, start.cache)

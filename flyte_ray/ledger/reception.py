@@ -85,6 +85,7 @@ class Reception:
             slot.received = message.first  # what is below is on record
         items = slot.hear(message)
         book.limits.begun(slot.active)
+        book.limits.stalls(slot.running, bool(slot.waits_for_store))
         book.learn(message.tasks)
         if held:
             hand_in(book, slot, held)

@@ -224,6 +224,13 @@ class Ledger:
                 held.reception.hear(message, answer)
         self._pump(RunId(message.run))
 
+    def slot_waits(self, run: RunId, slot: str, reason: str) -> None:
+        """Take note why a slot that has not attached yet waits for its store; empty if it does not any more."""
+        with self._lock:
+            book = self.book(run)
+            if book:
+                book.waiting_for_store[slot] = reason
+
     def slot_ended(self, run: RunId, slot: str, loss: Loss) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flyte_ray.ledger.book import RunBook
+from flyte_ray.spec.phase import ActionPhase
 
 
 def summarize(book: RunBook) -> dict[str, Any]:
@@ -21,6 +22,20 @@ def summarize(book: RunBook) -> dict[str, Any]:
         "slots": len(book.slots),
         "starting": len(book.starting),
         "asks": [(spec.name, spec.prompt) for _, spec in book.conditions.open()],
-        "waits_for_store": book.recorder.waits_for_store,
+        "waits_for_store": book.recorder.waits_for_store or _slots_reason(book),
         "waits": [book.options_of(shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
     }
+
+
+def not_read(reason: str) -> dict[str, Any]:
+    """Say of a run that it cannot be told yet how it stands, because the store does not answer."""
+    phase = ActionPhase.INITIALIZING.value
+    about = {"counts": {}, "running": [], "slots": 0, "starting": 0, "waits": []}
+    return {"phase": phase, **about, "waits_for_store": reason}
+
+
+def _slots_reason(book: RunBook) -> str | None:
+    """Say of one slot why its store does not answer it: another node may be cut off where ours is not."""
+    reasons = {slot.id: slot.waits_for_store for slot in book.slots.values()}
+    reasons |= {name: reason for name, reason in book.waiting_for_store.items() if name in book.starting}
+    return next((f"{reason} (slot {name})" for name, reason in reasons.items() if reason), None)

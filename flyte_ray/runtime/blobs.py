@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeVar
 
+from flyte_ray.errors import StoreError
 from flyte_ray.storage import Store, open_place
+from flyte_ray.storage.patient import PatientStore
+
+T = TypeVar("T")
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,20 @@ class RunBlobs:
         """Return where another run of this root has its values."""
         return blobs_at(self.root, place)
 
+    def reading(self, uri: str, read: Callable[[], T]) -> T:
+        """Read a file behind a URI; if it lies in this place, it is asked for until the store answers.
+
+        Args:
+            uri: Where it lies.
+            read: Reads, any number of times.
+
+        """
+        own = self.relative(uri)
+        if own is None or not isinstance(self.store, PatientStore):
+            return read()
+        store, key = self.store.store, f"{self.prefix}/{own}"
+        return self.store.patience.ask(lambda: _read(store, key, read))
+
     def options(self, uri: str) -> dict[str, object]:
         """Return the root's fsspec arguments for what lies behind the same protocol."""
         same = uri.partition("://")[0] == self.store.uri.partition("://")[0]
@@ -73,6 +95,24 @@ def blobs_at(store: Store, place: str) -> RunBlobs:
     """Return the large values at a place; see `ledger.paths.data_place`."""
     base, prefix = open_place(store, place)
     return RunBlobs(store, base, prefix)
+
+
+def _read(store: Store, key: str, read: Callable[[], T]) -> T:
+    try:
+        found = read()
+        if found is False or found == []:
+            store.exists(key)  # a store that is away looks empty to who reads without it, and says so here
+        return found
+    except FileNotFoundError:
+        store.exists(key)
+        raise
+    except StoreError:
+        raise
+    except Exception as error:
+        # Libraries of stores have no error in common. A copy that has no room is no matter of waiting.
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise
+        raise StoreError(f"Cannot read {store.uri}/{key}: {type(error).__name__}: {error}") from error
 
 
 def _digest(path: Path) -> str:

@@ -28,7 +28,7 @@ class Checkpoint:
 
     def __init__(self, blobs: RunBlobs, action: str, attempt: int) -> None:
         """Keep checkpoints of an action; names sort by attempt and by time within it."""
-        self._store, self._options = blobs.store, blobs.store.options
+        self._blobs, self._store = blobs, blobs.store
         self._prefix = f"{blobs.prefix}/checkpoints/{action}"
         # An attempt whose start was not stored has its number given again: the token tells the two apart.
         self._attempt, self._token = f"{attempt:08d}", uuid.uuid4().hex[:8]
@@ -70,13 +70,13 @@ class Checkpoint:
             return None
         payload = self.path / "payload"
         if key.endswith(f".{_FILE}"):
-            fetch(f"{self._store.uri}/{key}", os.fspath(payload), self._options)
+            self._fetch(key, payload)
             return payload
         import tarfile  # with three compressions; only folders need it
 
         archive = self.path.with_name(f"{self.path.name}.{_FOLDER}")
         try:
-            fetch(f"{self._store.uri}/{key}", os.fspath(archive), self._options)
+            self._fetch(key, archive)
             with tarfile.open(archive) as tar:
                 tar.extractall(self.path, filter="data")
         finally:
@@ -120,6 +120,10 @@ class Checkpoint:
     async def save(self, data: str | os.PathLike[str] | bytes) -> None:
         """Keep without blocking the loop; see `save_sync`."""
         await asyncio.to_thread(self.save_sync, data)
+
+    def _fetch(self, key: str, into: Path) -> None:
+        uri = f"{self._store.uri}/{key}"
+        self._blobs.reading(uri, lambda: fetch(uri, os.fspath(into), self._store.options))
 
     def _put(self, form: str, put: Callable[[str], Any]) -> None:
         handed = self._previous()

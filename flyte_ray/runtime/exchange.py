@@ -96,6 +96,7 @@ class Exchange:
         self._awaited = self._gone = 0
         """Number of the message that somebody waits for to be on its way, and of the last that was seen to be."""
         self._closed = False
+        self._waits_for_store = ""
 
     def learn(self, key: str, ref: TaskRef) -> None:
         """Name a task to the ledger with the next message."""
@@ -112,6 +113,12 @@ class Exchange:
         """Wake the main thread if it is parked: a newer exchange has the older one answered."""
         if self.parked:
             self._bell = True
+
+    def say_waits(self, reason: str) -> None:
+        """Tell why the store does not answer, empty that it does again; with the next message, which goes at once."""
+        self._waits_for_store = reason
+        self._bell = True
+        self._changed.notify_all()
 
     def hear(self, reply: Reply, seq: int) -> list[Order]:
         """Take in the reply to message number `seq`; return the orders that are new."""
@@ -208,4 +215,5 @@ class Exchange:
             active=standing.active,
             held=host.held(self._mail) if attach else None,
             about=self._about if self._seq == 1 or attach else {},
+            waits_for_store=self._waits_for_store,
         )

@@ -18,7 +18,7 @@ from typing import Any, Final
 from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.ledger.messages import Message
-from flyte_ray.ledger.paths import data_place
+from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
@@ -30,9 +30,11 @@ from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
+from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.task import TaskSpec
-from flyte_ray.storage import Store
+from flyte_ray.storage import Store, witnessed
+from flyte_ray.storage.patient import PatientStore
 
 _log = logging.getLogger("flyte_ray.runtime")
 TICK_S: Final = 0.05
@@ -133,6 +135,10 @@ def interrupt_run(thread: threading.Thread) -> bool:
 def local_ledger(run: RunId) -> Ledger | None:
     """Return the ledger of a run that this process executes at the moment."""
     return _ledgers.get(run)
+
+
+class _RunEnded(Exception):
+    """A slot waits for its store and is not needed any more."""
 
 
 class LocalRun:
@@ -238,11 +244,20 @@ class LocalRun:
         self.ledger.slot_ended(self._run, name, Loss("its thread was abandoned", ENDED))
 
     def _serve(self, name: str, shape: str) -> None:
-        spec = load_spec(self._store, self._run)
-        blobs = blobs_at(self._store, data_place(self._run, spec))
+        wait = StoreWait(name, lambda reason: self.ledger.slot_waits(self._run, name, reason), self._go_on)
+        store = PatientStore(witnessed(self._store, spec_key(self._run)), wait)
+        try:
+            spec = load_spec(store, self._run)
+        except _RunEnded:
+            return
+        blobs = blobs_at(store, data_place(self._run, spec))
         controller = Controller(self._run, self._catalog, blobs, "local", Caching(spec))
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
-        port.slot = controller.slot = slot
+        port.slot = controller.slot = wait.slot = slot
         self._slots[name] = slot, threading.current_thread()
         slot.serve()
+
+    def _go_on(self) -> None:
+        if self._ended is not None:
+            raise _RunEnded

@@ -29,6 +29,8 @@ LEND_AFTER_S: Final = 0.05
 """How long nothing must be runnable before the CPU is lent."""
 STALE_S: Final = 0.1
 """Work that waits here for longer behind a running action is handed back."""
+SIGNAL_S: Final = 0.5
+"""How long a signal may stay unheard."""
 MAX_DEPTH: Final = 64
 """Sync actions on one stack; deeper ones go to another slot."""
 TELL_S, LAST_S = 1.0, 2.0
@@ -108,7 +110,7 @@ class Slot:
 
     def _rest(self, done: Callable[[], object]) -> None:
         if self._active or self._ready or not self._port.lends:
-            self._changed.wait()
+            self._changed.wait(SIGNAL_S)  # one that comes just before the wait does not end it
             return
         if self._changed.wait(LEND_AFTER_S) or self._active or self._ready or done():
             return
@@ -289,6 +291,11 @@ class Slot:
         """Tell the ledger something that nobody waits for."""
         with self._changed:
             self._exchange.post(item)
+
+    def say_waits(self, reason: str | None) -> None:
+        """Tell the ledger why the store does not answer, None that it does again."""
+        with self._changed:
+            self._exchange.say_waits(reason or "")
 
     # The conversation
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.disk import DiskStore
+from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.store import Store
 
 __all__ = ["Store", "ensure_writable", "open_place", "open_store", "witnessed"]
@@ -38,9 +39,10 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
 
 
 def _open_beside(store: Store, uri: str) -> Store:
-    """Open another place with the arguments of a store, where the same file system takes them."""
+    """Open another place with the patience of a store, and with its arguments where the same file system takes them."""
     same = uri.partition("://")[0] == store.uri.partition("://")[0]
-    return open_store(uri, store.options if same else None)
+    beside = open_store(uri, store.options if same else None)
+    return PatientStore(beside, store.patience) if isinstance(store, PatientStore) else beside
 
 
 def open_place(store: Store, place: str) -> tuple[Store, str]:

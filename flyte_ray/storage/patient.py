@@ -35,7 +35,7 @@ def _go_on() -> None:
     pass
 
 
-def _unheard(reason: str | None) -> None:
+def _unheard(reason: str | float | None) -> None:
     pass
 
 
@@ -47,6 +47,7 @@ class Patience:
         who: str,
         check: Callable[[], None] = _go_on,
         said: Callable[[str | None], None] = _unheard,
+        waited: Callable[[float], None] = _unheard,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -57,11 +58,13 @@ class Patience:
             who: Who waits, for the log: `run r1`.
             check: Called on the waiting thread every `SLICE_S`; raises where that shall wait no longer.
             said: Called with the reason when waiting begins, and with None when nobody waits any more.
+            waited: Called on the waiting thread with the seconds for which it has waited, when that is over.
             clock: Gives seconds.
             sleep: Passes them.
 
         """
-        self._who, self._check, self._said, self._clock, self._sleep = who, check, said, clock, sleep
+        self._who, self._check, self._said, self._waited = who, check, said, waited
+        self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
         self._waiting = 0
         self._error: str | None = None
@@ -123,8 +126,10 @@ class Patience:
             self._sleep(min(SLICE_S, until - now))
 
     def _end(self, failures: int, begun: float) -> None:
+        seconds = self._clock() - begun
+        self._waited(seconds)
         if failures >= LOUD:
-            _log.warning("%s waits for its store no longer, after %.1f s", self._who, self._clock() - begun)
+            _log.warning("%s waits for its store no longer, after %.1f s", self._who, seconds)
         with self._lock:
             self._waiting -= 1
             if self._waiting:

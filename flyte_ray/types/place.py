@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+T = TypeVar("T")
 OWN_MARK: Final = "run:"
 """Begins the stored form of a path in the run's own place."""
 
@@ -31,6 +32,9 @@ class Blobs(Protocol):
 
     def elsewhere(self, place: str) -> Blobs:
         """Return where another run's values lie."""
+
+    def reading(self, uri: str, read: Callable[[], T]) -> T:
+        """Read a file behind a URI; what lies in the run's place is asked for until the store answers."""
 
     def options(self, uri: str) -> dict[str, object]:
         """Return the fsspec arguments with which a URI is read."""
