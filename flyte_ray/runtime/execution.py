@@ -1,4 +1,4 @@
-"""One attempt in a slot: what it is, what it waits for, and how long it held the slot."""
+"""One attempt in a slot: what it is, what it waits for, how long it held the slot, and who runs its code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from flyte_ray.ledger.messages import Work
+from flyte_ray.ledger.messages import Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.failures import Aborted
 from flyte_ray.runtime.waits import Pending
@@ -87,3 +87,16 @@ class Execution:
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""
         return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
+
+
+class Runner(Protocol):
+    """Runs the user's code of one execution."""
+
+    def begin(self, work: Work, ref: TaskRef) -> Execution:
+        """Find the task."""
+
+    def run(self, execution: Execution) -> Result:
+        """Run a sync task; the user's exceptions become a result."""
+
+    async def run_async(self, execution: Execution) -> Result:
+        """Run an async task."""

@@ -13,12 +13,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution
+from flyte_ray.runtime.execution import Execution, Runner
 from flyte_ray.runtime.failures import Aborted, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
@@ -39,19 +39,6 @@ WANT: Final = 2048
 """Most actions asked for at a time."""
 Asked = tuple[TaskRef, Call, Pending]
 """A call of a child, its task, and who waits for it."""
-
-
-class Runner(Protocol):
-    """Runs the user's code of one execution."""
-
-    def begin(self, work: Work, ref: TaskRef) -> Execution:
-        """Find the task."""
-
-    def run(self, execution: Execution) -> Result:
-        """Run a sync task; the user's exceptions become a result."""
-
-    async def run_async(self, execution: Execution) -> Result:
-        """Run an async task."""
 
 
 class Slot:
