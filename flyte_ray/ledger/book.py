@@ -63,6 +63,8 @@ class RunBook:
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
                 self._open_children.setdefault(action.parent, set()).add(action.id)
+            if self.refs[action.task].is_condition:
+                self.dispatch.asking.add(self.state.actions[action.parent or ROOT_ACTION].task)
             if action.phase is ActionPhase.PAUSED:
                 self.conditions.add(action, 0)
 
@@ -261,6 +263,7 @@ class RunBook:
     def _pause(self, action: ActionState) -> None:
         self.record(kinds.PAUSED, action.id)
         self.conditions.add(action, self.recorder.recorded)
+        self.dispatch.asking.add(self.state.actions[action.parent or ROOT_ACTION].task)
         self.limits.watch(action)
         self.recorder.hurry()  # a person is to be asked, and only of what is stored
 

@@ -47,6 +47,8 @@ class Dispatch:
         self._queues: dict[str, ShapeQueue] = {}
         self._queued: set[str] = set()
         self._timers: list[tuple[int, str]] = []
+        self.asking: set[str] = set()
+        """Tasks that wait for signals: for how long, nobody knows."""
 
     def enqueue(self, action: ActionState) -> None:
         """Queue an action, now or when its backoff is over; queueing it twice changes nothing."""
@@ -104,7 +106,8 @@ class Dispatch:
             action = self._actions[head[0]]
             if action.phase is ActionPhase.QUEUED:
                 mean = self.durations.mean(action.task)
-                alone = mean is None or action.losses > 0 or self._ref_of(action).runs_alone
+                asks = action.task in self.asking
+                alone = mean is None or asks or action.losses > 0 or self._ref_of(action).runs_alone
                 if (alone and chosen) or not self._may_enter(slot, action, mean):
                     break
                 chosen.append(action)
@@ -142,7 +145,7 @@ class Dispatch:
         """Whether a slot that runs nothing but waiting actions, or none, may have an action."""
         if slot.running and (self._ref_of(action).runs_alone or self._is_closed(slot, action)):
             return False
-        return not slot.waiting or _may_visit(slot, action, mean)
+        return not slot.waiting or _may_visit(slot, action, mean, asks=action.task in self.asking)
 
     def _is_closed(self, slot: Slot, action: ActionState) -> bool:
         """Whether what waits in a slot keeps an action out of it."""
@@ -164,10 +167,12 @@ class Dispatch:
         return action.losses > 0 and lends(json.loads(self._ref_of(action).options))
 
 
-def _may_visit(slot: Slot, action: ActionState, mean: float | None) -> bool:
+def _may_visit(slot: Slot, action: ActionState, mean: float | None, *, asks: bool) -> bool:
     """Whether an action may run while others wait in the slot."""
     if len(slot.running) > MAX_VISITORS:
         return False
     if not slot.buried or action.parent in slot.lone:
         return True
+    if asks:
+        return False
     return action.parent in slot.waiting if mean is None else mean < SHORT_S

@@ -10,7 +10,9 @@ from __future__ import annotations
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.messages import OUT_OF_MEMORY, Call, Drop, Item, Outcome, Result, Return, Step
+from flyte_ray.ledger.losses import STACKED, Loss
+from flyte_ray.ledger.messages import DISPLACED, OUT_OF_MEMORY, Call, Drop, Item, Outcome, Result, Return, Step
+from flyte_ray.ledger.recovery import lose_attempt
 from flyte_ray.ledger.retrying import outcome
 from flyte_ray.ledger.steps import StepBook
 from flyte_ray.ledger.verdicts import failure
@@ -87,6 +89,10 @@ class Intake:
             book.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost or ran out of time, and will run again: only success counts late
+        if result.kind == DISPLACED:
+            if lose_attempt(book, action, Loss("it waited for a signal in the way of others", STACKED), to_blame=False):
+                book.queue_again(action)
+            return
         kind, body = outcome(book.refs[action.task], action, result, book.now_us())
         if kind == kinds.RETRIED:
             book.record(kind, action.id, result.attempt, body=body)

@@ -24,6 +24,8 @@ LAUNCHER: Final = "launcher"
 """Ray ends the slots of a launcher that is gone."""
 ENDED: Final = "ended"
 """The ledger ended the slot, because of one action that did not stop; or Ray did, for a reason of its own."""
+STACKED: Final = "stacked"
+"""The slot goes on: the attempt has left it, because it waited for a signal above others that could go on."""
 UNSEEN: Final = "unseen"
 """No ledger was there to see it, or the slot had not attached to this one."""
 

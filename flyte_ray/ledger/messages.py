@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
 """Kind of a `Result`: the attempt exceeded its memory, and its slot's process ends with it."""
+DISPLACED: Final = "DISPLACED"
+"""Kind of a `Result`: the attempt waited for a signal in the way of others, and begins again elsewhere."""
 CONDITION: Final = "condition"
 """Shape of what no slot runs, because it waits for a person's signal."""
 
@@ -126,7 +128,7 @@ class Result(NamedTuple):
     action: str
     attempt: int
     kind: str
-    """SUCCEEDED, FAILED, ABORTED, or `OUT_OF_MEMORY`."""
+    """SUCCEEDED, FAILED, ABORTED, `OUT_OF_MEMORY` or `DISPLACED`."""
     body: str
     retry: bool
     """Whether a failure may be retried."""

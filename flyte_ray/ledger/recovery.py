@@ -36,7 +36,9 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision:
     book.expect(alive)
     for action in book.state.actions.values():
         if action.phase is ActionPhase.RUNNING and action.slot not in alive:
-            _lose(book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False)
+            lose_attempt(
+                book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False
+            )
     if revision:
         _revise(book, revision)
     elif resumed and root.phase.is_terminal and not root.has_succeeded:
@@ -75,12 +77,12 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
         action = book.state.actions[each]
         book.leave(slot, each, attempt)
         is_current = action.phase is ActionPhase.RUNNING and action.attempt == attempt
-        if is_current and _lose(book, action, loss, to_blame=each == guilty):
+        if is_current and lose_attempt(book, action, loss, to_blame=each == guilty):
             book.queue_again(action)
 
 
-def _lose(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> bool:
-    """Record a loss; False if that was one too many, which ends the action."""
+def lose_attempt(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> bool:
+    """Record the loss of an attempt; False if that was one too many, which ends the action."""
     wait_us = round(delay_s((action.losses if to_blame else action.displaced) + 1) * 1e6)
     ready_us = book.now_us() + wait_us if wait_us else 0
     body = lost(loss.reason, loss.cause, to_blame=to_blame, ready_us=ready_us)

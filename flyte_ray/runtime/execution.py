@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ class Execution:
     """It waits for children and nothing else."""
     for_signal: bool = False
     """It is sync and waits for a signal: nothing is stacked above it, so that it goes on when that comes."""
+    awaited: Pending | None = None
+    """What it waits for, if it is sync."""
+    displaced: bool = False
+    """It has left its slot to those who could go on, and begins again."""
     in_user_code: bool = False
     """A signal may raise in it now; only the main thread's top execution is ever asked."""
     cancelled: str | None = None
@@ -74,19 +79,29 @@ class Execution:
             self.in_user_code = False
             raise Aborted(self.cancelled)
 
-    def pause(self) -> None:
-        """Note that it stops to run."""
+    def pause(self, awaited: Pending | None = None) -> None:
+        """Note that it stops to run; a sync one says for what."""
         self.waiting = True
+        self.awaited = awaited
         self.held_s += time.perf_counter() - self.stopwatch
 
     def go_on(self) -> None:
         """Note that it runs again."""
         self.waiting = False
+        self.awaited = None
         self.stopwatch = time.perf_counter()
 
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""
         return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
+
+
+def delays(stack: Sequence[Execution]) -> bool:
+    """Whether the top of a slot's stack waits for a signal, and what is next beneath it could go on without it."""
+    if len(stack) < 2 or not stack[-1].for_signal:
+        return False
+    below = stack[-2]
+    return below.awaited is not None and (bool(below.awaited.kind) or below.cancelled is not None)
 
 
 class Runner(Protocol):

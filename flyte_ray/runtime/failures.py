@@ -18,6 +18,10 @@ class Aborted(BaseException):
     """Raised inside the user's code of an action that was aborted; no `except Exception` catches it."""
 
 
+class Displaced(BaseException):
+    """Raised inside the user's code of an action that waits for a signal in the way of others: it begins again."""
+
+
 def describe(error: BaseException) -> str:
     """Write an exception as JSON: code, kind, message and the user's traceback, innermost frame last."""
     if isinstance(error, BaseRuntimeError):

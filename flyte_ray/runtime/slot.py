@@ -18,8 +18,8 @@ from typing import Final
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Runner
-from flyte_ray.runtime.failures import Aborted, failed
+from flyte_ray.runtime.execution import Execution, Runner, delays
+from flyte_ray.runtime.failures import Aborted, Displaced, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
@@ -239,6 +239,7 @@ class Slot:
 
         Raises:
             Aborted: The waiting action was aborted.
+            Displaced: It waits for a signal, and something beneath it on the stack could go on.
 
         """
         if not self.is_top(execution):
@@ -250,17 +251,22 @@ class Slot:
                 arrived.wait()
         elif not pending.kind:
             with self._changed:
-                execution.pause()
+                execution.pause(pending)
                 self._active -= 1
                 self._advance()
             try:
-                self._run_until(lambda: pending.kind or execution.cancelled is not None or self._ended)
+                self._run_until(
+                    lambda: pending.kind or execution.cancelled is not None or self._ended or delays(self._stack)
+                )
             finally:
                 with self._changed:
                     self._active += 1
+                    execution.displaced = not pending.kind and delays(self._stack)
                     execution.go_on()
                     if execution.work.watched:
                         self._exchange.flush(TELL_S)
+        if execution.displaced:
+            raise Displaced
         if not pending.kind or execution.cancelled is not None:
             raise Aborted(execution.cancelled or "its run has ended")
 

@@ -73,6 +73,15 @@ async def story(n: int) -> int:
             await task
         except BaseRuntimeError:
             found += 1
+    try:
+        await flyte.new_condition("nobody-answers", data_type=int, timeout=0.2).wait.aio()
+    except BaseRuntimeError:
+        found += 1
+    approval = flyte.new_condition("approval")
+    while (asked := flyte.remote.Condition.get("approval", run_name=RUN)) is None:
+        await asyncio.sleep(0.05)
+    asked.signal(True)
+    found += await approval.wait.aio()
     call = asyncio.ensure_future(endless.aio())
     await asyncio.sleep(0.2)
     call.cancel()

@@ -44,6 +44,14 @@ def test_an_action_that_waits_says_for_what() -> None:
     assert sight.lines()[2:] == ["waits: needs 1 GPU, 0 of 2 free", "waits: the store: no route"]
 
 
+def test_who_waits_for_a_person_says_what_is_asked() -> None:
+    asks = [("approval", "Write to production?\n\nIt costs 5 euro."), *(("x", "?") for _ in range(4))]
+    sight = Watcher(Clock()).describe(answer(asks=asks))
+    waits = [line for line in sight.lines() if line.startswith("waits: ")]
+    assert waits[0] == "waits: condition approval: Write to production?"
+    assert waits[-1] == "waits: 2 other conditions" and len(waits) == 4
+
+
 def test_many_tasks_are_cut_short() -> None:
     sight = Watcher(Clock()).describe(answer(running=["w.a", "w.a", "w.b", "w.b", "w.c", "w.c", "w.d", "w.e"]))
     assert sight.running == "w.a x2, w.b x2, w.c x2, 2 other tasks"

@@ -12,14 +12,14 @@ import pytest
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger import webhooks
 from flyte_ray.ledger.conditions import condition_ref
-from flyte_ray.ledger.messages import Call, Outcome
+from flyte_ray.ledger.messages import DISPLACED, Call, Outcome, Result
 from flyte_ray.ledger.signals import decide, expiry_entry, find_decision, signal_entry
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.condition import ConditionSpec
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from tests.unit.test_ledger_faults import MemoryStore
-from tests.unit.test_ledger_limits import RUN, Cluster, PlayedSlot, clock, play, task
+from tests.unit.test_ledger_limits import RUN, Cluster, PlayedSlot, call, clock, play, task
 
 __all__ = ["clock", "play"]
 ASKED = ConditionSpec("approval", "Approve?", "text", bool, "", 60.0, None)
@@ -124,6 +124,21 @@ def test_a_condition_waits_on_while_the_store_is_away(play: Any, monkeypatch: py
         assert action(cluster).phase is ActionPhase.PAUSED
     assert signalled(cluster, True)
     assert ends(cluster) is ActionPhase.SUCCEEDED
+
+
+def test_who_left_its_slot_to_others_begins_again_without_blame_and_not_above_them(play: Any) -> None:
+    cluster, slot = play(task())
+    slot.say()
+    slot.say(call("one", cluster.task), call("two", cluster.task), want=0)
+    (work,) = slot.say(want=1, waiting=frozenset({"a0"}), buried=True)
+    cluster.others.append(REF)
+    slot.say(ask()._replace(parent=work.action), want=0)
+    assert slot.say(Result(work.action, 0, DISPLACED, "null", True, 0.01, None), want=0) == []
+    asked = action(cluster, work.action)
+    assert (asked.phase, asked.attempts, asked.losses, asked.failures) == (ActionPhase.QUEUED, 1, 0, 0)
+    # A new task is tried above who waits for it; one that is known to ask goes where it is in nobody's way.
+    assert slot.say(want=1, waiting=frozenset({"a0"}), buried=True) == []
+    assert action(cluster).phase is ActionPhase.PAUSED
 
 
 def test_the_time_that_was_over_in_one_round_decides_that_round_alone() -> None:
