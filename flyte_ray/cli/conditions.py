@@ -68,7 +68,8 @@ def signal_condition(
         raise click.UsageError(f"Condition '{name}' of run '{run}': {error}") from error
     condition.signal(payload)
     if output == "json":
-        click.echo(condition.to_json())
+        about = {"run": run, "condition": condition.name, "action": condition.action_name}
+        click.echo(json.dumps({**about, "value": payload, "signalled": True}))
     else:
         click.echo(f"Signalled condition {condition.name} of run {run} with {payload!r}.")
 
