@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -233,19 +234,51 @@ def test_a_run_outlives_the_script_that_started_it_and_is_found_by_name(ray_addr
     assert done.stdout.strip() == "(28,)", done.stderr
 
 
-def test_a_run_whose_cluster_is_gone_is_resumed_on_another(tmp_path: Path) -> None:
-    counts = tmp_path / "counts"
+def test_a_run_whose_cluster_is_gone_goes_on_by_itself_on_the_next(tmp_path: Path) -> None:
+    root, counts = tmp_path / "root", tmp_path / "counts"
     words = ["slow_chain", "--n", "6", "--seconds", "0.7", "--counts", str(counts)]
     with cluster(2) as address:
-        submit(tmp_path / "root", *words, options=["--address", address, "--name", "cut", "--detach"])
+        submit(root, *words, options=["--address", address, "--name", "cut", "--detach"])
         wait_for(counts, "begin 4")
     with cluster(2) as address:
-        command = [*CLI, "resume", "--root", str(tmp_path / "root"), "--address", address, "cut"]
-        done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False)
-    assert "o0 = 15" in done.stdout, done.stderr
+        submit(root, "square", "--x", "3", options=["--address", address, "--name", "other"])
+        store, deadline = open_store(root), time.monotonic() + 60
+        while not load_state(store, RunId("cut")).phase.is_terminal:
+            assert time.monotonic() < deadline, "nobody continues it"
+            time.sleep(0.2)
+    state = load_state(store, RunId("cut"))
+    assert (state.root.result, state.resumes) == ("15", 0)
     begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
     # A stored success is older than a commit's linger of one second: steps 0 to 2 are stored for certain.
     assert [begun.count(step) for step in "0125"] == [1, 1, 1, 1]
+
+
+def test_of_two_clusters_that_resume_one_run_at_the_same_time_one_has_it_and_the_other_says_who(
+    ray_address: str, tmp_path: Path
+) -> None:
+    root, counts = tmp_path / "root", tmp_path / "counts"
+    command = [*CLI, "submit", "--root", str(root), "--name", "cut", WORKLOADS]
+    command += ["slow_chain", "--n", "12", "--seconds", "1", "--counts", str(counts)]
+    process = subprocess.Popen(command, env=ray_environ(), start_new_session=True)
+    wait_for(counts, "begin 2")
+    os.killpg(process.pid, signal.SIGKILL)  # with the Ray that it has started
+    process.wait()
+    with cluster(1) as other:
+        resumed = [resume(root, "cut", address) for address in (ray_address, other)]
+        told = [each.communicate(timeout=120) for each in resumed]
+    codes = [each.returncode for each in resumed]
+    assert sorted(codes) == [0, 2], told
+    won, lost = codes.index(0), codes.index(2)
+    assert "o0 = 66" in told[won][0]
+    port = (ray_address, other)[won].rpartition(":")[2]
+    assert re.search(rf"ray:[\d.]+:{port}:", told[lost][1]), "it names who holds the run"
+    state = load_state(open_store(root), RunId("cut"))
+    assert (state.phase.value, len(state.actions)) == ("succeeded", 13)
+
+
+def resume(root: Path, run: str, address: str) -> subprocess.Popen[str]:
+    command = [*CLI, "resume", "--root", str(root), "--address", address, run]
+    return subprocess.Popen(command, env=ray_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def submit(root: Path, *words: str, options: list[str] | None = None, address: str | None = None) -> str:

@@ -71,7 +71,7 @@ def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[A
     ledger = (
         ray.remote(arriving_actor(LedgerActor))
         .options(**common, name=name, max_restarts=-1, max_task_retries=-1)
-        .remote(program, root, storage, launcher, holder)
+        .remote(program, root, storage, launcher, holder, lasting)
     )
     ray.get(ledger.ping.remote())
     return made, ledger

@@ -21,9 +21,10 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.errors import StoreError
+from flyte_ray.ledger.adoption import Adoption
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.columns import warm_up
-from flyte_ray.ledger.lease import read_claim
+from flyte_ray.ledger.lease import read_claims
 from flyte_ray.ledger.messages import Reply
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.requests import Ended, Start
@@ -44,6 +45,10 @@ HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
 WARM_S: Final = 3.0
 """Age at which an idle ledger loads what its first large segment would load."""
+FIRST_LOOK_S: Final = 5.0
+"""Age at which runs that were cut off are looked for: who made this ledger to continue one has a say before that."""
+LOOK_S: Final = 5.0
+"""Time between two such looks."""
 DYING_S: Final = 5.0
 """How long a ledger that gives way to another version keeps those waiting who start a run."""
 _log = logging.getLogger("flyte_ray.ledger")
@@ -116,7 +121,7 @@ class RayLauncher:
 class LedgerActor:
     """The actor; its methods only carry what `ledger/service.py` decides."""
 
-    def __init__(self, root: str, storage: dict[str, Any], launcher: str, holder: str) -> None:
+    def __init__(self, root: str, storage: dict[str, Any], launcher: str, holder: str, lasting: bool = False) -> None:
         """Serve a root.
 
         Args:
@@ -124,6 +129,7 @@ class LedgerActor:
             storage: fsspec arguments; never recorded.
             launcher: Name of the launcher actor.
             holder: Stays the same when this actor is restarted.
+            lasting: It outlives who made it, and continues what others leave in the root.
 
         """
         self._store = open_store(root, storage)
@@ -132,11 +138,14 @@ class LedgerActor:
         self._ledger = Ledger(self._store, self._launcher, holder)
         self._gives_way = False
         self._starting = 0
+        self._adopting = False
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._patience = Patience("the ledger")
         self._ready = threading.Event()
         spare_collector()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
+        if lasting:
+            threading.Thread(target=self._adopt, name="flyte-ray-adopt", daemon=True).start()
 
     async def ping(self) -> str:
         """Answer when the runs held before a restart are open again."""
@@ -162,7 +171,7 @@ class LedgerActor:
         await self._recovered()
         if package == own_digest():
             return ""
-        self._gives_way = self._gives_way or not (self._starting or self._ledger.runs)
+        self._gives_way = self._gives_way or not (self._starting or self._adopting or self._ledger.runs)
         return "idle" if self._gives_way else own_version()
 
     async def exchange(self, message: bytes) -> bytes:
@@ -266,20 +275,42 @@ class LedgerActor:
                 _log.exception("the ledger's clock met an error and goes on")
 
     def _recover(self) -> None:
-        # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
-        alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
+        alive = self._alive()
         for run in self._patience.ask(self._own_runs):
-            slots = {order.slot: order.shape for order in alive if order.run == run}
-            resume = partial(self._ledger.resume, run, slots, by_person=False)
+            resume = partial(self._ledger.resume, run, _slots_of(run, alive), by_person=False)
             try:
                 self._patience.ask(resume)
             except Exception:
                 _log.exception("run %s could not be continued after a restart of the ledger", run)
 
     def _own_runs(self) -> list[RunId]:
-        found = [RunId(key.rpartition("/")[2]) for key in self._store.keys("active")]
-        claims = {run: read_claim(self._store, run) for run in found}
-        return [run for run, claim in claims.items() if claim and claim.holder == self._holder]
+        return [run for run, claim in read_claims(self._store).items() if claim.holder == self._holder]
+
+    def _alive(self) -> list[SlotOrder]:
+        # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
+        alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
+        return alive
+
+    def _adopt(self) -> None:
+        self._ready.wait()
+        adoption = Adoption(
+            self._store,
+            self._ledger,
+            alive=lambda run: _slots_of(run, self._alive()),
+            hopeless=self._launcher.hopeless,
+        )
+        pause_s = FIRST_LOOK_S
+        while True:
+            time.sleep(pause_s)
+            pause_s = LOOK_S
+            if self._gives_way:
+                continue
+            self._adopting = True
+            try:
+                adoption.look()
+            except Exception:
+                _log.exception("runs that were cut off could not be looked for; that is tried again")
+            self._adopting = False
 
     def _fail_hopeless(self) -> None:
         waiting = self._ledger.waiting_shapes()
@@ -291,6 +322,10 @@ class LedgerActor:
                 self._hopeless[run, shape] = since[run, shape]
                 if time.monotonic() - since[run, shape] > HOPELESS_S:
                     self._ledger.fail_queued(run, shape, reason)
+
+
+def _slots_of(run: RunId, alive: list[SlotOrder]) -> dict[str, str]:
+    return {order.slot: order.shape for order in alive if order.run == run}
 
 
 def _fulfil(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: Any) -> None:

@@ -14,12 +14,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreError
 from flyte_ray.ledger.origin import has_ended, own_process
-from flyte_ray.ledger.paths import lease_key
+from flyte_ray.ledger.paths import ACTIVE, lease_key
 from flyte_ray.ledger.stillness import Stillness
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
@@ -65,6 +65,12 @@ def read_claim(store: Store, run: RunId) -> Claim | None:
         return Claim(**{name: found[name] for name in Claim._fields if name in found})
     except (ObjectMissing, ValueError, TypeError):
         return None
+
+
+def read_claims(store: Store, but: Container[RunId] = (), most: int | None = None) -> dict[RunId, Claim]:
+    """Return who holds the runs of a root, without some of them, and at most so many."""
+    runs = [run for key in store.keys(ACTIVE) if (run := RunId(key.rpartition("/")[2])) not in but]
+    return {run: claim for run in runs[:most] if (claim := read_claim(store, run))}
 
 
 class Lease:

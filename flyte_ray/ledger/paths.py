@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from flyte_ray.spec.ids import RunId
 
+ACTIVE: Final = "active"
+"""Claims on runs that go on lie below this prefix."""
 CACHE: Final = "cache"
 """Kept outcomes lie below this prefix."""
 
@@ -64,7 +66,7 @@ def index_key(run: RunId, started_us: int) -> str:
 
 def lease_key(run: RunId) -> str:
     """Who holds an active run."""
-    return f"active/{run}"
+    return f"{ACTIVE}/{run}"
 
 
 def code_key(digest: str) -> str:

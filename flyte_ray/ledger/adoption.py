@@ -1,0 +1,124 @@
+"""Continue the runs of a root that nobody holds any more, without being asked: for a ledger that lasts.
+
+Invariants: a run is taken over only after its holder's counter was seen to stand still for `STILL_S` here, or for
+`RESTART_S` if its process has ended for certain; what cannot run here (a user's own process had it, or no node could
+ever run it) is left to others, and so is what was refused, until its claim changes.
+Knows nothing of Ray; the clock comes from outside.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from flyte_ray.errors import RunFencedError, StoreDamagedError, StoreError
+from flyte_ray.ledger.lease import STILL_S, Claim, read_claims
+from flyte_ray.ledger.messages import read_ref
+from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.requests import read_start
+from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.stillness import Stillness
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store
+
+RESTART_S: Final = 4.0
+"""How long a ledger whose process has ended may take to be started again by its own cluster."""
+_log: Final = logging.getLogger("flyte_ray.ledger")
+
+
+class _Survey(NamedTuple):
+    """What is known of a run that was cut off, as long as its claim stays the same."""
+
+    claim: Claim
+    refusal: str = ""
+    """Why it is left to others."""
+    options: frozenset[str] = frozenset()
+    """Of the slots that it needs for certain."""
+
+
+class Adoption:
+    """Looks after the runs of a root for one ledger; `look` is to be called every 5 s."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        *,
+        alive: Callable[[RunId], Mapping[str, str]],
+        hopeless: Callable[[str], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            store: The root.
+            ledger: Continues what is found.
+            alive: Gives the shapes of a run's slots that live here, by id.
+            hopeless: Says why no slot with these options can ever start here; empty if one can.
+            clock: Seconds that never go back.
+
+        """
+        self._store, self._ledger, self._alive, self._hopeless = store, ledger, alive, hopeless
+        self._watch = Stillness(clock)
+        self._surveys: dict[RunId, _Survey] = {}
+        self._told: dict[RunId, str] = {}
+
+    def look(self) -> list[RunId]:
+        """Look once at all claims of the root; continue, and return, the runs that nobody holds any more.
+
+        Raises:
+            StoreError: The root cannot be listed.
+
+        """
+        claims = read_claims(self._store, but=self._ledger.runs)
+        self._watch.forget_all_but(claims)
+        for known in (self._surveys, self._told):
+            for run in known.keys() - claims.keys():
+                del known[run]
+        return [run for run, claim in claims.items() if self._is_free(run, claim) and self._adopt(run, claim)]
+
+    def _is_free(self, run: RunId, claim: Claim) -> bool:
+        return self._watch.look(run, claim.mark) >= (RESTART_S if claim.is_over else STILL_S)
+
+    def _adopt(self, run: RunId, claim: Claim) -> bool:
+        try:
+            objection = self._objection(run, claim)
+            if not objection:
+                self._ledger.resume(run, self._alive(run), by_person=False, seen=claim)
+        except RunFencedError as error:
+            objection = str(error)  # another one was faster
+        except StoreError as error:
+            objection = str(error)
+            if isinstance(error, StoreDamagedError):
+                self._surveys[run] = _Survey(claim, objection)
+        except Exception as error:
+            # One run must not keep the others from being continued.
+            _log.exception("run %s could not be continued", run)
+            objection = f"{type(error).__name__}: {error}"
+            self._surveys[run] = _Survey(claim, objection)
+        if not objection:
+            _log.warning("run %s is continued here: %s does not hold it any more", run, claim.holder)
+        elif self._told.get(run) != objection:
+            _log.warning("run %s was cut off and is not continued here: %s", run, objection)
+        self._told[run] = objection
+        return not objection
+
+    def _objection(self, run: RunId, claim: Claim) -> str:
+        """Say why a run is not to be continued here; empty if it is."""
+        survey = self._surveys.get(run)
+        if survey is None or survey.claim.mark != claim.mark:
+            survey = self._surveys[run] = self._survey(run, claim)
+        return survey.refusal or next((reason for options in survey.options if (reason := self._hopeless(options))), "")
+
+    def _survey(self, run: RunId, claim: Claim) -> _Survey:
+        spec = load_spec(self._store, run)
+        if spec.get("mode") == "local":
+            return _Survey(claim, "it belongs to a process of its user's")
+        state = load_state(self._store, run)
+        if state.actions:
+            needed = {action.task for action in state.actions.values() if not action.has_succeeded}
+            return _Survey(claim, options=frozenset(read_ref(state.tasks[task]).options for task in needed))
+        start = read_start(run, spec)
+        return _Survey(claim, options=frozenset([start.task.options] if start else []))
