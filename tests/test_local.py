@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -226,6 +227,35 @@ def test_a_killed_run_is_resumed_without_running_a_stored_action_again(tmp_path:
     assert {x: executed.count(x) for x in "01245"} == dict.fromkeys("01245", 1)
 
 
+def test_a_run_that_was_cut_off_is_shown_so_and_named_by_the_next_one(tmp_path: Path) -> None:
+    program = tmp_path / "long.py"
+    program.write_text(textwrap.dedent(INTERRUPTED))
+    place = ["--root", str(tmp_path / "root")]
+    command = [sys.executable, "-m", "flyte_ray.cli.main"]
+
+    def shown() -> str:
+        return subprocess.check_output([*command, "get", "run", *place, "cut"], text=True).splitlines()[1]
+
+    submit = [*command, "submit", "--local", *place, "--name", "cut", str(program), "main"]
+    process = subprocess.Popen(submit, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    assert re.search(rf"(queued|running) \(held by local:\S+:{process.pid}:\S+, seen \d s ago\)", shown())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert re.search(r"cut off \d+ s ago", shown())
+    (row,) = json.loads(subprocess.check_output([*command, "get", "run", *place, "-o", "json", "cut"], text=True))
+    assert row["is_cut_off"] and str(process.pid) in row["holder"]
+    actions = subprocess.run([*command, "get", "action", *place, "cut"], capture_output=True, text=True, check=True)
+    assert re.match(r"The run was cut off \d+ s ago. Continue it: flyte-ray resume cut", actions.stderr)
+    other = [*command, "submit", "--local", *place, str(program), "quick"]
+    done = subprocess.run(other, capture_output=True, text=True, check=True)
+    told = [line for line in done.stderr.splitlines() if "cut off" in line]
+    assert len(told) == 1
+    assert re.search(rf"Run cut was cut off \d+ s ago. Continue it: flyte-ray resume cut --root {place[1]}$", told[0])
+    assert "o0 = 1" in done.stdout
+
+
 def test_a_failing_task_exits_1_with_the_users_traceback(tmp_path: Path) -> None:
     program = tmp_path / "bad.py"
     program.write_text(
@@ -262,6 +292,10 @@ INTERRUPTED = """
     @env.task
     def main() -> int:
         return slow()
+
+    @env.task
+    def quick() -> int:
+        return 1
 
     @env.task
     async def main_async() -> int:

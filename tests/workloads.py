@@ -73,6 +73,14 @@ async def slow_chain(n: int, seconds: float, counts: str) -> int:
 
 
 @env.task
+async def gated(counts: str, gate: str) -> int:
+    note(counts, "begun")
+    while not os.path.exists(gate):
+        await asyncio.sleep(0.05)
+    return int(await square.aio(3))
+
+
+@env.task
 def failing() -> int:
     raise ValueError("boom")
 

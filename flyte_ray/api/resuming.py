@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flyte_ray.api.cutoff import announce_wait, name_cut_off
 from flyte_ray.api.revising import Plan
 from flyte_ray.api.settings import settings
 from flyte_ray.cluster.bundle import CopyStyle
@@ -11,6 +12,7 @@ from flyte_ray.cluster.code import send_code, unpack_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import ClusterError
+from flyte_ray.ledger.lease import drop_claim
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.runtime.catalog import Catalog
@@ -40,10 +42,16 @@ def resume_run(
     """
     spec, state = load_spec(store, run), load_state(store, run)
     if plan is None and state.actions and state.root.has_succeeded:
+        drop_claim(store, run)
         return
     if plan is not None and not plan.goes_on:
         return
-    if local or spec["mode"] == "local":
+    is_local = local or spec["mode"] == "local"
+    if is_local or not lasting:
+        name_cut_off(store, run)
+    if is_local:
+        if not take_over:
+            announce_wait(store, run)
         if plan is None:
             unpack_code(store, state.code or spec["code"])
         LocalRun(store, run).resume(
@@ -60,6 +68,8 @@ def resume_run(
 
     revision = _revise(store, spec, plan) if plan else None
     client = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=lasting))
+    if not take_over and client.look(run) is None:
+        announce_wait(store, run)
     client.resume(run, take_over=take_over, revision=revision)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
+from flyte_ray.api.cutoff import Lookout
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_store
@@ -116,11 +117,14 @@ class Run:
     def wait(self, quiet: bool = False, wait_for: Literal["terminal", "running"] = "terminal") -> None:
         """Return when the run has ended and that is stored.
 
+        A run that no ledger within reach holds is waited for all the same; if nobody holds it any more, that is said.
+
         Args:
             quiet: Accepted; nothing is ever printed here, 'flyte-ray submit' shows a run.
             wait_for: `running` returns already when the root action has begun.
 
         Raises:
+            RunFencedError: The ledger of this process's cluster held it, and another one continues it.
             ValueError: `wait_for` is something else.
 
         """
@@ -130,17 +134,18 @@ class Run:
             while self.phase in (ActionPhase.QUEUED, ActionPhase.WAITING_FOR_RESOURCES, ActionPhase.INITIALIZING):
                 time.sleep(POLL_S)
             return
+        lookout = Lookout(self._store, RunId(self.name))
         patience = Patience(f"run {self.name}")  # who waits for a run waits for its store, too
         while not patience.ask(self.state).phase.is_terminal:
             client = self._client()
             try:
-                if client is None:
-                    time.sleep(POLL_S)
-                else:
+                if client is not None:
                     client.wait(RunId(self.name))
+                    continue
             except RunNotFoundError:
-                # This cluster's ledger does not hold it: it ended just now, or another one holds it.
-                time.sleep(POLL_S)
+                pass  # this cluster's ledger does not hold it: it ended just now, or another one holds it
+            lookout.look()
+            time.sleep(POLL_S)
 
     @both_iterators_of_method
     def watch(self, interval_s: float = POLL_S) -> Iterator[dict[str, Any]]:

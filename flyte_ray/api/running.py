@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from flyte_ray.api.both import both_forms
+from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
@@ -111,6 +112,8 @@ class Runner:
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = send_code(store, task.spec, self.copy_style, self.include, settings.root_dir)
         context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
+        if not (remote and self.lasting):
+            name_cut_off(store, run)
         if remote:
             start = Start(run, uuid.uuid4().hex, self._refer(task, about), inputs.text, context, cache, about)
             self._start_remote(store, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -89,6 +90,12 @@ def init(
         system_logger.setLevel(log_level)
     if user_log_level is not None:
         logger.setLevel(user_log_level)
+
+
+def again(verb: str, *words: str) -> str:
+    """Write a command that speaks of the root that this process uses."""
+    given = ["--root", str(settings.root)] if settings.root else []
+    return f"flyte-ray {verb} {shlex.join([*words, *given])}".rstrip()
 
 
 def current_store() -> Store:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
+from flyte_ray.api.settings import again as again
 from flyte_ray.api.settings import init, settings, system_logger
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 
@@ -69,9 +69,3 @@ def insist(root: str | None, address: str | None, root_dir: str | None, verbose:
         root_dir or settings.root_dir,
         log_level=logging.DEBUG if verbose else None,
     )
-
-
-def again(verb: str, *words: str) -> str:
-    """Write a command that speaks of the same root as this one."""
-    given = ["--root", str(settings.root)] if settings.root else []
-    return f"flyte-ray {verb} {shlex.join([*words, *given])}"

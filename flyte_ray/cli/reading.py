@@ -16,6 +16,7 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.cache import CacheUse
+from flyte_ray.ledger.cutoff import Hold, hold_of
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.query import load_spec, load_state, load_steps
 from flyte_ray.ledger.state import ActionState
@@ -65,22 +66,25 @@ def format_time(us: int) -> str:
 @click.option("--limit", default=100, show_default=True, help="How many runs at most.")
 @click.argument("name", required=False)
 def get_run(name: str | None, limit: int, root: str | None, address: str | None, output: str, verbose: bool) -> None:
-    """List runs, newest first, or show one with its actions by phase."""
+    """List runs, newest first, or show one with its actions by phase.
+
+    Of a run that has not ended it says who holds it, or that it was cut off, as far as one look can tell.
+    """
     prepare(root, address, verbose)
     store = current_store()
     rows = []
     for spec in [load_spec(store, RunId(name))] if name else list_runs(store, limit):
         state = load_state(store, RunId(spec["name"]))
-        rows.append(
-            {
-                "name": spec["name"],
-                "phase": state.phase.value,
-                "task": spec["task"],
-                "started": format_time(spec["started_us"]),
-                "actions": {phase.value: count for phase, count in state.counts.items() if count},
-                "labels": spec.get("labels") or {},
-            }
-        )
+        hold = None if state.phase.is_terminal else hold_of(store, state.id)
+        row = {
+            "name": spec["name"],
+            "phase": hold.describe(state.phase) if hold and output == "table" else state.phase.value,
+            "task": spec["task"],
+            "started": format_time(spec["started_us"]),
+            "actions": {phase.value: count for phase, count in state.counts.items() if count},
+            "labels": spec.get("labels") or {},
+        }
+        rows.append(row if output == "table" else {**row, **(hold or Hold(None, None, False))._asdict()})
     show(rows, output)
 
 
@@ -97,6 +101,7 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
     actions = _actions(run)
     if action is None:
         show([_row(item) for item in actions.values()], output)
+        _warn_if_cut_off(run, actions)
         return
     row = _row(_pick(actions, run, action))
     steps = [_step_row(step) for step in load_steps(current_store(), RunId(run), action)]
@@ -112,6 +117,17 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
     if steps:
         click.echo()
         show(steps, output)
+
+
+def _warn_if_cut_off(run: str, actions: dict[str, ActionState]) -> None:
+    """Say of the phases that were just shown that nobody is about to change them."""
+    if ROOT_ACTION in actions and not actions[ROOT_ACTION].phase.is_terminal:
+        hold = hold_of(current_store(), RunId(run))
+        if hold.is_cut_off:
+            click.echo(
+                f"The run was {hold.describe(actions[ROOT_ACTION].phase)}. Continue it: {again('resume', run)}",
+                err=True,
+            )
 
 
 def _step_row(step: RecordedStep) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from flyte_ray.cli.loading import load_tasks
 from flyte_ray.cli.options import common, insist, prepare
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.session import has_cluster
+from flyte_ray.ledger.lease import drop_claim
 from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.state import RunState
@@ -70,6 +71,7 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
     handle = Run(store, run, TaskTemplate(plan.root) if plan else _recorded_task(store, spec, state))
     if state.phase in SUCCEEDED and not (plan and plan.goes_on):
         click.echo(f"Run {run} has succeeded already: nothing to continue.", err=True)
+        drop_claim(store, RunId(run))
         report(store, handle, output)
         return
     embedded = not local and not has_cluster(address)

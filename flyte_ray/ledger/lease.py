@@ -18,7 +18,7 @@ from collections.abc import Callable, Container
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreError
-from flyte_ray.ledger.origin import has_ended, own_process
+from flyte_ray.ledger.origin import has_ended, is_near, own_process
 from flyte_ray.ledger.paths import ACTIVE, lease_key
 from flyte_ray.ledger.stillness import Stillness
 from flyte_ray.spec.ids import RunId
@@ -57,6 +57,11 @@ class Claim(NamedTuple):
         """Whether the holder's process has ended for certain."""
         return has_ended(self.process, self.pid)
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the holder's process belongs to this machine, so that `is_over` tells for certain."""
+        return is_near(self.process)
+
 
 def read_claim(store: Store, run: RunId) -> Claim | None:
     """Return who holds a run; None if nobody does."""
@@ -71,6 +76,11 @@ def read_claims(store: Store, but: Container[RunId] = (), most: int | None = Non
     """Return who holds the runs of a root, without some of them, and at most so many."""
     runs = [run for key in store.keys(ACTIVE) if (run := RunId(key.rpartition("/")[2])) not in but]
     return {run: claim for run in runs[:most] if (claim := read_claim(store, run))}
+
+
+def drop_claim(store: Store, run: RunId) -> None:
+    """Remove the claim on a run that has ended: its holder may have ended before it could."""
+    store.delete([lease_key(run)])
 
 
 class Lease:
@@ -163,7 +173,7 @@ class Lease:
     def _refusal(self, there: Claim) -> RunFencedError:
         return RunFencedError(
             f"Run {self._run!r} is held by {there.holder} (process {there.pid} on {there.host}), which is alive. Follow"
-            f" or abort it there, with --address of its cluster, or continue it here with"
+            f" or abort it there, on a cluster with --address, or have it go on here:"
             f" 'flyte-ray resume --take-over {self._run}'."
         )
 

@@ -20,11 +20,16 @@ def own_process() -> str:
     return f"{_machine()}|{_look(os.getpid())[1]}"
 
 
+def is_near(process: str) -> bool:
+    """Tell whether the process that `own_process` named so belongs to this machine."""
+    return process.rpartition("|")[0] == _machine()
+
+
 def has_ended(process: str, pid: int) -> bool:
     """Tell whether the process that `own_process` named so, of this id, has ended for certain."""
-    machine, _, began = process.rpartition("|")
-    if machine != _machine():
+    if not is_near(process):
         return False
+    began = process.rpartition("|")[2]
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
