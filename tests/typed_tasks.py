@@ -33,7 +33,14 @@ def plain() -> Coroutine[Any, Any, str]:
     return assert_type(described, Coroutine[Any, Any, str])
 
 
+def asks() -> None:
+    assert_type(flyte.new_condition("approval").wait(), bool)
+    assert_type(flyte.new_condition("count", data_type=int).wait(), int)
+
+
 async def in_async_code() -> None:
+    asked = await flyte.new_condition.aio("name", data_type=str)
+    assert_type(await asked.wait.aio(), str)
     assert_type(await add.aio(1), int)
     assert_type(await describe.aio(1.0, unit="m"), str)
     assert_type(await describe(1.0, unit="m"), str)

@@ -329,7 +329,7 @@ def disturb(world: World, steps: list[tuple[str, int]]) -> None:
         ledger.close()  # those that died too: their threads would outlive the test
 
 
-def check(store: Any) -> None:
+def check(store: Any, signal: int = 0) -> None:
     succeeded: Counter[str] = Counter()
     result = None
     begun_with_step: set[tuple[str, int]] = set()
@@ -347,6 +347,6 @@ def check(store: Any) -> None:
             if event.kind == kinds.SUCCEEDED:
                 succeeded[event.action] += 1
                 result = event.body if event.action == "a0" else result
-    assert result == str(2 ** (SIZE + 1) - 1)
+    assert result == str(2 ** (SIZE + 1) - 1 + signal)
     assert set(succeeded.values()) == {1}
     assert pickle.loads(pickle.dumps(succeeded)) == succeeded
