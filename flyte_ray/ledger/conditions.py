@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from flyte_ray.errors import StoreError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import CONDITION, Limits, TaskRef
 from flyte_ray.ledger.paths import called_key, signals_prefix
@@ -30,6 +31,8 @@ from flyte_ray.storage import Store
 
 THREADS: Final = 4
 """Runs whose conditions are looked for at a time."""
+AWAY_S: Final = 1.0
+"""Pause before a store that failed is asked again."""
 SHORTEST_S, LONGEST_S = 0.2, 5.0
 """Time between two looks at the store: longer the longer nobody has signalled."""
 _log = logging.getLogger("flyte_ray.ledger")
@@ -162,8 +165,12 @@ class ConditionDesk:
             decisions = self._decisions(run, questions)
             if decisions:
                 self._answer(run, decisions)
-        except Exception:  # a store that is away must not end the wait: it is asked again
+        except StoreError as error:
+            _log.warning("run %s waits for its store to look for signals: %s", run, error)
+            time.sleep(AWAY_S)
+        except Exception:  # whatever went wrong, the conditions go on waiting
             _log.exception("the signals of run %s could not be read, and are looked for again", run)
+            time.sleep(AWAY_S)
         finally:
             self._asking.discard(run)
 
