@@ -19,6 +19,7 @@ from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.requests import Start
@@ -56,6 +57,8 @@ class Runner:
     disable_run_cache: bool = False
     copy_style: CopyStyle = "loaded_modules"
     include: tuple[str, ...] = ()
+    faults: Faults = NO_FAULTS
+    """What happens at named points of a local run, for tests; see `flyte_ray.testing`."""
     lasting: bool = True
     """The cluster outlives this process; False for a Ray that this process started."""
 
@@ -93,7 +96,7 @@ class Runner:
         if not isinstance(task, TaskTemplate):
             raise TypeError(f"flyte.run expects a task made with @env.task, got {type(task).__name__}. Decorate it.")
         values = bind(task.spec.interface, task.name, args, kwargs)
-        store = current_store()
+        store = self.faults.around(current_store())
         run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
         codec = build_codec(task.spec.interface, task.name)
         ensure_writable(store)
@@ -118,7 +121,7 @@ class Runner:
             start = Start(run, uuid.uuid4().hex, self._refer(task, about), inputs.text, context, cache, about)
             self._start_remote(store, start)
         else:
-            LocalRun(store, run).start(task.spec, inputs.text, context, uuid.uuid4().hex, about, cache)
+            LocalRun(store, run, self.faults).start(task.spec, inputs.text, context, uuid.uuid4().hex, about, cache)
         return Run(store, run, task)
 
     def _refer(self, task: TaskTemplate, about: dict[str, Any]) -> TaskRef:

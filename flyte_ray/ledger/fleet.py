@@ -14,6 +14,7 @@ from typing import Final
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.faults import LAUNCH, Faults
 from flyte_ray.ledger.messages import Bye
 from flyte_ray.ledger.requests import Launcher
 from flyte_ray.ledger.sharing import Party, concessions
@@ -27,9 +28,9 @@ LINGER_S: Final = 2.0
 class Fleet:
     """The slots of all runs of a ledger."""
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: Launcher, faults: Faults) -> None:
         """Start slots by a launcher."""
-        self._launcher = launcher
+        self._launcher, self._faults = launcher, faults
         self._asked_us: dict[str, int] = {}
         """When a slot was asked for that has not attached, by id."""
 
@@ -110,7 +111,9 @@ class Fleet:
     def _launch(self, book: RunBook, shape: str, options: str, prefix: str = "") -> None:
         name = f"{prefix}{book.state.id}-{uuid.uuid4().hex[:8]}"
         book.starting[name] = shape
+        self._faults.at(f"before {LAUNCH}")
         self._launcher.launch(name, book.state.id, shape, options)
+        self._faults.at(f"after {LAUNCH}")
 
 
 def _shapes(book: RunBook) -> set[str]:

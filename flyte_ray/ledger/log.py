@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreDamagedError
 from flyte_ray.ledger import events as kinds
@@ -24,13 +24,6 @@ from flyte_ray.storage import Store
 from flyte_ray.storage.patient import Patience, PatientStore
 
 _log = logging.getLogger("flyte_ray.ledger")
-
-FaultPoint = Callable[[str], None]
-"""Called with a point's name just before and after each step that a crash could separate; does nothing by default."""
-
-
-def no_fault(point: str) -> None:
-    """Let every point pass."""
 
 
 def read_segments(store: Store, run: RunId, position: int = 0) -> Iterator[tuple[int, Segment]]:
@@ -76,7 +69,7 @@ def _opens(segment: Segment) -> bool:
 class RunLog:
     """The writing end of one run's log, valid until another writer opens the run."""
 
-    def __init__(self, store: Store, run: RunId, writer: str, fault: FaultPoint = no_fault) -> None:
+    def __init__(self, store: Store, run: RunId, writer: str) -> None:
         """Prepare a writer; `open` takes the run."""
         self.patience = Patience(f"run {run}")
         """Says why the store does not answer, and may be limited."""
@@ -84,7 +77,6 @@ class RunLog:
         self._store = PatientStore(store, self.patience)
         self._run = run
         self._writer = writer
-        self._fault = fault
         self._holder = ""
         self._behind_torn = False
         self.epoch = 0
@@ -135,10 +127,8 @@ class RunLog:
     def _place(self, data: bytes) -> bool:
         """Put a segment at our position; False if that is taken, and to be stepped over."""
         key = segment_key(self._run, self.position)
-        self._fault("before append")
         # What lies there may be ours, if an earlier try was thought to be lost.
         there = data if self._store.put_if_absent(key, data) else self._store.get(key)
-        self._fault("after append")
         if there != data:
             self._check(there, f"{self._store.uri}/{key}")
         self.position += 1

@@ -16,7 +16,7 @@ from flyte_ray.errors import RunNotFoundError, StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.lease import Claim, Lease
 from flyte_ray.ledger.listing import list_run
-from flyte_ray.ledger.log import FaultPoint, RunLog
+from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder
@@ -31,9 +31,9 @@ from flyte_ray.storage.patient import Patience
 class Opener:
     """Opens runs on behalf of one ledger."""
 
-    def __init__(self, store: Store, holder: str, lock: AbstractContextManager[object], fault: FaultPoint) -> None:
+    def __init__(self, store: Store, holder: str, lock: AbstractContextManager[object]) -> None:
         """Open runs of a store as `holder`; `lock` guards what is known of them."""
-        self._store, self._holder, self._lock, self._fault = store, holder, lock, fault
+        self._store, self._holder, self._lock = store, holder, lock
 
     def open(
         self, run: RunId, on_stored: Callable[[], None], *, take_over: bool, seen: Claim | None
@@ -52,7 +52,7 @@ class Opener:
         """
         place = data_place(run, load_spec(self._store, run))
         lease = Lease(self._store, run, self._holder)
-        log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex, self._fault)
+        log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex)
         log.patience.ask(lambda: lease.take(force=take_over, seen=seen))
         try:
             return lease, RunRecorder(run, log, self._holder, on_stored), place

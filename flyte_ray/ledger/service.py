@@ -18,11 +18,11 @@ from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conditions import ConditionDesk, Decision
 from flyte_ray.ledger.conversation import Answer, Slot
+from flyte_ray.ledger.faults import ACKNOWLEDGE, NO_FAULTS, Faults
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim
-from flyte_ray.ledger.log import FaultPoint, no_fault
 from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import Bye, Message
 from flyte_ray.ledger.opening import Opener
@@ -43,26 +43,26 @@ from flyte_ray.storage import Store
 class Ledger:
     """The ledger's core, shared by all modes."""
 
-    def __init__(self, store: Store, launcher: Launcher, holder: str, fault: FaultPoint = no_fault) -> None:
+    def __init__(self, store: Store, launcher: Launcher, holder: str, faults: Faults = NO_FAULTS) -> None:
         """Serve the runs of a store.
 
         Args:
             store: The root.
             launcher: Starts slots.
             holder: Who holds the runs, for people and for leases.
-            fault: See `FaultPoint`.
+            faults: What happens at named points, for tests; `store` has its own.
 
         """
         self.epoch = time.time_ns()
         """Tells slots that the ledger has restarted."""
-        self._store = store
+        self._store, self._faults = store, faults
         self._runs = Holdings()
         self._lock = self._runs.lock
-        self._opener = Opener(store, holder, self._lock, fault)
+        self._opener = Opener(store, holder, self._lock)
         self._keeper = Keeper(self._runs.all)
         self._finishing: list[threading.Thread] = []
         self._answers: Answers = []
-        self._fleet = Fleet(launcher)
+        self._fleet = Fleet(launcher, faults)
         self._grace = Grace(now_us)
         self._desk = CacheDesk(store, now_us, self._cached)
         self._conditions = ConditionDesk(store, now_us, self._decided)
@@ -260,7 +260,9 @@ class Ledger:
             answers = list(self._answers)
             self._answers.clear()
         for answer, reply in answers:
+            self._faults.at(f"before {ACKNOWLEDGE}")
             answer(reply)
+            self._faults.at(f"after {ACKNOWLEDGE}")
 
     def _serve(self, held: HeldRun) -> None:
         book = held.book

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flyte_ray.ledger.log import FaultPoint, no_fault
+from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.paths import data_place, spec_key
@@ -144,7 +144,7 @@ class _RunEnded(Exception):
 class LocalRun:
     """A run that this process executes."""
 
-    def __init__(self, store: Store, run: RunId, fault: FaultPoint = no_fault) -> None:
+    def __init__(self, store: Store, run: RunId, faults: Faults = NO_FAULTS) -> None:
         """Prepare ledger and launcher."""
         self._run = run
         self._catalog = Catalog(shape_locally)
@@ -152,7 +152,7 @@ class LocalRun:
         self._launcher = LocalLauncher(self._serve)
         # A second one in this process must not take itself for the first.
         self._holder = f"local:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
-        self.ledger = Ledger(store, self._launcher, self._holder, fault)
+        self.ledger = Ledger(store, self._launcher, self._holder, faults)
         self._ended: Ended | Exception | None = None
         self._slots: dict[str, tuple[Slot, threading.Thread]] = {}
         self._abandoned: list[threading.Thread] = []

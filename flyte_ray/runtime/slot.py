@@ -318,8 +318,8 @@ class Slot:
     # What the conversation asks, with the lock held
 
     def is_hungry(self) -> bool:
-        """Whether nothing runs here and nothing waits to run."""
-        return not self._active and not self._ready
+        """Whether nothing runs here and nothing waits to run; a slot that ends wants nothing more."""
+        return not (self._active or self._ready or self._ended)
 
     def standing(self) -> Standing:
         """Say what this slot wants and what waits in it."""
