@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,26 @@ def recursive(depth: int) -> int:
     return 0 if depth == 0 else 1 + int(recursive(depth - 1))
 
 
+def through(frames: int, func: Callable[[], int]) -> int:
+    return func() if frames == 0 else through(frames - 1, func)
+
+
+@env.task
+def recursive_through(depth: int, frames: int) -> int:
+    return 0 if depth == 0 else 1 + through(frames, lambda: int(recursive_through(depth - 1, frames)))
+
+
+@env.task
+def runs_away() -> int:
+    def down() -> int:
+        return square(1) + down()  # a call of a task at every height, up to the end of the stack
+
+    try:
+        return down()
+    except RecursionError:
+        return square(3)
+
+
 @env.task
 def identical() -> int:
     return sum(flyte.map(square, [2] * 50))
@@ -106,6 +127,15 @@ def test_sync_and_async_tasks_nest_and_every_call_is_an_action() -> None:
 
 def test_recursion_of_depth_50_ends() -> None:
     assert flyte.run(recursive, depth=50).outputs() == (50,)
+
+
+@pytest.mark.parametrize("frames", [5, 6, 10, 100])
+def test_recursion_through_plain_functions_ends(frames: int) -> None:
+    assert flyte.run(recursive_through, depth=64, frames=frames).outputs() == (64,)
+
+
+def test_an_action_survives_that_its_code_exceeds_pythons_recursion_limit() -> None:
+    assert flyte.run(runs_away).outputs() == (9,)
 
 
 def test_identical_calls_are_actions_of_their_own() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import flyte_ray as flyte
@@ -44,9 +45,13 @@ def mixed(n: int) -> int:
     return int(mapped(n)) + sum(asyncio.run(gathered(n)))
 
 
+def through(frames: int, func: Callable[[], int]) -> int:
+    return func() if frames == 0 else through(frames - 1, func)
+
+
 @env.task
-def recursive(depth: int) -> int:
-    return 0 if depth == 0 else 1 + int(recursive(depth - 1))
+def recursive(depth: int, frames: int = 0) -> int:
+    return 0 if depth == 0 else 1 + through(frames, lambda: int(recursive(depth - 1, frames)))
 
 
 @env.task

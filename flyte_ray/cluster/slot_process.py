@@ -29,6 +29,7 @@ from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
+from flyte_ray.runtime.stack import allow_slot_frames
 from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
@@ -128,6 +129,7 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
         if ray.get_runtime_context().get_assigned_resources().get("memory"):
             MemoryWatch(slot).start()
         spare_collector()
+        allow_slot_frames()
         with capture_output():
             slot.serve()
     finally:

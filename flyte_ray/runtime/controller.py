@@ -23,6 +23,7 @@ from flyte_ray.runtime.context import ActionContext, current_action, current_cus
 from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
+from flyte_ray.runtime.stack import require_room
 from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.task import TaskSpec
@@ -125,7 +126,8 @@ class Controller:
         parent = _current().execution
         with self._uninterrupted(parent):
             known, call = self._name(parent, task, values)
-            told = told and self._may_tell(parent, known, call) and self.slot.is_top(parent) and not self.slot.is_deep
+            stack = self.slot.stack
+            told = told and self._may_tell(parent, known, call) and stack.is_top(parent) and not stack.is_deep
             pending = Pending(call.action)
             pending.siblings = siblings
             self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
@@ -208,7 +210,7 @@ class Controller:
     @contextmanager
     def _uninterrupted(self, parent: Execution) -> Iterator[None]:
         """Run our own code on behalf of an action; an abort that comes meanwhile is raised at its end."""
-        if not self.slot.is_top(parent):
+        if not self.slot.stack.is_top(parent):
             yield  # only the code on the main thread is ever interrupted
             return
         parent.in_user_code = False
@@ -255,7 +257,9 @@ class Controller:
 
 
 def _current() -> ActionContext:
+    """Return the action that calls us, if what it asks for can be brought to its end."""
     action = current_action.get()
     if action is None:
         raise RuntimeError("this is only possible inside of a task")
+    require_room()
     return action

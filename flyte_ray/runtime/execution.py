@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -94,14 +93,6 @@ class Execution:
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""
         return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
-
-
-def delays(stack: Sequence[Execution]) -> bool:
-    """Whether the top of a slot's stack waits for a signal, and what is next beneath it could go on without it."""
-    if len(stack) < 2 or not stack[-1].for_signal:
-        return False
-    below = stack[-2]
-    return below.awaited is not None and (bool(below.awaited.kind) or below.cancelled is not None)
 
 
 class Runner(Protocol):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final
 
 from flyte_ray.runtime.execution import Execution
+from flyte_ray.runtime.stack import Stack
 
 _SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(signal, "SIGRTMIN") else 0)
 
@@ -21,8 +22,8 @@ _SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(sig
 class Interrupter:
     """Interrupts one slot's main thread, where that is the process's main thread; elsewhere it does nothing."""
 
-    def __init__(self, stack: Sequence[Execution]) -> None:
-        """Watch a stack; its last element is the top."""
+    def __init__(self, stack: Stack) -> None:
+        """Watch a stack."""
         self._stack = stack
         self._thread: int | None = None
         self._before: object = None
@@ -45,7 +46,7 @@ class Interrupter:
             signal.pthread_kill(self._thread, _SIGNAL)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
-        top = self._stack[-1] if self._stack else None
+        top = self._stack.top
         if top is not None and top.in_user_code:
             top.check()
 

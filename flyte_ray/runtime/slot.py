@@ -18,11 +18,12 @@ from typing import Final
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Runner, delays
+from flyte_ray.runtime.execution import Execution, Runner
 from flyte_ray.runtime.failures import Aborted, Displaced, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
+from flyte_ray.runtime.stack import Stack
 from flyte_ray.runtime.waits import Pending, Waits, deliver
 
 LEND_AFTER_S: Final = 0.05
@@ -31,8 +32,6 @@ STALE_S: Final = 0.1
 """Work that waits here for longer behind a running action is handed back."""
 SIGNAL_S: Final = 0.5
 """How long a signal may stay unheard."""
-MAX_DEPTH: Final = 64
-"""Sync actions on one stack; deeper ones go to another slot."""
 TELL_S, LAST_S = 1.0, 2.0
 """How long an action waits at most until its begin, and its process until its end, is told."""
 WANT: Final = 2048
@@ -54,7 +53,7 @@ class Slot:
         self._exchange = Exchange(name, run, shape, about, self._changed, port)
         self._ready: deque[Work] = deque()
         self._executions: dict[str, Execution] = {}
-        self._stack: list[Execution] = []
+        self.stack = Stack()
         self._waits = Waits()
         self._refs = self._exchange.refs
         self._active = 0
@@ -63,13 +62,13 @@ class Slot:
         self._moved = time.monotonic()
         self._loop = LoopThread()
         self._base = contextvars.copy_context()
-        self._interrupter = Interrupter(self._stack)
+        self._interrupter = Interrupter(self.stack)
 
     # The main thread
 
     def serve(self) -> None:
         """Run actions until the ledger says bye; the calling thread is the slot's main thread."""
-        self._main = threading.get_ident()
+        self.stack.settle()
         speaker = threading.Thread(target=self._exchange.run, args=(self,), name="flyte-ray-exchange", daemon=True)
         speaker.start()
         try:
@@ -90,8 +89,10 @@ class Slot:
                     if done():
                         return
                     if not self._active and self._ready and not self._refs[self._ready[0].task].is_async:
-                        work = self._take()
-                        break
+                        if not self.stack.is_full:
+                            work = self._take()
+                            break
+                        self._hand_back_all()
                     self._rest(done)
             self._run_sync(work)
 
@@ -119,13 +120,13 @@ class Slot:
     def _run_sync(self, work: Work) -> None:
         if (execution := self._begin(work)) is None:
             return
-        self._stack.append(execution)
+        self.stack.push(execution)
         try:
             result = self._base.copy().run(self._runner.run, execution)
         except Exception as error:
             result = failed(work, error)
         finally:
-            self._stack.pop()
+            self.stack.pop()
         self._finish(execution, result)
 
     def _begin(self, work: Work) -> Execution | None:
@@ -174,15 +175,6 @@ class Slot:
         self._finish(execution, result)
 
     # What the user's code asks for
-
-    def is_top(self, execution: Execution) -> bool:
-        """Whether the caller is the main thread and runs this execution."""
-        return threading.get_ident() == self._main and bool(self._stack) and self._stack[-1] is execution
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether no more sync actions may be stacked here."""
-        return len(self._stack) >= MAX_DEPTH
 
     def active(self) -> tuple[Work, TaskRef] | None:
         """Return what runs the user's code now, with its task."""
@@ -242,7 +234,7 @@ class Slot:
             Displaced: It waits for a signal, and something beneath it on the stack could go on.
 
         """
-        if not self.is_top(execution):
+        if not self.stack.is_top(execution):
             arrived = threading.Event()
             with self._changed:
                 pending.deliver = arrived.set
@@ -250,18 +242,21 @@ class Slot:
             if not ready:
                 arrived.wait()
         elif not pending.kind:
+            below = self.stack.is_full
             with self._changed:
+                self.stack.is_full = execution.for_signal or self.stack.is_deep
                 execution.pause(pending)
                 self._active -= 1
                 self._advance()
             try:
                 self._run_until(
-                    lambda: pending.kind or execution.cancelled is not None or self._ended or delays(self._stack)
+                    lambda: pending.kind or execution.cancelled is not None or self._ended or self.stack.delays
                 )
             finally:
                 with self._changed:
+                    self.stack.is_full = below
                     self._active += 1
-                    execution.displaced = not pending.kind and delays(self._stack)
+                    execution.displaced = not pending.kind and self.stack.delays
                     execution.go_on()
                     if execution.work.watched:
                         self._exchange.flush(TELL_S)
@@ -326,10 +321,10 @@ class Slot:
         hungry = self.is_hungry()
         waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
         return Standing(
-            WANT if hungry and not (self.is_deep or (self._stack and self._stack[-1].for_signal)) else 0,
+            WANT if hungry and not self.stack.is_full else 0,
             frozenset(execution.id for execution in waits),
             frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
-            bool(self._stack),
+            bool(self.stack),
             self._active > 0 and all(each.waiting or each.open_calls for each in self._executions.values()),
             next((each.id for each in self._executions.values() if not each.waiting), "") if self._active else "",
         )
@@ -345,12 +340,15 @@ class Slot:
 
     def hand_back(self) -> None:
         """Hand back what waits behind an action that takes long."""
-        if self._active and self._ready and time.monotonic() - self._moved > STALE_S:
-            for work in self._ready:
-                self._exchange.post(Return(work.action, work.attempt))
-            self._ready.clear()
+        if self._active and time.monotonic() - self._moved > STALE_S:
+            self._hand_back_all()
 
     # Under the lock
+
+    def _hand_back_all(self) -> None:
+        while self._ready:
+            work = self._ready.popleft()
+            self._exchange.post(Return(work.action, work.attempt))
 
     def _advance(self) -> None:
         """Start what can start; wake who has to act."""
