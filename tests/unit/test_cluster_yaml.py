@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flyte_ray.cluster.arrival import NEEDED
 
 yaml = pytest.importorskip("yaml")
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
@@ -39,3 +42,8 @@ def test_every_ray_start_asks_for_the_token(cluster: dict[str, Any]) -> None:
 
 def test_the_dashboard_listens_on_the_head_only(cluster: dict[str, Any]) -> None:
     assert "--dashboard-host=127.0.0.1" in cluster["head_start_ray_commands"][-1]
+
+
+def test_the_nodes_get_what_the_package_asks_of_them(cluster: dict[str, Any]) -> None:
+    installed = [word for command in cluster["setup_commands"] for word in shlex.split(command)]
+    assert set(NEEDED.values()) <= set(installed)
