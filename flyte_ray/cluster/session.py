@@ -50,15 +50,19 @@ def connect(address: str | None) -> None:
     """Connect to the cluster at an address, or at `RAY_ADDRESS`, unless this process is connected already.
 
     Raises:
-        ClusterError: Nobody answers there within seconds, it refuses our token, or it has another version of Ray or
-            Python.
+        ClusterError: There is no address, upon which Ray would start a cluster unasked; or nobody answers there within
+            seconds, it refuses our token, or it has another version of Ray or Python.
 
     """
     if is_connected():
         return
     where = address or os.environ.get("RAY_ADDRESS")
-    if where:
-        require_cluster(where)
+    if not where:
+        raise ClusterError(
+            "A Ray cluster was asked for, but this process is connected to none and has no address of one. Call"
+            " ray.init() before, give flyte.init(address='host:6379'), set RAY_ADDRESS, or run with mode='local'."
+        )
+    require_cluster(where)
     import ray  # half a second; only what runs on Ray pays it
 
     try:

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.cluster.session import is_connected
 from flyte_ray.errors import (
     ActionNotFoundError,
+    ClusterError,
     InvalidDeclaration,
     RunNotFoundError,
     RuntimeUserError,
@@ -185,6 +187,14 @@ def test_only_tasks_can_be_run() -> None:
 def test_hybrid_mode_is_refused_with_a_sentence() -> None:
     with pytest.raises(UnsupportedError, match="mode must be 'local' or 'remote', got 'hybrid'. Leave it out: "):
         flyte.with_runcontext("hybrid")  # type: ignore[arg-type]
+
+
+def test_a_remote_run_without_a_cluster_is_refused_and_starts_none(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ClusterError, match=r"connected to none .* flyte\.init\(address='host:6379'\)"):
+        flyte.with_runcontext(mode="remote").run(half, 3)
+    assert not is_connected()
+    assert not (root / "runs").exists()
 
 
 def test_settings_of_flytes_control_plane_are_accepted_and_said_once(
