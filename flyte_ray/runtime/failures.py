@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
 from flyte_ray.spec.policies import RetryStrategy
+
+_OWN: Final = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 class Aborted(BaseException):
@@ -30,9 +34,26 @@ def describe(error: BaseException) -> str:
         code, kind = "ActionAbortedError", "user"
     else:
         code, kind = type(error).__name__, "user"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/flyte_ray/" not in frame.filename]
-    text = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(type(error), error))
-    return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": text})
+    return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": _users_traceback(error)})
+
+
+def _users_traceback(error: BaseException) -> str:
+    """Write an exception with its causes, and those in a group, without the frames of this package."""
+    told = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    waiting = [told]
+    while waiting:
+        each = waiting.pop()
+        if each.stack and _is_ours(each.stack[-1]):
+            # The failure of a child, whose causes are on record with it; or our own error, which says all itself.
+            each.__cause__ = each.__context__ = None
+        each.stack[:] = [frame for frame in each.stack if not _is_ours(frame)]
+        inner = (each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ()))
+        waiting += [one for one in inner if one is not None]
+    return "".join(told.format()).removeprefix("Traceback (most recent call last):\n")
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_OWN)
 
 
 def failed(work: Work, error: BaseException) -> Result:
