@@ -15,6 +15,8 @@ import flyte_ray as flyte
 from flyte_ray.api.run import Run
 from flyte_ray.cli.main import main
 from flyte_ray.io import File
+from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.service import Ledger
 
 env = flyte.TaskEnvironment("caching")
 COUNTS = Path()
@@ -261,3 +263,19 @@ def test_the_command_line_lists_kept_outcomes_shows_their_use_and_deletes_them()
     assert "Deleted 1 kept outcome." in cli("delete", "cache", "--task", "caching.square").output
     run(squares, 2)
     assert times("square") == 4
+
+
+def test_a_run_that_the_cache_answers_may_end_before_anybody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(square, 5)
+    start = Ledger.start
+
+    def start_and_end(self: Ledger, how: Start) -> None:
+        start(self, how)
+        deadline = time.monotonic() + 20
+        while self.runs:
+            assert time.monotonic() < deadline, "the cache did not answer"
+            time.sleep(0.01)
+
+    monkeypatch.setattr(Ledger, "start", start_and_end)
+    assert run(square, 5).outputs() == (25,)
+    assert times("square") == 1

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flyte_ray.errors import RunNotFoundError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.ledger.messages import Message
@@ -159,19 +160,17 @@ class LocalRun:
 
     def start(
         self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any], cache: str | None
-    ) -> Ended:
+    ) -> None:
         """Run a new run to its end."""
         ref = self._catalog.know(task).ref
-        return self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, cache, about)))
+        self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, cache, about)))
 
-    def resume(self, *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None) -> Ended:
+    def resume(self, *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None) -> None:
         """Continue a recorded run to its end, with the tasks on record or, by a revision, with those of today."""
         revision = revise(self._catalog) if revise else None
-        return self._execute(
-            lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision)
-        )
+        self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision))
 
-    def _execute(self, begin: Callable[[], None]) -> Ended:
+    def _execute(self, begin: Callable[[], None]) -> None:
         with CtrlC() as ctrl_c:
             try:
                 begin()
@@ -181,10 +180,9 @@ class LocalRun:
                 self.ledger.close()
         if ctrl_c.pressed:
             raise KeyboardInterrupt
-        if isinstance(self._ended, Exception):
+        # One that the ledger does not know any more had ended before anybody waited: it was answered from the cache.
+        if isinstance(self._ended, Exception) and not isinstance(self._ended, RunNotFoundError):
             raise self._ended
-        assert self._ended is not None
-        return self._ended
 
     def _serve_to_the_end(self, ctrl_c: CtrlC) -> None:
         stop = threading.Event()
