@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flyte_ray.api.cutoff import announce_wait, name_cut_off
+from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.revising import Plan
 from flyte_ray.api.settings import settings
 from flyte_ray.cluster.bundle import CopyStyle
@@ -76,6 +77,7 @@ def resume_run(
 def _revise(store: Store, spec: dict[str, Any], plan: Plan, catalog: Catalog | None = None) -> Revision:
     """Send today's code, and name the root's task as slots find it there: those of the cluster, without a catalog."""
     style: CopyStyle = spec.get("copy_style") or "loaded_modules"
-    code = send_code(store, plan.root, style, spec.get("include") or (), settings.root_dir)
+    include = inclusions_of(plan.root, spec.get("include") or ())
+    code = send_code(store, plan.root, style, include, settings.root_dir)
     catalog = catalog or Catalog(shaping_of(code, spec.get("env_vars") or {}))
     return Revision(code, catalog.know(plan.root).ref, plan.changes)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.environment import TaskTemplate
+from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
@@ -103,7 +104,7 @@ class Runner:
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         about: dict[str, Any] = {
             "mode": "remote" if remote else "local",
-            "source": os.path.abspath(task.spec.func.__code__.co_filename),
+            "source": os.path.abspath(task.source_file),
             "labels": self.labels,
             "env_vars": self.env_vars,
             "raw_data_path": _absolute(self.raw_data_path),
@@ -113,7 +114,8 @@ class Runner:
         }
         inputs = codec.encode_inputs(values, blobs_at(store, data_place(run, about)))
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
-        about["code"] = send_code(store, task.spec, self.copy_style, self.include, settings.root_dir)
+        include = inclusions_of(task.spec, self.include)
+        about["code"] = send_code(store, task.spec, self.copy_style, include, settings.root_dir)
         context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
         if not (remote and self.lasting):
             name_cut_off(store, run)

@@ -93,7 +93,7 @@ class TaskTemplate:
     @property
     def source_file(self) -> str:
         """The file that declares the function."""
-        return self.spec.func.__code__.co_filename
+        return self.spec.source_file
 
     @property
     def interface(self) -> Interface:

@@ -11,9 +11,7 @@ from types import ModuleType
 
 import click
 
-from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.spec.task import EnvironmentSpec
 
 
 class WrongFile(click.ClickException):
@@ -74,20 +72,3 @@ def pick_task(file: str, name: str, root_dir: str | None = None) -> TaskTemplate
     if name not in tasks:
         raise WrongFile(f"Expected a task of {file}, got {name!r}. It has: {', '.join(tasks) or 'none'}.")
     return tasks[name]
-
-
-def find_environments(task: TaskTemplate) -> list[EnvironmentSpec]:
-    """Return the environments that a task's imported file holds, with those that they depend on; the task's is first.
-
-    Each has a name once: tasks of one name are one environment.
-    """
-    module = sys.modules.get(task.spec.func.__module__)
-    waiting = [value for value in vars(module).values() if isinstance(value, TaskEnvironment)] if module else []
-    found = {task.spec.environment.name: task.spec.environment}
-    while waiting:
-        environment = waiting.pop(0)
-        if environment.spec.name not in found:
-            found[environment.spec.name] = environment.spec
-        seen = {other.spec.name for other in waiting} | found.keys()
-        waiting += [other for other in environment.depends_on if other.spec.name not in seen]
-    return list(found.values())

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from flyte_ray.api.reachable import find_environments, inclusions_of
 from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.following import follow, start_ray
-from flyte_ray.cli.loading import find_environments, load_tasks, pick_task
+from flyte_ray.cli.loading import load_tasks, pick_task
 from flyte_ray.cli.options import again, common, insist, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import split_at_task, split_words
@@ -161,11 +162,11 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
 
 
 def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
-    packed = pack_code(template.spec, options["copy_style"], template.spec.environment.include, settings.root_dir)
+    packed = pack_code(template.spec, options["copy_style"], inclusions_of(template.spec), settings.root_dir)
     digest = packed[0] if packed else None
     plans = {
         environment.name: remote_options(environment, bundle_digest=digest, run_env=options["env"])
-        for environment in find_environments(template)
+        for environment in find_environments(template.spec)
     }
     files = packed[1].files if packed else ()
     if options["output"] == "json":

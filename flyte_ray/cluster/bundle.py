@@ -22,6 +22,7 @@ from typing import Final, Literal
 from pathspec import GitIgnoreSpec
 
 from flyte_ray.errors import CodeBundleError
+from flyte_ray.spec.origin import is_installed
 
 CopyStyle = Literal["loaded_modules", "all", "none"]
 MAX_BUNDLE_BYTES: Final = 100 * 1024 * 1024
@@ -44,6 +45,35 @@ class Bundle:
     """Path below the root with `/`, and size in bytes; sorted by path."""
 
 
+@dataclass(frozen=True)
+class Inclusion:
+    """Files that travel because an environment names them."""
+
+    base: Path
+    """Folder that `pattern` is relative to."""
+    pattern: str
+    """A path or a glob; folders count with all below them."""
+
+    def files(self) -> Iterator[Path]:
+        """List them.
+
+        Raises:
+            CodeBundleError: There are none.
+
+        """
+        is_glob = any(mark in self.pattern for mark in "*?[")
+        found = sorted(self.base.glob(self.pattern)) if is_glob else [self.base / self.pattern]
+        existing = [path for path in found if path.exists()]
+        if not existing:
+            raise CodeBundleError(
+                f"include must name files that exist, got {self.pattern!r}, of which nothing is in {self.base}."
+                f" Correct the path."
+            )
+        for path in existing:
+            inner = (item for item in path.rglob("*") if item.is_file()) if path.is_dir() else iter([path])
+            yield from (item.resolve() for item in inner if not _SKIPPED.intersection(item.relative_to(path).parts))
+
+
 def find_root(file: Path) -> Path:
     """Find the folder from which a file's imports are resolved.
 
@@ -64,16 +94,18 @@ def find_root(file: Path) -> Path:
     return base
 
 
-def collect(root: Path, entry_file: Path, copy_style: CopyStyle, include: Sequence[str] = ()) -> list[Path]:
+def collect(
+    root: Path, entry_file: Path | None, copy_style: CopyStyle, include: Sequence[Inclusion] = ()
+) -> list[Path]:
     """List the files that travel.
 
     Args:
         root: Folder that `find_root` gave.
-        entry_file: The submitted file; travels unless `copy_style` is `none`, even where `.gitignore` names it.
+        entry_file: The submitted file; travels unless `copy_style` is `none`, even where `.gitignore` names it. None
+            for code without a file of its own.
         copy_style: `loaded_modules` takes the Python files below `root` that this process has imported, `all` every
             file that `.gitignore` does not name, `none` only what `include` says.
-        include: More paths, relative to the entry file's folder; folders count with all below them, globs are
-            allowed, and they are not filtered by `.gitignore` because the user asked for them by name.
+        include: More paths, which are not filtered by `.gitignore` because the user asked for them by name.
 
     Returns:
         Absolute paths below `root`, sorted.
@@ -83,14 +115,13 @@ def collect(root: Path, entry_file: Path, copy_style: CopyStyle, include: Sequen
 
     """
     root = root.resolve()
-    entry = entry_file.resolve()
     if copy_style not in ("loaded_modules", "all", "none"):
         raise CodeBundleError(
             f"copy_style must be 'loaded_modules', 'all' or 'none', got {copy_style!r}. Choose one of them."
         )
-    chosen = set(_included(entry.parent, include))
-    if copy_style != "none":
-        chosen.add(entry)
+    chosen = {path for one in include for path in one.files()}
+    if copy_style != "none" and entry_file is not None:
+        chosen.add(entry_file.resolve())
     if copy_style == "all":
         chosen.update(_walk(root, ()))
     elif copy_style == "loaded_modules":
@@ -256,26 +287,11 @@ def _loaded(root: Path) -> Iterator[Path]:
         if not isinstance(name, str) or not name.endswith(".py"):
             continue
         path = Path(name).resolve()
-        # site-packages may lie below the root, in an environment of any name; it is installed, not the user's code.
-        if path.is_relative_to(root) and path.is_file() and not _is_foreign(path.relative_to(root)):
+        # What is installed may lie below the root, in an environment of any name.
+        if not path.is_relative_to(root) or is_installed(str(path)):
+            continue
+        if path.is_file() and not _SKIPPED.intersection(path.relative_to(root).parts):
             yield path
-
-
-def _is_foreign(relative: Path) -> bool:
-    return bool(_SKIPPED.intersection(relative.parts)) or "site-packages" in relative.parts
-
-
-def _included(base: Path, include: Sequence[str]) -> Iterator[Path]:
-    for text in include:
-        found = sorted(base.glob(text)) if any(mark in text for mark in "*?[") else [base / text]
-        existing = [path for path in found if path.exists()]
-        if not existing:
-            raise CodeBundleError(
-                f"include must name files that exist, got {text!r}, of which nothing is in {base}. Correct the path."
-            )
-        for path in existing:
-            inner = (item for item in path.rglob("*") if item.is_file()) if path.is_dir() else iter([path])
-            yield from (item.resolve() for item in inner if not _SKIPPED.intersection(item.relative_to(path).parts))
 
 
 def _walk(folder: Path, rules: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterator[Path]:

@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from flyte_ray.cluster.bundle import Bundle, CopyStyle, build_bundle, collect, extract_bundle, find_root
+from flyte_ray.cluster.bundle import Bundle, CopyStyle, Inclusion, build_bundle, collect, extract_bundle, find_root
 from flyte_ray.ledger.paths import code_key
+from flyte_ray.spec.origin import is_installed, is_own
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store
 
@@ -21,15 +22,17 @@ from flyte_ray.storage import Store
 def pack_code(
     task: TaskSpec,
     copy_style: CopyStyle = "loaded_modules",
-    include: Sequence[str] = (),
+    include: Sequence[Inclusion] = (),
     root_dir: str | None = None,
 ) -> tuple[str, Bundle] | None:
-    """Pack the project of a task's file; None for code that has no file of its own to travel.
+    """Pack the project of a task's file; None if it has nothing that travels.
+
+    A notebook's functions travel by value; its project is the folder where it runs, with the modules that it imported.
 
     Args:
         task: Whose file it is.
         copy_style: Which files travel; see `collect`.
-        include: More paths.
+        include: More files.
         root_dir: The project's folder, from which its modules are imported; None finds it from the file.
 
     Returns:
@@ -39,14 +42,11 @@ def pack_code(
         CodeBundleError: The files are too large, or lie outside the project.
 
     """
-    file = Path(task.func.__code__.co_filename)
-    if not file.is_file() or _is_installed(file):
-        # A notebook's function travels by value; its project is the folder where the notebook runs.
-        file = Path(os.path.abspath("notebook"))
+    source = Path(task.source_file)
+    entry = source if source.is_file() and not is_installed(str(source)) else None
+    file = entry or Path.cwd() / "notebook"
     root = Path(root_dir) if root_dir is not None else find_root(file)
-    ours = Path(__file__).parent.parent
-    chosen = [path for path in collect(root, file, copy_style, include) if path.is_file()] if file.is_file() else []
-    files = [path for path in chosen if not path.is_relative_to(ours)]
+    files = [path for path in collect(root, entry, copy_style, include) if not is_own(str(path))]
     if not files:
         return None
     bundle = build_bundle(root, files)
@@ -60,11 +60,11 @@ def send_code(
     store: Store,
     task: TaskSpec,
     copy_style: CopyStyle = "loaded_modules",
-    include: Sequence[str] = (),
+    include: Sequence[Inclusion] = (),
     root_dir: str | None = None,
 ) -> str | None:
     """Pack the project of a task's file, see `pack_code`, and store it unless the root has it; return the marker."""
-    packed = pack_code(task, copy_style, (*task.environment.include, *include), root_dir)
+    packed = pack_code(task, copy_style, include, root_dir)
     if packed is None:
         return None
     marker, bundle = packed
@@ -86,7 +86,3 @@ def unpack_code(store: Store, marker: str | None) -> None:
         path = str(target / folder) if folder else str(target)
         if path not in sys.path:
             sys.path.insert(0, path)
-
-
-def _is_installed(file: Path) -> bool:
-    return any(part in ("site-packages", "dist-packages") for part in file.parts)

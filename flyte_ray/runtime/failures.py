@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import traceback
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
+from flyte_ray.spec.origin import is_own
 from flyte_ray.spec.policies import RetryStrategy
-
-_OWN: Final = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 class Aborted(BaseException):
@@ -43,17 +40,13 @@ def _users_traceback(error: BaseException) -> str:
     waiting = [told]
     while waiting:
         each = waiting.pop()
-        if each.stack and _is_ours(each.stack[-1]):
+        if each.stack and is_own(each.stack[-1].filename):
             # The failure of a child, whose causes are on record with it; or our own error, which says all itself.
             each.__cause__ = each.__context__ = None
-        each.stack[:] = [frame for frame in each.stack if not _is_ours(frame)]
+        each.stack[:] = [frame for frame in each.stack if not is_own(frame.filename)]
         inner = (each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ()))
         waiting += [one for one in inner if one is not None]
     return "".join(told.format()).removeprefix("Traceback (most recent call last):\n")
-
-
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith(_OWN)
 
 
 def failed(work: Work, error: BaseException) -> Result:

@@ -11,17 +11,15 @@ import ast
 import hashlib
 import inspect
 import re
-import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
+from flyte_ray.spec.origin import is_project_file
+
 _PLAIN: Final = (int, float, str, bytes, bool, type(None))
-_INSTALLED: Final = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-_OWN: Final = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def _uses(thing: Any, main: str) -> Iterator[tuple[str, Any]]:
         scope = {**func.__globals__, **_closure(func)}
         for name in sorted(names & scope.keys()):
             value = scope[name]
-            if isinstance(value, ModuleType) and _is_project(getattr(value, "__file__", None)):
+            if isinstance(value, ModuleType) and is_project_file(getattr(value, "__file__", None)):
                 inside = {part: getattr(value, part) for part in names if hasattr(value, part)}
                 yield from ((f"{name}.{part}", found) for part, of in inside.items() for found in _followed(of))
             else:
@@ -172,7 +170,7 @@ def _followed(value: Any) -> Iterator[Any]:
         return
     # Another task is followed too: its outcome is a part of this one's.
     inner = inspect.unwrap(value) if callable(value) else value
-    if isinstance(inner, (FunctionType, type)) and (inner.__module__ == "__main__" or _is_project(_file(inner))):
+    if isinstance(inner, (FunctionType, type)) and (inner.__module__ == "__main__" or is_project_file(_file(inner))):
         yield value
 
 
@@ -215,7 +213,3 @@ def _closure(func: FunctionType) -> dict[str, Any]:
         except ValueError:  # not bound yet
             continue
     return found
-
-
-def _is_project(file: str | None) -> bool:
-    return file is not None and not file.startswith((*_INSTALLED, _OWN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Final
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.interface import Interface
+from flyte_ray.spec.origin import is_installed
 from flyte_ray.spec.policies import Cache, RetryStrategy, ReusePolicy, Timeout
 from flyte_ray.spec.resources import Resources
 from flyte_ray.spec.secret import SecretRequest, secrets_from
@@ -109,6 +111,14 @@ class TaskSpec:
     links: tuple[Any, ...] = ()
     triggers: tuple[Any, ...] = ()
     entrypoint: bool = False
+
+    @property
+    def source_file(self) -> str:
+        """The file that declares the function; not that of a library whose decorator stands above it."""
+        file: str = getattr(inspect.unwrap(self.func), "__code__", self.func.__code__).co_filename
+        # A decorator may hide what it decorates; the environment is the user's in any case.
+        declared = self.environment.declaring_file
+        return declared if is_installed(file) and declared is not None else file
 
     def __post_init__(self) -> None:
         """Check what the user wrote and no other type has checked."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flyte_ray.cluster import bundle
-from flyte_ray.cluster.bundle import Bundle, build_bundle, collect, extract_bundle, find_root
+from flyte_ray.cluster.bundle import Bundle, Inclusion, build_bundle, collect, extract_bundle, find_root
 from flyte_ray.errors import CodeBundleError
 
 
@@ -119,19 +119,19 @@ def test_loaded_modules_takes_the_imported_files_and_the_entry(project: Path, mo
 def test_none_takes_only_what_is_included(project: Path) -> None:
     write(project, conf__a="", conf__deep__b="", t1="", t2="")
     assert collect(project, project / "main.py", "none") == []
-    found = collect(project, project / "main.py", "none", ["conf", "t*"])
+    found = collect(project, project / "main.py", "none", [Inclusion(project, "conf"), Inclusion(project, "t*")])
     assert names(project, found) == ["conf/a", "conf/deep/b", "t1", "t2"]
 
 
 def test_an_included_path_that_is_not_there_is_named(project: Path) -> None:
     with pytest.raises(CodeBundleError, match="got 'nothing.txt'"):
-        collect(project, project / "main.py", "all", ["nothing.txt"])
+        collect(project, project / "main.py", "all", [Inclusion(project, "nothing.txt")])
 
 
 def test_a_file_outside_the_root_is_refused(project: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("")
     with pytest.raises(CodeBundleError, match="must lie below"):
-        collect(project, project / "main.py", "all", ["../outside"])
+        collect(project, project / "main.py", "all", [Inclusion(project, "../outside")])
     with pytest.raises(CodeBundleError, match="must lie below"):
         build_bundle(project, [tmp_path / "outside"])
 

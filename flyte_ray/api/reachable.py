@@ -1,0 +1,73 @@
+"""Find what a task may use at run time: environments, and the files that travel for them.
+
+Followed are the project's modules, from the task's own on, by what stands in them under a name: other modules, tasks,
+functions and classes. What a task finds by other means is not seen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+from flyte_ray.api.environment import TaskEnvironment
+from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cluster.bundle import Inclusion
+from flyte_ray.spec.origin import is_project_file
+from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
+
+
+def find_environments(task: TaskSpec) -> list[EnvironmentSpec]:
+    """Return the environments that a task's code holds, with those that they depend on; the task's is first.
+
+    Each has a name once: tasks of one name are one environment.
+    """
+    found = {task.environment.name: task.environment}
+    waiting: list[TaskEnvironment] = []
+    for module in _modules(sys.modules.get(task.func.__module__)):
+        for value in list(vars(module).values()):
+            if isinstance(value, TaskEnvironment):
+                waiting.append(value)
+            elif isinstance(value, TaskTemplate):
+                found.setdefault(value.spec.environment.name, value.spec.environment)
+    seen: set[int] = set()
+    while waiting:
+        environment = waiting.pop(0)
+        if id(environment) not in seen:
+            seen.add(id(environment))
+            found.setdefault(environment.spec.name, environment.spec)
+            waiting += environment.depends_on
+    return list(found.values())
+
+
+def inclusions_of(task: TaskSpec, include: Sequence[str] = ()) -> list[Inclusion]:
+    """Return the files that travel by name: those of the environments found, and more beside the task's file."""
+    found = [(task.source_file, text) for text in include]
+    found += [(each.declaring_file or "", text) for each in find_environments(task) for text in each.include]
+    # Code without a file of its own, as in a notebook, stands in the folder where it runs.
+    return [Inclusion(Path(file).parent if os.path.isfile(file) else Path.cwd(), text) for file, text in found]
+
+
+def _modules(start: ModuleType | None) -> Iterator[ModuleType]:
+    waiting, seen = [start], set()
+    while waiting:
+        module = waiting.pop(0)
+        if module is None or id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield module
+        waiting += [each for each in map(_module_of, list(vars(module).values())) if _is_project(each)]
+
+
+def _module_of(value: object) -> ModuleType | None:
+    if isinstance(value, ModuleType):
+        return value
+    if isinstance(value, TaskTemplate):
+        value = value.spec.func
+    return sys.modules.get(value.__module__) if isinstance(value, (FunctionType, type)) else None
+
+
+def _is_project(module: ModuleType | None) -> bool:
+    return is_project_file(getattr(module, "__file__", None))
