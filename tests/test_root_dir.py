@@ -43,6 +43,22 @@ SCRIPT = """
 """
 
 
+NOTEBOOK = """
+    import os
+    import flyte_ray as flyte
+    import numbers_
+
+    env = flyte.TaskEnvironment("cell")
+
+    @env.task
+    def main() -> str:
+        return f"{numbers_.one} of {numbers_.__file__}"
+
+    flyte.init(root=os.environ["ROOT"], address=os.environ["ADDRESS"])
+    print(flyte.run(main).outputs()[0])
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     # No __init__.py and no pyproject.toml: nothing tells where the project begins.
@@ -68,6 +84,15 @@ def test_a_script_names_its_projects_folder(ray_address: str, project: Path, tmp
     environ["PYTHONPATH"] += os.pathsep + str(project)
     done = subprocess.run([sys.executable, str(script)], env=environ, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["['3', 'package.flows.flow', 'numbers_']"], done.stderr
+
+
+def test_the_modules_that_a_notebook_imported_travel(ray_address: str, project: Path, tmp_path: Path) -> None:
+    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(tmp_path / "root")}
+    where = project / "package" / "flows"
+    command = [sys.executable, "-"]  # like a cell, its code has no file
+    cell = textwrap.dedent(NOTEBOOK)
+    done = subprocess.run(command, input=cell, env=environ, cwd=where, capture_output=True, text=True, check=False)
+    assert "1 of /" in done.stdout and "/flyte-ray-code-" in done.stdout, done.stderr
 
 
 def test_a_file_outside_of_the_projects_folder_is_refused(project: Path, tmp_path: Path) -> None:
