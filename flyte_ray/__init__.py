@@ -11,7 +11,7 @@ from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_c
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.fanning import map_task as map
 from flyte_ray.api.run import Run
-from flyte_ray.api.running import run, with_runcontext
+from flyte_ray.api.running import rerun, run, with_runcontext
 from flyte_ray.api.settings import init, logger, system_logger
 from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
 from flyte_ray.api.trace import trace
@@ -93,6 +93,7 @@ __all__ = [
     "models",
     "new_condition",
     "remote",
+    "rerun",
     "run",
     "system_logger",
     "trace",

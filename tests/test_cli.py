@@ -118,6 +118,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
         "abort",
         "delete",
         "get",
+        "rerun",
         "resume",
         "signal",
         "submit",

@@ -1,7 +1,9 @@
-"""Runs that are continued on a real Ray cluster, as they were and with edited code."""
+"""Runs that are continued, or started anew, on a real Ray cluster."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import flyte_ray as flyte
 from tests import workloads
 from tests.ray_cluster import QUIET
-from tests.test_ray import wait_for
+from tests.test_ray import ledger_pid, wait_for
 from tests.test_resume import Project
 
 
@@ -64,3 +66,34 @@ def test_a_run_is_resumed_with_edited_code_and_runs_again_what_that_changed(ray_
     assert "again  2  flow.train    scaling.scale changed" in done.stderr
     assert "o0 = 10" in done.stdout, done.stderr
     assert project.executed() == {"main": 1, "train": 2, "report": 1}
+
+
+def test_a_run_is_started_anew_and_takes_over_what_has_succeeded(connected: Path, tmp_path: Path) -> None:
+    counts, marker = tmp_path / "counts", tmp_path / "marker"
+    run = flyte.run(workloads.steps_then_needs, n=3, marker=str(marker), counts=str(counts))
+    with pytest.raises(flyte.errors.RuntimeUserError, match="not there yet"):
+        run.outputs()
+    marker.touch()
+    again = flyte.rerun(run.name, recover=True, n=4)
+    assert again.outputs() == (7,)
+    assert begun(counts) == ["begin 0", "begin 1", "begin 2", "begin 3", "needs", "needs"]
+    phases = [action.phase.value for action in flyte.remote.Action.listall(again.name)]
+    assert phases == ["succeeded", *["recovered"] * 3, "succeeded", "succeeded"]
+    assert flyte.rerun(run.name).outputs() == (4,)
+    assert begun(counts).count("begin 0") == 2
+
+
+def test_a_run_that_takes_outcomes_over_goes_on_with_that_after_its_ledger_was_killed(
+    connected: Path, tmp_path: Path
+) -> None:
+    counts, marker = tmp_path / "counts", tmp_path / "marker"
+    run = flyte.run(workloads.waits_then_steps, n=3, marker=str(marker), counts=str(counts))
+    marker.touch()
+    assert run.outputs() == (3,)
+    marker.unlink()
+    again = flyte.rerun(run.name, recover=True)
+    wait_for(counts, "waits")
+    os.kill(ledger_pid(connected), signal.SIGKILL)
+    marker.touch()
+    assert again.outputs() == (3,)
+    assert [line for line in begun(counts) if line != "waits"] == ["begin 0", "begin 1", "begin 2"]

@@ -296,7 +296,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_a_task_that_is_declared_nowhere_any_more_is_named(failed: flyte.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(sys.modules[__name__], "chain")
-    with pytest.raises(CodeBundleError, match="should hold the task 'resumed.chain' with which run"):
+    with pytest.raises(CodeBundleError, match="should hold the task 'resumed.chain' that run"):
         failed.resume(with_current_code=True)
 
 

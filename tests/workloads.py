@@ -250,3 +250,11 @@ async def steps_then_waits(n: int, marker: str, counts: str) -> int:
         note(counts, "waits")
         await asyncio.sleep(0.2)
     return total
+
+
+@env.task
+async def waits_then_steps(n: int, marker: str, counts: str) -> int:
+    while not os.path.exists(marker):
+        note(counts, "waits")
+        await asyncio.sleep(0.2)
+    return sum([await slow_step.aio(x, 0.0, counts) for x in range(n)])

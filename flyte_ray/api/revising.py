@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from flyte_ray.errors import CodeBundleError, InvalidDeclaration
 from flyte_ray.ledger.messages import TaskRef, read_ref
 from flyte_ray.ledger.revision import Changes, judge
-from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.catalog import bodies_of, load_task
 from flyte_ray.spec.body import Parts
+from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.spec.task import TaskSpec
 
@@ -65,6 +66,8 @@ class Plan:
 def plan_revision(
     state: RunState,
     *,
+    action: str = ROOT_ACTION,
+    inputs: Collection[str] = (),
     keep: Sequence[str] = (),
     again: Sequence[str] = (),
     declared: Mapping[str, TaskSpec] | None = None,
@@ -73,47 +76,66 @@ def plan_revision(
 
     Args:
         state: The run, as it is on record.
+        action: The one that it goes on with, or begins with.
+        inputs: Names of inputs that this gets besides the recorded ones.
         keep: Tasks whose outcomes are kept although their code has changed, by name or function name.
         again: Tasks whose outcomes are not kept although their code has not changed.
         declared: Today's tasks by name, where the record says no module: for runs that a script started.
 
     Raises:
-        CodeBundleError: The root's task is not in today's code, or takes other inputs now.
+        CodeBundleError: The action's task is not in today's code, or takes other inputs now.
         InvalidDeclaration: `keep` or `again` names no task of the run, or the same one.
 
     """
     if not state.actions:
         raise CodeBundleError(f"Run {state.id!r} was cut off before it began: there is nothing to keep. Start another.")
-    refs = {
-        key: ref for key, ref in ((key, read_ref(body)) for key, body in state.tasks.items()) if not ref.is_condition
-    }
+    refs = _refs(state)
     kept, asked = _named(keep, refs), _named(again, refs)
     if kept & asked:
         raise InvalidDeclaration(f"A task is either kept or run again, got both for {', '.join(sorted(kept & asked))}.")
+    found = {key: _find(ref, declared or {}) for key, ref in refs.items()}
+    changes = _compare(refs, found, kept, asked)
+    first = state.actions[action]
+    today = found[first.task]
+    if today is None:
+        raise CodeBundleError(
+            f"The code should hold the task '{first.task_name}' that run {state.id!r} began with, but does not."
+            f" Continue it where that task is declared: flyte.remote.Run.get({state.id!r}).resume(...)."
+        )
+    _check_inputs({*json.loads(first.inputs), *inputs}, today[0])
+    return Plan(today[0], changes, tuple(_judge(state, changes)))
+
+
+def imported_changes(state: RunState) -> Changes:
+    """Say where this process has imported other code than a run is on record with."""
+    refs = {key: ref for key, ref in _refs(state).items() if ref.module}
+    return _compare(refs, {key: _find(ref, {}) for key, ref in refs.items()}, set(), set())
+
+
+def _refs(state: RunState) -> dict[str, TaskRef]:
+    refs = {key: read_ref(body) for key, body in state.tasks.items()}
+    return {key: ref for key, ref in refs.items() if not ref.is_condition}
+
+
+_Today = tuple[TaskSpec, str] | None
+
+
+def _compare(
+    refs: Mapping[str, TaskRef], found: Mapping[str, _Today], kept: Collection[str], asked: Collection[str]
+) -> Changes:
     own: dict[str, str] = {}
     called: dict[str, str] = {}
-    today: dict[str, TaskSpec] = {}
     for key, ref in refs.items():
-        found = _find(ref, declared or {})
-        if found is not None:
-            today[key] = found[0]
-        now = bodies_of(*found) if found is not None else None
-        why = "asked for" if ref.name in asked else _difference(ref.bodies, now, found is not None)
+        today = found[key]
+        now = bodies_of(*today) if today is not None else None
+        why = "asked for" if ref.name in asked else _difference(ref.bodies, now, today is not None)
         if why and ref.name not in kept:
             own[key] = why
         outside = {*_changed(ref.bodies or (), now or (), tasks=True), *(_TASK + name for name in asked)}
         names = sorted(name.removeprefix(_TASK) for name in outside & {name for name, _ in ref.bodies or ()})
-        if set(names) - kept:
+        if set(names) - set(kept):
             called[key] = f"it calls {', '.join(names)}, which runs again"
-    changes = Changes(own, called, frozenset(key for key, ref in refs.items() if ref.name in kept))
-    root = today.get(state.root.task)
-    if root is None:
-        raise CodeBundleError(
-            f"The code should hold the task '{state.root.task_name}' with which run {state.id!r} began, but does not."
-            f" Continue it where that task is declared: flyte.remote.Run.get({state.id!r}).resume(...)."
-        )
-    _check_inputs(state.root, root)
-    return Plan(root, changes, tuple(_judge(state, changes)))
+    return Changes(own, called, frozenset(key for key, ref in refs.items() if ref.name in kept))
 
 
 def _named(given: Sequence[str], refs: Mapping[str, TaskRef]) -> set[str]:
@@ -127,7 +149,7 @@ def _named(given: Sequence[str], refs: Mapping[str, TaskRef]) -> set[str]:
     return found
 
 
-def _find(ref: TaskRef, declared: Mapping[str, TaskSpec]) -> tuple[TaskSpec, str] | None:
+def _find(ref: TaskRef, declared: Mapping[str, TaskSpec]) -> _Today:
     """Return today's task, and the module that was `__main__` when the run began."""
     try:
         # What travelled by value was declared in the script or notebook, which may be this process.
@@ -165,14 +187,13 @@ def _difference(before: Parts | None, now: Parts | None, is_there: bool) -> str:
     return ", ".join([*words, *([f"and {len(names) - NAMED} more"] if len(names) > NAMED else [])])
 
 
-def _check_inputs(action: ActionState, today: TaskSpec) -> None:
-    given: dict[str, Any] = json.loads(action.inputs)
+def _check_inputs(given: set[str], today: TaskSpec) -> None:
     takes = [item.name for item in today.interface.parameters]
     needs = {item.name for item in today.interface.parameters if not item.has_default}
-    if not needs <= given.keys() <= set(takes):
+    if not needs <= given <= set(takes):
         raise CodeBundleError(
-            f"Task '{today.name}' should take the inputs that the run began with, {', '.join(given) or 'none'}, but"
-            f" takes {', '.join(takes) or 'none'} now. Start another run."
+            f"Task '{today.name}' should take the inputs that the run began with, {', '.join(sorted(given)) or 'none'},"
+            f" but takes {', '.join(takes) or 'none'} now. Start another run."
         )
 
 

@@ -1,17 +1,29 @@
-"""Start runs: `run`, `with_runcontext`, and continue them."""
+"""Start runs, new ones and earlier ones anew: `run`, `rerun`, `with_runcontext`."""
 
 from __future__ import annotations
 
 import json
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.reachable import inclusions_of
+from flyte_ray.api.rerunning import (
+    Source,
+    cache_again,
+    check_request,
+    find_source,
+    load_recorded,
+    merge_inputs,
+    plan_recovery,
+)
+from flyte_ray.api.revising import Plan
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
@@ -23,14 +35,17 @@ from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import data_place
+from flyte_ray.ledger.recovering import dump_source
 from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.revision import Changes
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.runtime.naming import task_identity
-from flyte_ray.spec.ids import make_run_name, validate_run_name
+from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
+from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
 
@@ -99,41 +114,119 @@ class Runner:
         values = bind(task.spec.interface, task.name, args, kwargs)
         store = self.faults.around(current_store())
         run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
-        codec = build_codec(task.spec.interface, task.name)
         ensure_writable(store)
-        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
-        about: dict[str, Any] = {
-            "mode": "remote" if remote else "local",
-            "source": os.path.abspath(task.source_file),
-            "labels": self.labels,
-            "env_vars": self.env_vars,
-            "raw_data_path": _absolute(self.raw_data_path),
-            "copy_style": self.copy_style,
-            "include": self.include,
-            "cache": "off" if self.disable_run_cache else "overwrite" if self.overwrite_cache else "on",
-        }
-        inputs = codec.encode_inputs(values, blobs_at(store, data_place(run, about)))
+        about = self._about(os.path.abspath(task.source_file))
+        blobs = blobs_at(store, data_place(run, about))
+        inputs = build_codec(task.spec.interface, task.name).encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
-        include = inclusions_of(task.spec, self.include)
-        about["code"] = send_code(store, task.spec, self.copy_style, include, settings.root_dir)
-        context = json.dumps(self.custom_context, sort_keys=True) if self.custom_context else None
-        if not (remote and self.lasting):
-            name_cut_off(store, run)
-        if remote:
-            start = Start(run, uuid.uuid4().hex, self._refer(task, about), inputs.text, context, cache, about)
-            self._start_remote(store, start)
-        else:
-            LocalRun(store, run, self.faults).start(task.spec, inputs.text, context, uuid.uuid4().hex, about, cache)
+        about["code"] = self._send_code(store, task.spec, about)
+        ref = self._refer(task.spec, about) if about["mode"] == "remote" else None
+        self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about)
         return Run(store, run, task)
 
-    def _refer(self, task: TaskTemplate, about: dict[str, Any]) -> TaskRef:
-        connect(settings.address)  # what a task needs is said in this cluster's terms
-        return Catalog(shaping_of(about["code"], self.env_vars)).know(task.spec).ref
+    @both_forms
+    def rerun(
+        self,
+        run_name: str,
+        action_name: str = ROOT_ACTION,
+        recover: bool = False,
+        force_rerun_actions: Sequence[str] | None = None,
+        allow_missing_source_outputs: bool = False,
+        **inputs: Any,
+    ) -> Run:
+        """Start a run anew from an earlier one, with its code and its inputs, and the settings of both; see `rerun`."""
+        check_request(action_name, recover, force_rerun_actions)
+        source = find_source(current_store(), run_name, action_name)
+        forced, allow = force_rerun_actions or (), allow_missing_source_outputs
+        return self.start_again(source, inputs, recover=recover, forced=forced, allow_missing=allow)
 
-    def _start_remote(self, store: Store, start: Start) -> None:
+    def start_again(
+        self,
+        source: Source,
+        inputs: Mapping[str, Any],
+        *,
+        recover: bool,
+        forced: Sequence[str],
+        allow_missing: bool,
+        plan: Plan | None = None,
+    ) -> Run:
+        """Start a run anew, with today's code if there is a plan for that."""
+        store = self.faults.around(current_store())
+        run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
+        ensure_writable(store)
+        about = self._about(source.spec["source"], source.spec)
+        is_remote = about["mode"] == "remote"
+        as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
+        task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
+        encoded = merge_inputs(store, source, inputs, blobs_at(store, data_place(run, about)), task)
+        changes: Changes | None = None
+        if recover:
+            here = not is_remote
+            changes = plan_recovery(store, source, forced=forced, allow_missing=allow_missing, here=here, plan=plan)
+        about["rerun"] = dump_source(source.run, source.action, changes)
+        about["code"] = self._send_code(store, plan.root, about) if plan else source.code
+        if task is not None and encoded.digest:
+            cache = Caching(about).use(task, task_identity(task.name, task.interface), encoded)
+        else:
+            cache = None if plan else cache_again(source, about["cache"])
+        target: TaskRef | TaskSpec | None = source.ref if as_it_is else task
+        if is_remote and task is not None and not as_it_is:
+            ref = self._refer(task, about)
+            # Slots run the code on record, whatever this process has imported under its name.
+            target = ref if plan else ref._replace(bodies=source.ref.bodies)
+        assert target is not None, "what does not run as it is was imported"
+        context = {**json.loads(source.context or "{}"), **self.custom_context}
+        self._launch(store, run, target, encoded.text, context, cache, about)
+        return Run(store, run, TaskTemplate(task) if task is not None else None)
+
+    def _about(self, file: str, earlier: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+        """Describe a run for the record; what these settings do not say is as in an earlier run."""
+        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
+        return {
+            "mode": "remote" if remote else "local",
+            "source": file,
+            "labels": {**(earlier.get("labels") or {}), **self.labels},
+            "env_vars": {**(earlier.get("env_vars") or {}), **self.env_vars},
+            "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),
+            "copy_style": earlier.get("copy_style") or self.copy_style,
+            "include": earlier.get("include") or self.include,
+            "cache": "off"
+            if self.disable_run_cache
+            else "overwrite"
+            if self.overwrite_cache
+            else earlier.get("cache") or "on",
+        }
+
+    def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
+        include = inclusions_of(task, about["include"])
+        return send_code(store, task, about["copy_style"], include, settings.root_dir)
+
+    def _refer(self, task: TaskSpec, about: Mapping[str, Any]) -> TaskRef:
+        connect(settings.address)  # what a task needs is said in this cluster's terms
+        return Catalog(shaping_of(about["code"], about["env_vars"])).know(task).ref
+
+    def _launch(
+        self,
+        store: Store,
+        run: RunId,
+        task: TaskRef | TaskSpec,
+        inputs: str,
+        context: Mapping[str, str],
+        cache: str | None,
+        about: dict[str, Any],
+    ) -> None:
+        """Begin a run: on the cluster by the reference of its task, or in this process by the task itself."""
+        nonce, custom = uuid.uuid4().hex, json.dumps(context, sort_keys=True) if context else None
+        if isinstance(task, TaskSpec) or not self.lasting:
+            name_cut_off(store, run)
+        if isinstance(task, TaskSpec):
+            LocalRun(store, run, self.faults).start(task, inputs, custom, nonce, about, cache)
+            return
+        connect(settings.address)
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-        LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting)).start(start)
+        client = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting))
+        client.start(Start(run, nonce, task, inputs, custom, cache, about))
 
 
 def _absolute(place: str | None) -> str | None:
@@ -229,4 +322,49 @@ def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
 
     """
     started: Run = Runner().run(task, *args, **kwargs)
+    return started
+
+
+@both_forms
+def rerun(
+    run_name: str,
+    action_name: str = ROOT_ACTION,
+    recover: bool = False,
+    force_rerun_actions: Sequence[str] | None = None,
+    allow_missing_source_outputs: bool = False,
+    **inputs: Any,
+) -> Run:
+    """Start a run anew, with its own code and inputs.
+
+    Args:
+        run_name: The earlier run; it stays as it is.
+        action_name: The action to begin with, in place of the root: its task, with the inputs that it got.
+        recover: Take over the outcomes of actions that succeeded, as RECOVERED: only what failed or never ran runs. The
+            root always runs, because it calls the others. An action is the same in both runs if it was called from
+            the same place with the same inputs. Where this process runs them with code that it has imported, only
+            actions whose code has not changed since.
+        force_rerun_actions: With `recover`: actions that run again although they succeeded, with those that called
+            them; what they call is taken over unless it is named, too. Names that the run does not have are reported.
+        allow_missing_source_outputs: With `recover`: actions of which outputs are gone from the store run again,
+            instead of that no run starts.
+        inputs: Inputs in place of the recorded ones; the others stay. Not for inputs with the name of a parameter here.
+
+    Returns:
+        The new run: ended in local mode, under way on a cluster. Settings are those of the earlier run; use
+        `with_runcontext(...).rerun(...)` for others.
+
+    Raises:
+        ValueError: There is no such input; `force_rerun_actions` without `recover`, or `recover` with `action_name`.
+        TypeError: An input is not of its parameter's type.
+        RunNotFoundError: The root holds no such run.
+        ActionNotFoundError: The run has no such action.
+        RuntimeUserError: Inputs (`SourceRunInputsUnavailableError`) or outputs (`SourceRunOutputsUnavailableError`) are
+            gone from the store. Nothing has begun then.
+
+    Source: `flyte.rerun`.
+
+    """
+    started: Run = Runner().rerun(
+        run_name, action_name, recover, force_rerun_actions, allow_missing_source_outputs, **inputs
+    )
     return started

@@ -14,12 +14,13 @@ import click
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.conditions import signal
 from flyte_ray.cli.reading import get
+from flyte_ray.cli.rerunning import rerun
 from flyte_ray.cli.resuming import resume
 from flyte_ray.cli.running import submit
 from flyte_ray.cli.steering import abort
 from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, DeclarationError
 
-VERBS: Final = (submit, resume, abort, signal, get, delete)
+VERBS: Final = (submit, rerun, resume, abort, signal, get, delete)
 
 
 class Refused(click.ClickException):

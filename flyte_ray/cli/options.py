@@ -44,6 +44,17 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read a repeatable option of the form KEY=VALUE."""
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"expected KEY=VALUE, got {text!r}. Write for example A=1.", context, option)
+        found[key] = value
+    return found
+
+
 def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
     init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)

@@ -24,7 +24,6 @@ from flyte_ray.cli.moments import parse_duration, parse_moment
 from flyte_ray.io import Dir, File
 from flyte_ray.spec.interface import Interface, Parameter
 
-EPILOG: Final = "The options of `flyte-ray submit --help` may stand here, too."
 _NONE: Final = type(None)
 _SHOWN: Final[dict[Any, str]] = {
     int: "INTEGER",
@@ -74,7 +73,7 @@ class _Annotated(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 
 
 def parse_parameters(
-    interface: Interface, task: str, words: Sequence[str], docs: str | None = None, file: str = "FILE"
+    interface: Interface, task: str, words: Sequence[str], docs: str | None = None, usage: str = "flyte-ray submit FILE"
 ) -> dict[str, Any]:
     """Parse the words after TASK, `--name value`, into the values to call it with; `--help` shows them and `docs`.
 
@@ -82,8 +81,10 @@ def parse_parameters(
         click.UsageError: A parameter is unknown or missing, or its text does not fit its annotation.
 
     """
-    command = click.Command(task, params=[*task_options(interface)], help=docs, epilog=EPILOG)
-    with command.make_context(f"flyte-ray submit {file} {task}", list(words)) as context:
+    verb = " ".join(usage.split()[:2])
+    epilog = f"The options of `{verb} --help` may stand here, too."
+    command = click.Command(task, params=[*task_options(interface)], help=docs, epilog=epilog)
+    with command.make_context(usage, list(words)) as context:
         return to_values(interface, context.params)
 
 

@@ -83,9 +83,19 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
             "started": format_time(spec["started_us"]),
             "actions": {phase.value: count for phase, count in state.counts.items() if count},
             "labels": spec.get("labels") or {},
+            "from": _origin(spec),
         }
         rows.append(row if output == "table" else {**row, **(hold or Hold(None, None, False))._asdict()})
     show(rows, output)
+
+
+def _origin(spec: dict[str, Any]) -> str:
+    """Say from what a run was started anew; empty if it was not."""
+    rerun = spec.get("rerun")
+    if not rerun:
+        return ""
+    action = "" if rerun["action"] == ROOT_ACTION else f"/{rerun['action']}"
+    return f"{'recovers' if rerun['recover'] else 'reruns'} {rerun['run']}{action}"
 
 
 @get.command("action")

@@ -60,10 +60,10 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
     plan: Plan | None = None
     if options["with_current_code"]:
         state = load_state(current_store(), RunId(run))
-        declared = _todays_tasks(spec, state, options["root_dir"])
+        declared = todays_tasks(spec, state, options["root_dir"])
         insist(root, address, options["root_dir"], verbose)
         plan = plan_revision(state, keep=options["keep"], again=options["again"], declared=declared)
-        _show(run, plan)
+        show_plan(run, plan)
         if options["dry_run"]:
             return
     store = current_store()
@@ -95,7 +95,7 @@ def _recorded_task(store: Store, spec: dict[str, Any], state: RunState) -> TaskT
         return None
 
 
-def _todays_tasks(spec: dict[str, Any], state: RunState, root_dir: str | None) -> Mapping[str, TaskSpec]:
+def todays_tasks(spec: Mapping[str, Any], state: RunState, root_dir: str | None) -> Mapping[str, TaskSpec]:
     """Import the run's file as it is now, and return its tasks by name."""
     file = Path(spec["source"])
     if not file.is_file():
@@ -110,7 +110,8 @@ def _todays_tasks(spec: dict[str, Any], state: RunState, root_dir: str | None) -
     return {task.name: task.spec for task in load_tasks(str(file), root_dir or top).values()}
 
 
-def _show(run: str, plan: Plan) -> None:
+def show_plan(run: str, plan: Plan) -> None:
+    """Print what becomes of a run's actions, on stderr."""
     click.echo(f"Run {run} goes on with today's code:", err=True)
     names = max(len(judged.task) for judged in plan.judged)
     counts = max(len(f"{judged.count:,}") for judged in plan.judged)

@@ -14,26 +14,16 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.running import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.cli.following import follow, start_ray
+from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
-from flyte_ray.cli.options import again, common, insist, prepare
+from flyte_ray.cli.options import common, insist, pairs, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
-from flyte_ray.cli.words import split_at_task, split_words
+from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.spec.ids import make_run_name, validate_run_name
 from flyte_ray.spec.interface import Parameter
-
-
-def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"expected KEY=VALUE, got {text!r}. Write for example A=1.", context, option)
-        pairs[key] = value
-    return pairs
 
 
 @click.command(
@@ -44,8 +34,8 @@ def _pairs(context: click.Context, option: click.Parameter, given: tuple[str, ..
 @common
 @click.option("--local", is_flag=True, help="Run in this process, without Ray.")
 @click.option("--name", help="The run's name (default: made up).")
-@click.option("--env", metavar="K=V", multiple=True, callback=_pairs, help="A variable of all slots; repeatable.")
-@click.option("--label", metavar="K=V", multiple=True, callback=_pairs, help="Shown with the run; repeatable.")
+@click.option("--env", metavar="K=V", multiple=True, callback=pairs, help="A variable of all slots; repeatable.")
+@click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable.")
 @click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @click.option(
@@ -78,7 +68,9 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
     ours, theirs = split_words(context.command, template.spec.interface, rest)
     options = _with_late(context, file, options, ours)
     insist(options["root"], options["address"], options["root_dir"], options["verbose"])
-    values = parse_parameters(template.spec.interface, task, theirs, template.spec.docs, file)
+    values = parse_parameters(
+        template.spec.interface, task, theirs, template.spec.docs, f"flyte-ray submit {file} {task}"
+    )
     if options["dry_run"]:
         _show_plan(template, options)
         return
@@ -87,17 +79,10 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
 
 def _with_late(context: click.Context, file: str, options: dict[str, Any], words: list[str]) -> dict[str, Any]:
     """Add the options that stand behind FILE, and set the variables of a local run before its file is imported."""
-    late = context.command.make_context("submit", [*words, file], parent=context.parent)
-    for name in options.keys() & {name for name in late.params if _is_given(late, name)}:
-        both = isinstance(options[name], dict)
-        options[name] = {**options[name], **late.params[name]} if both else late.params[name]
+    options = merge_late(context, file, options, words)
     if options["local"]:  # this process is the slot
         os.environ.update(options["env"])
     return options
-
-
-def _is_given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _list_tasks(file: str, root_dir: str | None, output: str) -> None:
@@ -127,10 +112,7 @@ def _parameter_words(item: Parameter) -> str:
 def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, Any]) -> None:
     mode: Mode = "local" if options["local"] else "remote"
     embedded = mode == "remote" and not has_cluster(settings.address)
-    if options["detach"] and (embedded or mode == "local"):
-        raise click.UsageError(
-            "--detach needs a cluster that goes on without this process, got none. Give --address, or leave it out."
-        )
+    check_detached(options, mode, embedded=embedded)
     name = validate_run_name(options["name"]) if options["name"] is not None else make_run_name(os.urandom)
     runner = Runner(
         mode=mode,
@@ -141,24 +123,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
         lasting=not embedded,
     )
 
-    def begin() -> Run:
-        if embedded:
-            start_ray(name)
-        try:
-            run: Run = runner.run(template, **values)
-        except TypeError as error:
-            raise click.UsageError(str(error)) from error
-        return run
-
-    if options["detach"]:
-        run = begin()
-        if options["output"] == "json":
-            click.echo(json.dumps({"run": run.name, "url": run.url}))
-        else:
-            click.echo(f"Run {run.name} goes on in the cluster.\nLook at it: {again('get run', run.name)}")
-        return
-    store = current_store()
-    follow(store, Run(store, name, template), begin, options["output"])
+    launch(lambda: runner.run(template, **values), Run(current_store(), name, template), options, embedded=embedded)
 
 
 def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:

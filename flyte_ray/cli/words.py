@@ -1,8 +1,9 @@
-"""Divide the words behind FILE: options of ours, the task, its parameters."""
+"""Divide the words behind FILE or RUN: options of ours, the task, its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -43,6 +44,19 @@ def split_words(command: click.Command, interface: Interface, words: Sequence[st
         if takes_value and rest and not rest[0].startswith("--"):
             theirs.append(rest.pop(0))
     return ours, theirs
+
+
+def merge_late(context: click.Context, argument: str, options: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Add the options that stand behind the argument of a command to those before it."""
+    late = context.command.make_context(context.info_name, [*words, argument], parent=context.parent)
+    for name in options.keys() & {name for name in late.params if _is_given(late, name)}:
+        both = isinstance(options[name], dict)
+        options[name] = {**options[name], **late.params[name]} if both else late.params[name]
+    return options
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _flags(command: click.Command) -> dict[str, bool]:

@@ -54,6 +54,8 @@ class RunBook:
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
         self.cache = RunCache(place)
+        self.outcomes: Mapping[str, Kept] = {}
+        """Outcomes of an earlier run that calls of the same actions are answered with, by action."""
         self.conditions = RunConditions()
         self.now_us = now_us
         self._open_children: dict[str, set[str]] = {}
@@ -187,7 +189,7 @@ class RunBook:
             holder.awaiting.discard(action.id)
             # A slot knows the success of a child that it ran itself.
             if holder is not by or kind != kinds.SUCCEEDED:
-                holder.order(Outcome(action.id, kind, body))
+                holder.order(Outcome(action.id, action.end_kind, body))
 
     def _abandon_children(self, parent: str, reason: str) -> None:
         for child in self._open_children.pop(parent, ()):

@@ -17,11 +17,11 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing
+from flyte_ray.ledger.outputs import take
 from flyte_ray.ledger.paths import cache_key
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store, open_place
-from flyte_ray.types.references import references, taken_from
+from flyte_ray.storage import Store
 
 THREADS: Final = 8
 """Requests to the store at a time."""
@@ -204,15 +204,9 @@ class CacheDesk:
             return None
         if use.max_age_s is not None and self._now_us() - entry["at_us"] > use.max_age_s * 1e6:
             return None
-        place, text = entry["place"], json.dumps(entry["output"], separators=(",", ":"), ensure_ascii=False)
-        uris = references(text)
-        if uris:
-            store, prefix = open_place(self._store, place)
-            # A folder is there if anything lies below it.
-            if not all(store.exists(f"{prefix}/{uri}") or store.keys(f"{prefix}/{uri}") for uri in uris):
-                return None
-            text = taken_from(place, text)
-        return Kept(f"{entry['run']}/{entry['action']}", text)
+        text = json.dumps(entry["output"], separators=(",", ":"), ensure_ascii=False)
+        output = take(self._store, entry["place"], text)
+        return None if output is None else Kept(f"{entry['run']}/{entry['action']}", output)
 
     def _keep(self, run: RunId, place: str, use: CacheUse, action: str, task: str, output: str) -> None:
         entry = {

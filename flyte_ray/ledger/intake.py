@@ -51,6 +51,11 @@ class Intake:
         known = book.state.actions.get(call.action)
         if known is None:
             known = book.called(call)
+            taken = book.outcomes.get(call.action)
+            if taken and not call.told:
+                slot.awaiting.add(known.id)
+                book.end(known, kinds.RECOVERED, taken.output, None, taken.source)
+                return
             if call.told:
                 book.record(kinds.STARTED, call.action, 0, slot=slot.id)
                 slot.running[call.action] = 0

@@ -20,6 +20,7 @@ from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.recovering import load_outcomes
 from flyte_ray.ledger.recovery import recover
 from flyte_ray.ledger.requests import Start, read_start
 from flyte_ray.ledger.revision import Revision
@@ -86,6 +87,8 @@ class Opener:
 
         """
         run = book.state.id
+        # Before anything is handed out.
+        book.outcomes = Patience(f"run {run}").ask(lambda: load_outcomes(self._store, spec))
         if book.state.actions:
             with self._lock:
                 recover(book, alive, resumed=by_person, revision=revision)

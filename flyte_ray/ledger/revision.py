@@ -23,6 +23,8 @@ class Changes(NamedTuple):
     """Tasks that call tasks which have changed: that counts for outcomes whose calls are not on record here."""
     kept: frozenset[str]
     """Tasks whose outcomes a person vouches for."""
+    asked: frozenset[str] = frozenset()
+    """Actions, not tasks, that a person wants to run again."""
 
 
 class Revision(NamedTuple):
@@ -48,10 +50,11 @@ def judge(state: RunState, changes: Changes) -> dict[str, str | None]:
     """
     found: dict[str, str] = {}
     for action in reversed(state.actions.values()):
-        if action.task in changes.kept:
+        if action.task in changes.kept and action.id not in changes.asked:
             found.pop(action.id, None)
             continue
         why = changes.own.get(action.task) or found.get(action.id)
+        why = "asked for" if action.id in changes.asked else why
         if action.cached_from:
             why = why or changes.called.get(action.task)
         if why:

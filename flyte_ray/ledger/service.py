@@ -142,10 +142,14 @@ class Ledger:
         lease, recorder, place = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
         with self._lock:
             book = RunBook(recorder, now_us, place)
-            reception = Reception(self.epoch, book, self._answers, lambda shape: not self._is_wanted(shape, book))
+            reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us)))
             self._keeper.start()
         return book
+
+    def _may_tell(self, shape: str, book: RunBook) -> bool:
+        """Whether a slot may begin calls by itself: none of them is answered from an earlier run, or waits for it."""
+        return not book.outcomes and not self._is_wanted(shape, book)
 
     def _is_wanted(self, shape: str, book: RunBook) -> bool:
         """Whether another run waits for slots of a shape."""

@@ -38,6 +38,8 @@ from flyte_ray.storage import Store, witnessed
 from flyte_ray.storage.patient import PatientStore
 
 _log = logging.getLogger("flyte_ray.runtime")
+LOCAL_SHAPE: Final = "local"
+"""Shape of all tasks: threads are interchangeable."""
 TICK_S: Final = 0.05
 JOIN_S: Final = 2.0
 """How long a slot's thread may take to end; a thread in a C call cannot be stopped and is abandoned."""
@@ -117,7 +119,7 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
             "task %s runs without its %s: local mode does not act on it. Run it on Ray where that matters.",
             *(task.name, ignored),
         )
-    return "local", "{}"
+    return LOCAL_SHAPE, "{}"
 
 
 _ledgers: dict[RunId, Ledger] = {}

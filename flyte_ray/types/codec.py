@@ -17,7 +17,7 @@ from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
 from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK, CannotStoreError, build_leaf, load_untyped
 from flyte_ray.types.place import Blobs
-from flyte_ray.types.references import place_of
+from flyte_ray.types.references import by_content, is_located, place_of
 
 # One encoder for all: `json.dumps` with options makes a new one for each call.
 _write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -42,6 +42,8 @@ def digest_of(raw: Any) -> str:
                 return PICKLE_MARK
             if ARROW_MARK in part:
                 return part["sha256"]
+            if is_located(part):
+                return {**part, "path": by_content(part["path"])}
             return {key: canonical(value) for key, value in part.items()}
         return [canonical(value) for value in part] if isinstance(part, list) else part
 
@@ -89,7 +91,7 @@ class TaskCodec:
 
     def decode_inputs(self, text: str, blobs: Blobs) -> dict[str, Any]:
         """Rebuild the arguments."""
-        return {name: self._inputs[name][0].load(raw, blobs) for name, raw in json.loads(text).items()}
+        return {name: _load(raw, blobs, self._inputs[name][0].load) for name, raw in json.loads(text).items()}
 
     def encode_output(self, value: Any, blobs: Blobs) -> str:
         """Check and encode what the task returned.
@@ -121,17 +123,17 @@ class TaskCodec:
 
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""
-        return _load_output(text, blobs, self._output.load)
+        return _load(json.loads(text), blobs, self._output.load)
 
 
 def decode_untyped(text: str, blobs: Blobs) -> Any:
     """Rebuild what a task returned whose annotations are not known here: see `load_untyped`."""
-    return _load_output(text, blobs, load_untyped)
+    return _load(json.loads(text), blobs, load_untyped)
 
 
-def _load_output(text: str, blobs: Blobs, load: Callable[[Any, Blobs], Any]) -> Any:
-    place, raw = place_of(json.loads(text))
-    return load(raw, blobs.elsewhere(place) if place else blobs)
+def _load(raw: Any, blobs: Blobs, load: Callable[[Any, Blobs], Any]) -> Any:
+    place, value = place_of(raw)
+    return load(value, blobs.elsewhere(place) if place else blobs)
 
 
 def build_codec(interface: Interface, task: str) -> TaskCodec:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK
 from flyte_ray.types.place import OWN_MARK
 
+_BY_CONTENT: Final = re.compile(r"://.*/runs/[^/]+/data/([0-9a-f]{32}/[^/]+)$")
+"""The URL of what `put_path` stored in a run's own folder."""
 PLACE_MARK: Final = "$place"
 """Names the place of another run's large values, in an output that was taken from there."""
 
@@ -22,14 +25,27 @@ def _references(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         if ARROW_MARK in part:
             yield part[ARROW_MARK]
-        path = part.get("path")
-        if isinstance(path, str) and path.startswith(OWN_MARK) and {"name", "format", "hash"} <= part.keys():
-            yield path.removeprefix(OWN_MARK)
+        if is_located(part) and part["path"].startswith(OWN_MARK):
+            yield part["path"].removeprefix(OWN_MARK)
         for value in part.values():
             yield from _references(value)
     elif isinstance(part, list):
         for value in part:
             yield from _references(value)
+
+
+def is_located(part: dict[str, Any]) -> bool:
+    """Tell whether a part of a stored value is a file or folder."""
+    return isinstance(part.get("path"), str) and {"name", "format", "hash"} <= part.keys()
+
+
+def by_content(path: str) -> str:
+    """Return the stored path of a file or folder without the run that has it, where it is stored by content.
+
+    So a call with it is the same call in every run.
+    """
+    found = _BY_CONTENT.search(path)
+    return f"{OWN_MARK}{found[1]}" if found else path
 
 
 def taken_from(place: str, text: str) -> str:

@@ -1,0 +1,63 @@
+"""Take outcomes of an earlier run over: which of its actions a run that recovers it need not execute.
+
+Invariants: an action is the same in both runs if it has the same id, which depends on what was called with what, and
+on nothing that tells runs apart; what its outcome refers to stays where it is.
+Called without the service's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flyte_ray.errors import RunNotFoundError
+from flyte_ray.ledger.cache import Kept
+from flyte_ray.ledger.outputs import take
+from flyte_ray.ledger.paths import data_place
+from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.revision import Changes, judge
+from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.storage import Store
+
+_log = logging.getLogger("flyte_ray.ledger")
+
+
+def dump_source(run: RunId, action: str, recover: Changes | None) -> dict[str, Any]:
+    """Write for a run's specification from what it was started anew, and with which changes it recovers that."""
+    changes = recover and {
+        "own": dict(recover.own),
+        "called": dict(recover.called),
+        "kept": sorted(recover.kept),
+        "asked": sorted(recover.asked),
+    }
+    return {"run": run, "action": action, "recover": changes}
+
+
+def load_outcomes(store: Store, spec: Mapping[str, Any]) -> dict[str, Kept]:
+    """Read what a run may take over by its specification, by action; empty if it recovers none."""
+    rerun = spec.get("rerun") or {}
+    if not rerun.get("recover"):
+        return {}
+    recover = rerun["recover"]
+    changes = Changes(recover["own"], recover["called"], frozenset(recover["kept"]), frozenset(recover["asked"]))
+    run = RunId(rerun["run"])
+    try:
+        source, state = load_spec(store, run), load_state(store, run)
+    except RunNotFoundError:
+        _log.warning("run %s recovers run %s, which is gone: all of it runs", spec["name"], run)
+        return {}
+    place = data_place(run, source)
+    found = {}
+    for action in recoverable(state, changes):
+        output = take(store, place, action.result or "null", checked=False)
+        if output is not None:
+            found[action.id] = Kept(f"{run}/{action.id}", output)
+    return found
+
+
+def recoverable(state: RunState, changes: Changes) -> list[ActionState]:
+    """Return the actions whose outcomes still count; the root always runs, because it calls the others."""
+    verdicts = judge(state, changes._replace(asked=changes.asked | {ROOT_ACTION}))
+    return [action for action in state.actions.values() if verdicts[action.id] is None and action.has_succeeded]
