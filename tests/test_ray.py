@@ -94,6 +94,21 @@ def test_the_steps_of_a_killed_slot_do_not_run_again_and_its_checkpoint_is_hande
     assert counts.read_text().split("\n") == ["paid 0", "paid 1", "paid 2", ""]
 
 
+def test_a_root_that_is_away_is_waited_for_by_all_and_nothing_runs_twice(connected: Path, tmp_path: Path) -> None:
+    counts, away = tmp_path / "counts", connected.with_name("away")
+    run = flyte.run(workloads.outlasts, root=str(connected), counts=str(counts))
+    wait_for(counts, "begin")
+    connected.rename(away)
+    deadline = time.monotonic() + 60
+    # The slot of the other shape starts meanwhile, and needs the run's start and its code.
+    while not ((live := run.look() or {}).get("waits_for_store") and live["starting"]):
+        assert time.monotonic() < deadline, live
+        time.sleep(0.1)
+    away.rename(connected)
+    assert run.outputs() == (3 + 49,)
+    assert counts.read_text().split() == ["begin", "rows", "square"]
+
+
 def test_a_run_is_aborted_with_its_actions(connected: Path, tmp_path: Path) -> None:
     counts = tmp_path / "counts"
     run = flyte.run(workloads.slow_steps, n=4, seconds=60.0, counts=str(counts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,13 @@ import pyarrow as pa
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.api import running
+from flyte_ray.errors import StoreError
 from flyte_ray.io import Dir, File
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import open_store
+from flyte_ray.storage import Store, open_store
 
 AWAY_S = 1.5
 env = flyte.TaskEnvironment("away")
@@ -76,7 +81,7 @@ async def tables_later() -> int:
 
 
 @env.task
-def reads(file: File, folder: Dir) -> str:
+def reads(file: File[Any], folder: Dir[Any]) -> str:
     go_away()
     with file.open_sync("r") as opened:
         text = opened.read()
@@ -184,6 +189,119 @@ def stays_away() -> pa.Table:
 def test_an_action_that_waits_for_the_store_is_aborted_like_any_other() -> None:
     run = flyte.run(stays_away)
     assert run.phase.value == "aborted" and executed == ["left"]
+
+
+class Flaky:
+    """A store that errs at every third question, before or after it has done what was asked, and takes its time."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner, self.asked, self.erred = inner, itertools.count(), 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        return partial(self.answer, found) if callable(found) else found
+
+    def answer(self, call: Callable[..., Any], *args: Any) -> Any:
+        number = next(self.asked)
+        time.sleep(0.002)
+        if number % 6 == 3:
+            self.erred += 1
+            raise StoreError("it erred before")
+        done = call(*args)
+        if number % 6 == 0:
+            self.erred += 1
+            raise StoreError("it erred behind")
+        return done
+
+
+def test_a_store_that_errs_and_delays_changes_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Flaky(open_store(root))
+    store.answer = lambda call, *args: call(*args)  # type: ignore[method-assign]
+    monkeypatch.setattr(running, "current_store", lambda: store)
+
+    @env.task
+    def begins(n: int) -> int:
+        del store.__dict__["answer"]
+        return sum(int(each.num_rows) for each in flyte.map(rows, range(n)))
+
+    run = flyte.run(begins, 30)
+    assert recorded(run).root.result == str(sum(range(30)))
+    assert store.erred > 10
+    assert {(each.attempts, each.failures) for each in recorded(run).actions.values()} == {(1, 0)}
+
+
+@env.task
+def rows(n: int) -> pa.Table:
+    return pa.table({"x": range(n)})
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 1 MiB as the root, where this machine lets us mount one."""
+    root.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", root]).returncode:
+        pytest.skip("only root may mount a disk, and not in every container")
+    yield root
+    subprocess.run(["umount", "--lazy", root], check=True)
+
+
+def fill() -> None:
+    with contextlib.suppress(OSError), (root / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def empty() -> None:
+    (root / "filler").unlink()
+
+
+def remount(how: str) -> None:
+    # A file that is open for writing keeps the disk as it is.
+    until(lambda: subprocess.run(["mount", "-o", f"remount,{how}", root], stderr=subprocess.DEVNULL).returncode == 0)
+
+
+TROUBLE: dict[str, tuple[Callable[[], None], Callable[[], None], str]] = {
+    "full": (fill, empty, "No space left on device"),
+    "read-only": (lambda: remount("ro"), lambda: remount("rw"), "Read-only file system"),
+}
+
+
+@env.task
+def troubled(kind: str) -> int:
+    begin, end, reason = TROUBLE[kind]
+    run = flyte.Run.get(flyte.ctx().action.run_name)
+
+    def mend() -> None:
+        until(lambda: reason in str((run.look() or {}).get("waits_for_store")))
+        executed.append("said")
+        end()
+
+    begin()
+    threading.Thread(target=mend).start()
+    return int(sum(flyte.map(square, range(5)))) + int(wide().num_rows)
+
+
+@env.task
+def wide() -> pa.Table:
+    return pa.table({"x": range(1000)})
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_a_full_or_read_only_disk_is_waited_for_and_named(small_disk: Path, kind: str) -> None:
+    run = flyte.run(troubled, kind)
+    assert run.outputs() == (1030,)
+    assert sorted(executed) == ["0", "1", "2", "3", "4", "said"]
+    assert {(each.attempts, each.failures) for each in recorded(run).actions.values()} == {(1, 0)}
+    assert not list(small_disk.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_nothing_is_started_on_a_full_or_read_only_disk(small_disk: Path, kind: str) -> None:
+    begin, _, reason = TROUBLE[kind]
+    begin()
+    with pytest.raises(StoreError, match=f"root should be writable, but: .*{reason}. Choose another"):
+        flyte.run(square, 2)
+    assert executed == []
 
 
 PROGRAM = """

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+
 import flyte_ray as flyte
 
 env = flyte.TaskEnvironment("work")
@@ -258,3 +260,27 @@ async def waits_then_steps(n: int, marker: str, counts: str) -> int:
         note(counts, "waits")
         await asyncio.sleep(0.2)
     return sum([await slow_step.aio(x, 0.0, counts) for x in range(n)])
+
+
+half_cpu = flyte.TaskEnvironment("half", resources=flyte.Resources(cpu="500m"))
+
+
+@half_cpu.task
+def half_square(x: int, counts: str) -> int:
+    note(counts, "square")
+    return x * x
+
+
+@env.task
+def rows(n: int, counts: str) -> pa.Table:
+    note(counts, "rows")
+    return pa.table({"x": range(n)})
+
+
+@env.task
+async def outlasts(root: str, counts: str) -> int:
+    note(counts, "begin")
+    while os.path.exists(root):
+        await asyncio.sleep(0.05)
+    table, square = await asyncio.gather(rows.aio(3, counts), half_square.aio(7, counts))
+    return int(table.num_rows) + int(square)

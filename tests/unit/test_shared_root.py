@@ -39,6 +39,19 @@ def test_a_shared_disk_that_shows_the_file_late_is_accepted(tmp_path: Path) -> N
     check_root(late, RUN, "10.0.0.2", "10.0.0.1", sleep=lambda _: late.put(spec_key(RUN), b"{}"))
 
 
+def test_a_folder_that_no_node_sees_at_the_moment_is_waited_for(tmp_path: Path) -> None:
+    away, asked = open_store(tmp_path / "away"), list[int]()
+
+    def sees() -> bool:
+        asked.append(1)
+        if len(asked) == 3:
+            away.put(spec_key(RUN), b"{}")
+        return False
+
+    check_root(away, RUN, "10.0.0.2", "10.0.0.1", sees=sees, sleep=lambda _: None)
+    assert len(asked) == 3
+
+
 def test_a_store_that_all_nodes_reach_is_not_asked() -> None:
     class Reachable:
         uri = "s3://bucket/root"
