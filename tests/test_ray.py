@@ -55,10 +55,11 @@ def test_5000_actions_run_in_one_run(connected: Path) -> None:
     assert len(load_state(open_store(connected), RunId(run.name)).actions) == 5001
 
 
-def test_an_error_keeps_its_type_over_processes(connected: Path) -> None:
+def test_an_error_keeps_its_type_and_its_original_over_processes(connected: Path) -> None:
     with pytest.raises(RuntimeUserError, match="boom") as caught:
         outputs(workloads.failing)
     assert caught.value.code == "ValueError"
+    assert isinstance(caught.value.__cause__, ValueError) and caught.value.__cause__.args == ("boom",)
 
 
 def test_what_an_action_prints_is_kept(connected: Path) -> None:

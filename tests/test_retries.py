@@ -33,7 +33,8 @@ def asks_the_hopeless() -> str:
     try:
         hopeless()
     except RetriesExhaustedError as error:
-        return f"{error} | {type(error.__cause__).__name__}"
+        cause = error.__cause__
+        return f"{error} | {type(cause).__name__} | {type(cause.__cause__ if cause else None).__name__}"
     return ""
 
 
@@ -68,7 +69,7 @@ def test_used_up_retries_say_so_and_keep_the_last_error() -> None:
 
 def test_a_parent_gets_the_original_exception_as_cause() -> None:
     assert flyte.run(asks_the_hopeless).outputs() == (
-        "all 3 attempts failed, the last one with ValueError: boom | ValueError",
+        "all 3 attempts failed, the last one with ValueError: boom | RuntimeUserError | ValueError",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.errors import BaseRuntimeError
@@ -15,7 +15,6 @@ from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.types import Blobs, build_codec, decode_untyped
 from flyte_ray.types.references import place_of
 
-_SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
 Phases = ActionPhase | str | Sequence[ActionPhase | str]
 
 
@@ -56,7 +55,7 @@ def outputs_of(
 
 def error_of(action: ActionState) -> BaseRuntimeError | None:
     """Return the error of an action that has ended without success."""
-    return rebuild(action.result) if action.phase.is_terminal and action.phase not in _SUCCEEDED else None
+    return rebuild(action.result) if action.phase.is_terminal and not action.has_succeeded else None
 
 
 def phases_from(request: Phases | None) -> frozenset[ActionPhase] | None:

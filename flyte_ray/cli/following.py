@@ -23,10 +23,8 @@ from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedE
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
-from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
-SUCCEEDED: Final = (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
 LINES_SHOWN: Final = 20
 """How much of an output a terminal shows."""
 
@@ -55,7 +53,7 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
         if not _is_recorded(store, run):
             raise
         _leave(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", 1)
-    if report(store, run, output).phase not in SUCCEEDED:
+    if not report(store, run, output).phase.has_succeeded:
         sys.exit(1)
 
 
@@ -70,7 +68,7 @@ def report(store: Store, run: Run, output: str) -> RunState:
     """Print how a run ended: its outputs, or the user's own traceback on stderr."""
     state = run.state()
     root = state.root
-    succeeded = root.phase in SUCCEEDED
+    succeeded = root.has_succeeded
     if output == "json":
         body = json.loads(root.result or "null")
         about = {"run": run.name, "phase": root.phase.value, "url": run.url, "result" if succeeded else "error": body}
@@ -106,7 +104,7 @@ def user_traceback(state: RunState) -> str:
     """
     failed: dict[str, list[ActionState]] = {}
     for action in state.actions.values():
-        if action.phase.is_terminal and action.phase not in SUCCEEDED and action.parent is not None:
+        if action.phase.is_terminal and not action.has_succeeded and action.parent is not None:
             failed.setdefault(action.parent, []).append(action)
     text = ""
     action = state.root

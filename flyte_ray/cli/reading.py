@@ -22,7 +22,6 @@ from flyte_ray.ledger.query import load_spec, load_state, load_steps
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
-from flyte_ray.spec.phase import ActionPhase
 
 
 @click.group(short_help="Show runs, actions, their values and what they printed.")
@@ -154,7 +153,7 @@ def _step_row(step: RecordedStep) -> dict[str, Any]:
 
 def _row(item: ActionState) -> dict[str, Any]:
     ended = item.phase.is_terminal
-    failed = ended and item.phase not in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+    failed = ended and not item.has_succeeded
     seconds = (item.ended_us - item.started_us) / 1e6 if ended and item.started_us else None
     return {
         "id": item.id,
@@ -176,6 +175,8 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
     prepare(root, address, verbose)
     item = _pick(_actions(run), run, action)
     result = json.loads(item.result) if item.result else None
+    if isinstance(result, dict) and not item.has_succeeded:
+        result.pop("original", None)  # a pickle, which is for programs
     click.echo(json.dumps({"inputs": json.loads(item.inputs), "result": result}, indent=2))
 
 

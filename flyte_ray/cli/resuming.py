@@ -14,7 +14,7 @@ from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.cli.following import SUCCEEDED, follow, report, start_ray
+from flyte_ray.cli.following import follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
 from flyte_ray.cli.options import common, insist, prepare
 from flyte_ray.cluster.code import unpack_code
@@ -69,7 +69,7 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
     store = current_store()
     state = load_state(store, RunId(run))
     handle = Run(store, run, TaskTemplate(plan.root) if plan else _recorded_task(store, spec, state))
-    if state.phase in SUCCEEDED and not (plan and plan.goes_on):
+    if state.phase.has_succeeded and not (plan and plan.goes_on):
         click.echo(f"Run {run} has succeeded already: nothing to continue.", err=True)
         drop_claim(store, RunId(run))
         report(store, handle, output)

@@ -106,7 +106,7 @@ class ActionState:
     @property
     def has_succeeded(self) -> bool:
         """Whether its output is known."""
-        return self.phase in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+        return self.phase.has_succeeded
 
     @property
     def end_kind(self) -> str:

@@ -49,7 +49,8 @@ def exhausted(body: str, attempts: int) -> str:
     if cause.get("kind") != "user" or cause.get("code") == "OOMError":
         return body
     message = f"all {attempts} attempts failed, the last one with {cause['code']}: {cause['message']}"
-    return json.dumps({**cause, "code": "RetriesExhaustedError", "message": message, "cause": cause})
+    outer = {name: value for name, value in cause.items() if name != "original"}
+    return json.dumps({**outer, "code": "RetriesExhaustedError", "message": message, "cause": cause})
 
 
 def lost(reason: str, cause: str, *, to_blame: bool, ready_us: int) -> str:

@@ -47,7 +47,6 @@ class Controller:
         """Serve a run's actions."""
         self._run, self._catalog, self.blobs, self._mode = run, catalog, blobs, mode
         self._caching = caching
-        self._originals: dict[str, BaseException] = {}
 
     # Called by the slot
 
@@ -94,8 +93,6 @@ class Controller:
         aborted = execution.cancelled is not None or isinstance(
             error, (Aborted, asyncio.CancelledError, KeyboardInterrupt)
         )
-        if not aborted:
-            self._originals[execution.id] = error
         kind = kinds.ABORTED if aborted else kinds.FAILED
         return self._result(execution, kind, describe(error), retry=is_retryable(error, execution.known.task.retries))
 
@@ -253,7 +250,7 @@ class Controller:
         if pending.kind == kinds.SUCCEEDED:
             return known.codec.decode_output(pending.body, self.blobs)
         error = rebuild(pending.body)
-        raise error from self._originals.pop(pending.id, error.__cause__)
+        raise error from error.__cause__
 
 
 def _current() -> ActionContext:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import pickle
 import traceback
-from typing import Any
+from typing import Any, Final
 
 from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
 from flyte_ray.ledger import events as kinds
@@ -13,6 +15,9 @@ from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
 from flyte_ray.spec.origin import is_own
 from flyte_ray.spec.policies import RetryStrategy
+
+MAX_ORIGINAL: Final = 16 * 1024
+"""Bytes of a pickled exception that are kept at most."""
 
 
 class Aborted(BaseException):
@@ -31,7 +36,22 @@ def describe(error: BaseException) -> str:
         code, kind = "ActionAbortedError", "user"
     else:
         code, kind = type(error).__name__, "user"
-    return json.dumps({"code": code, "kind": kind, "message": str(error), "traceback": _users_traceback(error)})
+    body = {"code": code, "kind": kind, "message": str(error), "traceback": _users_traceback(error)}
+    original = None if isinstance(error, BaseRuntimeError) or not isinstance(error, Exception) else _pickle(error)
+    return json.dumps({**body, "original": original} if original else body)
+
+
+def _pickle(error: Exception) -> str | None:
+    """Pickle an exception for who catches it elsewhere; None where it would not come back as what it is."""
+    import cloudpickle  # only where something failed
+
+    try:
+        data = cloudpickle.dumps(error)
+        # A class whose constructor takes other arguments pickles, and fails when it is read.
+        whole = len(data) <= MAX_ORIGINAL and type(cloudpickle.loads(data)) is type(error)
+    except Exception:  # what a class does on being pickled may fail in any way
+        return None
+    return base64.b64encode(data).decode() if whole else None
 
 
 def _users_traceback(error: BaseException) -> str:
@@ -60,12 +80,25 @@ def is_retryable(error: BaseException, strategy: RetryStrategy) -> bool:
 
 
 def rebuild(body: str | None) -> BaseRuntimeError:
-    """Turn a recorded failure back into an error of its class; what caused it is its `__cause__`, if that is known."""
+    """Turn a recorded failure back into an error of its class.
+
+    Its `__cause__` is the user's exception, where that could be kept; of used-up retries, the error of the last one.
+    """
     return _rebuild(json.loads(body or "{}"))
 
 
 def _rebuild(recorded: dict[str, Any]) -> BaseRuntimeError:
     error = to_error(recorded.get("code", "Unknown"), recorded.get("kind", "unknown"), recorded.get("message", ""))
-    if recorded.get("cause"):
-        error.__cause__ = _rebuild(recorded["cause"])
+    cause = recorded.get("cause")
+    error.__cause__ = _rebuild(cause) if cause else _unpickle(recorded.get("original"))
     return error
+
+
+def _unpickle(original: str | None) -> BaseException | None:
+    if original is None:
+        return None
+    try:
+        found = pickle.loads(base64.b64decode(original))
+    except Exception:  # its class may be missing here, and what it does on being read may fail in any way
+        return None
+    return found if isinstance(found, BaseException) else None

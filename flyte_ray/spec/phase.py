@@ -22,6 +22,11 @@ class ActionPhase(str, Enum):
     """Its outcome was taken over from an earlier run."""
 
     @property
+    def has_succeeded(self) -> bool:
+        """Whether an output is known."""
+        return self in (ActionPhase.SUCCEEDED, ActionPhase.RECOVERED)
+
+    @property
     def is_terminal(self) -> bool:
         """Whether no other phase can follow."""
         return self in _TERMINAL
