@@ -87,6 +87,16 @@ def runs_away() -> int:
 
 
 @env.task
+def variables() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in ("LOCAL_NEW", "LOCAL_OLD")}
+
+
+@env.task
+def overrides(n: int) -> int:
+    return sum(square.override(retries=x, env_vars={"A": "b"})(x) for x in range(n))
+
+
+@env.task
 def identical() -> int:
     return sum(flyte.map(square, [2] * 50))
 
@@ -185,6 +195,19 @@ def test_an_error_of_our_own_ends_the_action(monkeypatch: pytest.MonkeyPatch, ta
     monkeypatch.setattr(Controller, "_result", broken)
     with pytest.raises(RuntimeUserError, match="a bug of ours"):
         flyte.run(task).outputs()
+
+
+def test_the_variables_of_a_run_are_set_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_OLD", "before")
+    run = flyte.with_runcontext(env_vars={"LOCAL_NEW": "1", "LOCAL_OLD": "2"}).run(variables)
+    assert run.outputs() == ({"LOCAL_NEW": "1", "LOCAL_OLD": "2"},)
+    assert (os.environ["LOCAL_OLD"], os.environ.get("LOCAL_NEW")) == ("before", None)
+
+
+def test_what_local_mode_does_not_act_on_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert flyte.run(overrides, 5).outputs() == (30,)
+    assert flyte.run(overrides, 5).outputs() == (30,)
+    assert caplog.text.count("task local.square runs without its env_vars: local mode") == 1
 
 
 def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixture) -> None:

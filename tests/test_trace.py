@@ -357,7 +357,7 @@ def test_a_failed_run_that_is_resumed_finds_its_steps_and_the_command_line_shows
     failed = flyte.with_runcontext(name="broken").run(is_repaired_later)
     assert failed.phase.value == "failed"
     broken.clear()
-    LocalRun(open_store(root), RunId("broken")).resume(take_over=False)
+    LocalRun(open_store(root), RunId("broken")).resume({}, take_over=False)
     assert executed == ["draw 1"]
     show = [sys.executable, "-m", "flyte_ray.cli.main", "get", "action", "--root", str(root), "broken", "a0"]
     row = json.loads(subprocess.check_output([*show, "-o", "json"]))[0]

@@ -55,9 +55,8 @@ def resume_run(
             announce_wait(store, run)
         if plan is None:
             unpack_code(store, state.code or spec["code"])
-        LocalRun(store, run).resume(
-            take_over=take_over, revise=(lambda catalog: _revise(store, spec, plan, catalog)) if plan else None
-        )
+        revise = (lambda catalog: _revise(store, spec, plan, catalog)) if plan else None
+        LocalRun(store, run).resume(spec, take_over=take_over, revise=revise)
         return
     if not has_cluster(settings.address):
         raise ClusterError(

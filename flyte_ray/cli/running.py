@@ -80,7 +80,7 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
 def _with_late(context: click.Context, file: str, options: dict[str, Any], words: list[str]) -> dict[str, Any]:
     """Add the options that stand behind FILE, and set the variables of a local run before its file is imported."""
     options = merge_late(context, file, options, words)
-    if options["local"]:  # this process is the slot
+    if options["local"]:  # the file is imported in this process, as in a slot
         os.environ.update(options["env"])
     return options
 

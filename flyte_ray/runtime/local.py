@@ -11,7 +11,7 @@ import queue
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from flyte_ray.runtime.interrupt import CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.runtime.store_wait import StoreWait
+from flyte_ray.runtime.variables import variables
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, witnessed
@@ -104,7 +105,7 @@ class LocalLauncher:
 
 
 def shape_locally(task: TaskSpec) -> tuple[str, str]:
-    """Give all tasks one shape, and say what a task declares that needs a process of its own."""
+    """Give all tasks one shape, and say once what a task declares that needs a process of its own."""
     environment = task.environment
     declared = {
         "image": environment.image not in (None, "auto"),
@@ -114,7 +115,8 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
         "reusable": environment.reusable is not None,
     }
     ignored = ", ".join(name for name, given in declared.items() if given)
-    if ignored:
+    if ignored and (task.name, ignored) not in _told:
+        _told.add((task.name, ignored))
         _log.warning(
             "task %s runs without its %s: local mode does not act on it. Run it on Ray where that matters.",
             *(task.name, ignored),
@@ -122,6 +124,7 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
     return LOCAL_SHAPE, "{}"
 
 
+_told: set[tuple[str, str]] = set()
 _ledgers: dict[RunId, Ledger] = {}
 _ctrl_cs: dict[int | None, CtrlC] = {}
 """By the thread that executes a run: Ctrl-C reaches the main thread only."""
@@ -164,16 +167,20 @@ class LocalRun:
         self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any], cache: str | None
     ) -> None:
         """Run a new run to its end."""
-        ref = self._catalog.know(task).ref
-        self._execute(lambda: self.ledger.start(Start(self._run, nonce, ref, inputs, context, cache, about)))
+        start = Start(self._run, nonce, self._catalog.know(task).ref, inputs, context, cache, about)
+        self._execute(lambda: self.ledger.start(start), about)
 
-    def resume(self, *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None) -> None:
+    def resume(
+        self, spec: Mapping[str, Any], *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None
+    ) -> None:
         """Continue a recorded run to its end, with the tasks on record or, by a revision, with those of today."""
         revision = revise(self._catalog) if revise else None
-        self._execute(lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision))
+        self._execute(
+            lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision), spec
+        )
 
-    def _execute(self, begin: Callable[[], None]) -> None:
-        with CtrlC() as ctrl_c:
+    def _execute(self, begin: Callable[[], None], spec: Mapping[str, Any]) -> None:
+        with CtrlC() as ctrl_c, variables(spec.get("env_vars") or {}):
             try:
                 begin()
                 self.ledger.wait(self._run, self._end)
