@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import flyte_ray as flyte
 from flyte_ray.cli.main import main
+from flyte_ray.ledger.messages import read_ref
 from tests import workloads
 from tests.ray_cluster import ray_environ
 
@@ -301,6 +302,61 @@ def test_two_runs_of_one_name_are_refused(cli: Cli) -> None:
     done = cli.submit("two", "--name", "same")
     assert done.exit_code == 2
     assert "Choose another name, or continue that one with 'flyte-ray resume same'" in done.stderr
+
+
+def test_a_file_of_a_package_is_imported_as_a_part_of_it(cli: Cli) -> None:
+    package = cli.program.with_name("packed")
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "beside.py").write_text("x = 7\n")
+    program = "from .beside import x\nimport beside\n" + BESIDE  # also as a script would
+    (package / "flow.py").write_text(program)
+    done = cli("submit", "--local", "--root", str(cli.root), str(package / "flow.py"), "main")
+    assert "o0 = 'packed.flow 7 7'" in done.stdout, done.stderr
+    (package / "__init__.py").write_text("1 / 0\n")
+    del sys.modules["packed"], sys.modules["packed.flow"]
+    done = cli("submit", "--local", "--root", str(cli.root), str(package / "flow.py"), "main")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[1] == f'  File "{package / "__init__.py"}", line 1, in <module>'
+
+
+BESIDE = """
+import flyte_ray as flyte
+env = flyte.TaskEnvironment("packed")
+
+@env.task
+def main() -> str:
+    return f"{__name__} {x} {beside.x}"
+"""
+
+
+def test_a_task_and_its_overrides_are_called_by_the_names_of_their_variables(cli: Cli) -> None:
+    cli.program.write_text(
+        textwrap.dedent("""
+            import flyte_ray as flyte
+            env = flyte.TaskEnvironment("names")
+
+            @env.task
+            def work() -> int:
+                return 1
+
+            again = work
+            patient = work.override(retries=3)
+
+            def plain() -> int:
+                return 2
+
+            other = env.task(plain)
+        """)
+    )
+    rows = json.loads(cli.submit(options=("-o", "json")).stdout)
+    assert [row["task"] for row in rows] == ["work", "patient", "other"]
+    assert "o0 = 2" in cli.submit("plain").stdout  # by its function's name
+    for name, retries in {"work": 0, "patient": 3}.items():
+        assert cli.submit(name, "--name", name).exit_code == 0
+        flyte.init(root=cli.root)
+        (ref,) = flyte.remote.Run.get(name).state().tasks.values()
+        assert read_ref(ref).retries == retries
 
 
 @pytest.mark.parametrize(

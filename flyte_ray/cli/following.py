@@ -123,9 +123,12 @@ def in_users_files(text: str, spec: dict[str, Any]) -> str:
     digest, *folders = (spec.get("code") or "").split(":")
     if not digest:
         return text
-    inside = PurePosixPath(folders[0]).parts if folders else ()
-    above = Path(spec["source"]).parents
-    root = above[len(inside)] if len(inside) < len(above) else above[0]
+    own = Path(spec["source"]).parent
+    # One of the folders is the file's own, below the project's root.
+    inside = [
+        parts for parts in (PurePosixPath(folder).parts for folder in folders) if own.parts[-len(parts) :] == parts
+    ]
+    root = Path(*own.parts[: len(own.parts) - max(map(len, inside), default=0)])
 
     def name(found: re.Match[str]) -> str:
         return f'File "{root / found[1]}"' if (root / found[1]).is_file() else found[0]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import click
 
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cluster.bundle import find_base
+from flyte_ray.spec.origin import is_own
+
+_IMPORTLIB: Final = os.path.dirname(importlib.__file__)
 
 
 class WrongFile(click.ClickException):
@@ -21,28 +27,45 @@ class WrongFile(click.ClickException):
 
 
 def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate]:
-    """Import a file and return its tasks by function name; a failing import shows the user's traceback, exit 2.
+    """Import a file and return its tasks by name: that of the variable, or of the function where both are there.
+
+    A failing import shows the user's traceback, exit 2.
 
     Args:
         file: A Python file.
         root_dir: The project's folder: the file is imported by its name from there, so that its relative imports work.
-            None imports it by its own name alone.
+            None imports it from where its package lies, a file of no package by its own name alone.
 
     """
     path = Path(file).resolve()
-    top = Path(root_dir).resolve() if root_dir is not None else path.parent
+    top = Path(root_dir).resolve() if root_dir is not None else find_base(path)
     if not path.is_relative_to(top):
         raise click.UsageError(f"FILE must lie below --root-dir {top}, got {path}.")
     sys.path.insert(0, str(top))
+    sys.path.append(str(path.parent))  # for imports as in a script; last, for a package may have names of Python's
     name = ".".join(path.relative_to(top).with_suffix("").parts)
     try:
-        module = _import(name, path) if root_dir is None else importlib.import_module(name)
+        is_alone = root_dir is None and top == path.parent
+        module = _import(name, path) if is_alone else importlib.import_module(name)
     except click.ClickException:
         raise
     except (Exception, SystemExit) as error:
-        raise WrongFile(f"{file} does not import:\n{_users_traceback(error, path)}") from error
-    found = {value.spec.func.__name__: value for value in vars(module).values() if isinstance(value, TaskTemplate)}
-    return {name: task for name, task in found.items() if task.spec.func.__module__ == module.__name__} or found
+        raise WrongFile(f"{file} does not import:\n{_users_traceback(error)}") from error
+    return _tasks_of(module)
+
+
+def _tasks_of(module: ModuleType) -> dict[str, TaskTemplate]:
+    names: dict[int, list[str]] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, TaskTemplate):
+            names.setdefault(id(value), []).append(name)
+    found = {}
+    for aliases in names.values():
+        task: TaskTemplate = getattr(module, aliases[0])
+        own = task.spec.func.__name__
+        found[own if own in aliases else aliases[0]] = task
+    declared = {name: task for name, task in found.items() if task.spec.func.__module__ == module.__name__}
+    return declared or found
 
 
 def _import(name: str, path: Path) -> ModuleType:
@@ -56,19 +79,22 @@ def _import(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _users_traceback(error: BaseException, path: Path) -> str:
-    """Format an error from the first frame of the user's file on, without the frames of the import and our own."""
-    frames = list(traceback.extract_tb(error.__traceback__))
-    first = next((number for number, frame in enumerate(frames) if frame.filename == str(path)), len(frames))
-    # "<string>" is the constructor of a dataclass of ours.
-    ours = (str(Path(__file__).parent.parent), "<frozen importlib", "<string>")
-    kept = [frame for frame in frames[first:] if not frame.filename.startswith(ours)]
+def _users_traceback(error: BaseException) -> str:
+    """Format an error with the frames below our import, without those of Python's import and our own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    kept = [
+        frame
+        for frame in frames
+        # "<string>" is the constructor of a dataclass of ours.
+        if not (is_own(frame.filename) or frame.filename.startswith(("<frozen importlib", "<string>", _IMPORTLIB)))
+    ]
     return "".join(traceback.format_list(kept) + traceback.format_exception_only(error))
 
 
 def pick_task(file: str, name: str, root_dir: str | None = None) -> TaskTemplate:
-    """Return one task of a file; an unknown name lists those there are, exit 2."""
+    """Return one task of a file, by the name of its variable or its function; an unknown one lists them, exit 2."""
     tasks = load_tasks(file, root_dir)
-    if name not in tasks:
+    by_function = {task.spec.func.__name__: task for task in tasks.values()}
+    if name not in tasks and name not in by_function:
         raise WrongFile(f"Expected a task of {file}, got {name!r}. It has: {', '.join(tasks) or 'none'}.")
-    return tasks[name]
+    return tasks[name] if name in tasks else by_function[name]

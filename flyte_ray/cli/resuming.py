@@ -17,6 +17,7 @@ from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.following import follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
 from flyte_ray.cli.options import common, insist, prepare
+from flyte_ray.cluster.bundle import find_base
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.ledger.lease import drop_claim
@@ -105,9 +106,13 @@ def todays_tasks(spec: Mapping[str, Any], state: RunState, root_dir: str | None)
         )
     # Under the name that it had, else its functions would be others.
     parts = read_ref(state.tasks[state.root.task]).module.split(".") if state.actions else [file.stem]
-    is_below = len(parts) > 1 and file.with_suffix("").parts[-len(parts) :] == tuple(parts)
-    top = str(file.parents[len(parts) - 1]) if is_below else None
-    return {task.name: task.spec for task in load_tasks(str(file), root_dir or top).values()}
+    is_below = file.with_suffix("").parts[-len(parts) :] == tuple(parts)
+    is_inside = len(parts) > 1 or find_base(file) != file.parent
+    top = str(file.parents[len(parts) - 1]) if is_below and is_inside else None
+    tasks = load_tasks(str(file), root_dir or top)
+    # A task and its overrides have one name: the one that stands under its function's name is meant.
+    last = sorted(tasks, key=lambda name: name == tasks[name].spec.func.__name__)
+    return {tasks[name].name: tasks[name].spec for name in last}
 
 
 def show_plan(run: str, plan: Plan) -> None:

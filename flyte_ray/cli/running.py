@@ -47,7 +47,7 @@ from flyte_ray.spec.interface import Parameter
 @click.option(
     "--root-dir",
     type=click.Path(exists=True, file_okay=False),
-    help="The project's folder, from which FILE is imported (default: FILE's own).",
+    help="The project's folder, from which FILE is imported (default: FILE's own, or its package's).",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED)

@@ -74,6 +74,14 @@ class Inclusion:
             yield from (item.resolve() for item in inner if not _SKIPPED.intersection(item.relative_to(path).parts))
 
 
+def find_base(file: Path) -> Path:
+    """Find the folder from which a file is imported: where its outermost package lies, for a plain file its own."""
+    base = file.resolve().parent
+    while (base / "__init__.py").is_file() and base.parent != base:
+        base = base.parent
+    return base
+
+
 def find_root(file: Path) -> Path:
     """Find the folder from which a file's imports are resolved.
 
@@ -85,9 +93,7 @@ def find_root(file: Path) -> Path:
         without one, the folder that holds the file's outermost package, which for a plain file is its own folder.
 
     """
-    base = file.resolve().parent
-    while (base / "__init__.py").is_file() and base.parent != base:
-        base = base.parent
+    base = find_base(file)
     for folder in (base, *base.parents):
         if any((folder / mark).exists() for mark in _ROOT_MARKS):
             return folder

@@ -12,7 +12,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from flyte_ray.cluster.bundle import Bundle, CopyStyle, Inclusion, build_bundle, collect, extract_bundle, find_root
+from flyte_ray.cluster.bundle import (
+    Bundle,
+    CopyStyle,
+    Inclusion,
+    build_bundle,
+    collect,
+    extract_bundle,
+    find_base,
+    find_root,
+)
 from flyte_ray.ledger.paths import code_key
 from flyte_ray.spec.origin import is_installed, is_own
 from flyte_ray.spec.task import TaskSpec
@@ -45,15 +54,16 @@ def pack_code(
     source = Path(task.source_file)
     entry = source if source.is_file() and not is_installed(str(source)) else None
     file = entry or Path.cwd() / "notebook"
-    root = Path(root_dir) if root_dir is not None else find_root(file)
+    root = Path(root_dir).resolve() if root_dir is not None else find_root(file)
     files = [path for path in collect(root, entry, copy_style, include) if not is_own(str(path))]
     if not files:
         return None
     bundle = build_bundle(root, files)
-    folder = file.resolve().parent.relative_to(root.resolve()).as_posix()
-    # A root that the user names is where names are looked up first, as in his own process.
-    folders = [""] if folder == "." else ["", folder] if root_dir is not None else [folder, ""]
-    return ":".join([bundle.digest, *folders]), bundle
+    places = [find_base(file), root, file.resolve().parent]
+    if root_dir is not None:
+        places = places[1:]  # a root that the user names is where names are looked up first, as in his own process
+    inside = [place.relative_to(root).as_posix().removeprefix(".") for place in places if place.is_relative_to(root)]
+    return ":".join([bundle.digest, *dict.fromkeys(inside)]), bundle
 
 
 def send_code(

@@ -9,11 +9,14 @@ import threading
 import types
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import flyte_ray as flyte
 from flyte_ray.cluster import bundle
 from flyte_ray.cluster.bundle import Bundle, Inclusion, build_bundle, collect, extract_bundle, find_root
+from flyte_ray.cluster.code import pack_code
 from flyte_ray.errors import CodeBundleError
 
 
@@ -134,6 +137,22 @@ def test_a_file_outside_the_root_is_refused(project: Path, tmp_path: Path) -> No
         collect(project, project / "main.py", "all", [Inclusion(project, "../outside")])
     with pytest.raises(CodeBundleError, match="must lie below"):
         build_bundle(project, [tmp_path / "outside"])
+
+
+def test_the_parts_of_a_package_are_imported_from_where_it_lies(project: Path) -> None:
+    write(project, src__pack__flow_py="")
+    for name in ("pyproject.toml", "src/pack/__init__.py"):
+        (project / name).write_text("")
+    folders = {}
+    for name in ("main.py", "src/pack/flow.py"):
+        scope: dict[str, Any] = {"__name__": "flow", "flyte": flyte}
+        code = "env = flyte.TaskEnvironment('bundled')\n@env.task\ndef main() -> int: ..."
+        exec(compile(code, str(project / name), "exec"), scope)
+        packed = pack_code(scope["main"].spec)
+        assert packed is not None
+        folders[name] = packed[0].split(":")[1:]
+    # In a package its own folder comes last: a module in it may have the name of one of Python's.
+    assert folders == {"main.py": [""], "src/pack/flow.py": ["src", "", "src/pack"]}
 
 
 def test_an_unknown_copy_style_is_refused(project: Path) -> None:
