@@ -24,6 +24,7 @@ import flyte_ray as flyte
 from flyte_ray.api import running
 from flyte_ray.errors import StoreError
 from flyte_ray.io import Dir, File
+from flyte_ray.ledger import recorder
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.spec.ids import RunId
@@ -147,6 +148,32 @@ def test_what_needs_no_store_goes_on_meanwhile_and_the_run_ends_when_all_is_stor
     run = flyte.run(many, 200, True)
     assert run.outputs() == (sum(x * x for x in range(200)),)
     assert sorted(map(int, executed)) == list(range(200))
+
+
+@env.task
+def floods(n: int) -> int:
+    run = flyte.Run.get(flyte.ctx().action.run_name)
+
+    def mend() -> None:
+        until(lambda: "no action begins until they are fewer" in str((run.look() or {}).get("waits_for_store")))
+        executed.append("full")
+        come_back()
+
+    go_away(None)
+    threading.Thread(target=mend).start()
+    return sum(flyte.map(length, ["x" * 1000] * n))
+
+
+@env.task
+def length(text: str) -> int:
+    executed.append("length")
+    return len(text)
+
+
+def test_no_action_begins_while_too_much_waits_to_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "CAP_BYTES", 50_000)
+    assert flyte.run(floods, 200).outputs() == (200_000,)
+    assert executed[0] == "full" and executed.count("length") == 200
 
 
 @env.task(timeout=flyte.Timeout(max_runtime=timedelta(seconds=1.2)))

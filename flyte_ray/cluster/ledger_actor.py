@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -276,14 +276,19 @@ class LedgerActor:
 
     def _recover(self) -> None:
         alive = self._alive()
-        for run in self._patience.ask(self._own_runs):
+        for run in self._patience.ask(lambda: self._own_runs(alive)):
             resume = partial(self._ledger.resume, run, _slots_of(run, alive), by_person=False)
             try:
                 self._patience.ask(resume)
             except Exception:
                 _log.exception("run %s could not be continued after a restart of the ledger", run)
 
-    def _own_runs(self) -> list[RunId]:
+    def _own_runs(self, alive: Sequence[SlotOrder]) -> list[RunId]:
+        if alive and not any(self._store.exists(spec_key(RunId(order.run))) for order in alive):
+            # A folder whose disk was unmounted looks empty; to believe it would send the slots away.
+            raise StoreError(
+                f"{self._store.uri} should hold a run whose slots live, but does not. Is its disk mounted?"
+            )
         return [run for run, claim in read_claims(self._store).items() if claim.holder == self._holder]
 
     def _alive(self) -> list[SlotOrder]:

@@ -250,7 +250,7 @@ class RunBook:
 
     @property
     def _is_halted(self) -> bool:
-        return bool(self.expected) or self.end_mark is not None
+        return bool(self.expected) or self.end_mark is not None or self.recorder.is_full
 
     def enqueue(self, action: ActionState) -> None:
         """Queue an action, unless something must end or be asked first; a condition begins to wait."""

@@ -23,7 +23,15 @@ from flyte_ray.spec.ids import RunId
 LINGER_S: Final = 1.0
 """How long an event may wait for company when nothing waits for it."""
 BATCH: Final = 4096
-"""Events that are stored without waiting for more: about 1 MiB."""
+"""Events that are stored without waiting for more."""
+BATCH_BYTES: Final = 1 << 20
+"""So are events of about this size together."""
+SEGMENT_BYTES: Final = 8 << 20
+"""Most that is put into one segment, unless a single event is larger: what waited for a store is stored in pieces."""
+CAP_BYTES: Final = 64 << 20
+"""Most that may wait to be stored: beyond, nothing is handed out."""
+_EVENT_BYTES: Final = 200
+"""About what an event takes without its texts."""
 CLOSE_S: Final = 5.0
 """How long a recorder that is closed waits for a store that does not answer."""
 
@@ -49,6 +57,7 @@ class RunRecorder:
         self._on_stored = on_stored
         self._pending: list[Event] = []
         self.recorded = self.stored = 0
+        self._unstored_bytes = self._pending_bytes = 0
         self._hurry = False
         self._closed = False
         self._given_up: StoreError | None = None
@@ -67,13 +76,17 @@ class RunRecorder:
         """
         if self.fenced:
             raise self.fenced
+        size = 0
         for event in events:
             fold(self.state, event)
+            size += _size(event)
         with self._changed:
             self._pending.extend(events)
+            self._pending_bytes += size
+            self._unstored_bytes += size
             self.recorded += len(events)
             # Waking the thread for each event would cost more than the event.
-            if len(self._pending) == len(events) or len(self._pending) >= BATCH:
+            if len(self._pending) == len(events) or self._is_much:
                 self._changed.notify_all()
 
     @property
@@ -82,9 +95,20 @@ class RunRecorder:
         return self._log.position
 
     @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be stored that nothing more may be handed out."""
+        return self._unstored_bytes > CAP_BYTES
+
+    @property
     def waits_for_store(self) -> str | None:
-        """Why the store does not answer at the moment; None if it does."""
-        return self._log.patience.reason
+        """Why the store does not answer at the moment; None if it does, and keeps up."""
+        reason = self._log.patience.reason
+        if not self.is_full:
+            return reason
+        full = (
+            f"{self._unstored_bytes >> 20} MiB of events wait to be stored, and no action begins until they are fewer"
+        )
+        return f"{reason}; {full}" if reason else full
 
     def hurry(self) -> None:
         """Store what is recorded without waiting for more, because something waits for it."""
@@ -137,18 +161,35 @@ class RunRecorder:
                 self._changed.wait_for(lambda: self._pending or self._closed)
                 if self._closed:
                     return
-                self._changed.wait_for(
-                    lambda: self._hurry or self._closed or len(self._pending) >= BATCH, timeout=LINGER_S
-                )
-                self._hurry = False
-                batch, self._pending = self._pending, []
+                self._changed.wait_for(lambda: self._hurry or self._closed or self._is_much, timeout=LINGER_S)
+                batch, size = self._take()
             if batch and not self._store(batch):
                 self._on_stored()
                 return
             with self._changed:
                 self.stored += len(batch)
+                self._unstored_bytes -= size
                 self._changed.notify_all()
             self._on_stored()
+
+    @property
+    def _is_much(self) -> bool:
+        return len(self._pending) >= BATCH or self._pending_bytes >= BATCH_BYTES
+
+    def _take(self) -> tuple[list[Event], int]:
+        """Take the oldest events that fit into a segment, and say how large they are."""
+        batch, size = self._pending, self._pending_bytes
+        if size > SEGMENT_BYTES:
+            count = size = 0
+            for event in batch:
+                if count and size + _size(event) > SEGMENT_BYTES:
+                    break
+                count, size = count + 1, size + _size(event)
+            batch = batch[:count]
+        self._pending, self._pending_bytes = self._pending[len(batch) :], self._pending_bytes - size
+        # What somebody waits for may be among the rest.
+        self._hurry = self._hurry and bool(self._pending)
+        return batch, size
 
     def _store(self, batch: list[Event]) -> bool:
         try:
@@ -183,6 +224,10 @@ class RunRecorder:
         with self._changed:
             self.fenced = self.fenced or error
             self._changed.notify_all()
+
+
+def _size(event: Event) -> int:
+    return _EVENT_BYTES + len(event.body or "") + len(event.context or "")
 
 
 def now_us() -> int:

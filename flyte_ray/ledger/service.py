@@ -148,8 +148,8 @@ class Ledger:
         return book
 
     def _may_tell(self, shape: str, book: RunBook) -> bool:
-        """Whether a slot may begin calls by itself: none of them is answered from an earlier run, or waits for it."""
-        return not book.outcomes and not self._is_wanted(shape, book)
+        """Whether a slot may begin calls by itself: none is answered from an earlier run, or has to wait."""
+        return not (book.outcomes or book.recorder.is_full or self._is_wanted(shape, book))
 
     def _is_wanted(self, shape: str, book: RunBook) -> bool:
         """Whether another run waits for slots of a shape."""

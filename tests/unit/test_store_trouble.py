@@ -136,6 +136,25 @@ def test_whatever_a_put_meets_events_are_kept_until_they_are_stored(
     ]
 
 
+def test_what_waited_for_a_store_is_stored_in_pieces_of_a_bounded_size(
+    troubled: Troubled, recording: RunRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(recorder, "CAP_BYTES", 50_000)
+    troubled.trouble = StoreError("away")
+    printed = [
+        Event(kinds.LOGGED, number, "a0", body="x" * size) for number, size in enumerate([3_000] * 20 + [15_000])
+    ]
+    recording.record(*printed)
+    assert recording.is_full and "0 MiB of events wait to be stored" in (recording.waits_for_store or "")
+    troubled.trouble = None
+    recording.commit()
+    assert not recording.is_full and recording.waits_for_store is None
+    segments = [segment.events for _, segment in read_segments(troubled, RUN)][1:]
+    assert [event for events in segments for event in events] == printed
+    assert [len(events) for events in segments] == [3] * 6 + [2, 1]
+
+
 def test_a_recorder_that_is_closed_while_its_store_is_away_gives_up_and_says_that_nothing_is_stored(
     troubled: Troubled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
