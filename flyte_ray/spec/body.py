@@ -8,10 +8,11 @@ As a whole, for the cache's version; or in parts, so that one can say what an ed
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import inspect
+import linecache
 import re
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
@@ -113,17 +114,46 @@ def _module(thing: Any, main: str) -> str:
 
 def _text(thing: Any, main: str) -> str:
     if _module(thing, main) != "__main__":  # that travels by value: where it arrives there is no source
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-        except (OSError, TypeError, SyntaxError):
-            pass  # functions made by exec, a lambda inside an expression
-        else:
-            for node in ast.walk(tree):
-                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    node.decorator_list = []
-            return ast.dump(tree, include_attributes=False)
+        nodes = _nodes(thing)
+        if nodes:
+            return ast.dump(ast.Module(nodes, []), include_attributes=False)
     functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
     return "\n".join([_name(thing, main), *map(_compiled, functions)])
+
+
+def _nodes(thing: Any) -> list[ast.stmt]:
+    """Find where a function or class is declared; nothing for functions made by exec, and for lambdas."""
+    file = _file(thing)
+    if file is None:
+        return []
+    linecache.checkcache(file)
+    declared = _declarations("".join(linecache.getlines(file, getattr(thing, "__globals__", None))))
+    return declared.get(thing.__code__.co_firstlineno if isinstance(thing, FunctionType) else thing.__qualname__, [])
+
+
+@functools.lru_cache(maxsize=8)  # the functions that a task calls stand in few files
+def _declarations(source: str) -> dict[int | str, list[ast.stmt]]:
+    """Index a file's functions by their first lines, decorators included, and its classes by their qualified names."""
+    found: dict[int | str, list[ast.stmt]] = {}
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = prefix
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = min([child.lineno, *(each.lineno for each in child.decorator_list)])
+                found.setdefault(first, []).append(child)
+                child.decorator_list = []
+                inner = f"{prefix}{child.name}.<locals>."
+            elif isinstance(child, ast.ClassDef):
+                found.setdefault(f"{prefix}{child.name}", []).append(child)
+                inner = f"{prefix}{child.name}."
+            visit(child, inner)
+
+    try:
+        visit(ast.parse(source), "")
+    except (SyntaxError, ValueError, RecursionError):  # edited since it was imported, or deeper than Python can follow
+        return {}
+    return found
 
 
 def _compiled(func: FunctionType) -> str:
