@@ -26,6 +26,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.interrupt import Termination
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
@@ -130,7 +131,7 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
             MemoryWatch(slot).start()
         spare_collector()
         allow_slot_frames()
-        with capture_output():
+        with capture_output(), Termination(slot.tell_last):
             slot.serve()
     finally:
         port.close()

@@ -42,7 +42,7 @@ class Slot:
     gives_way: bool = False
     """It gets no more work, because another queue is to have its resources."""
     doomed: bool = False
-    """It ends, because an attempt exceeded its memory: it gets no more work, and what it holds is not to blame."""
+    """It has said that its process is being ended: it gets no more work, and what it holds is not to blame."""
     running: dict[str, int] = field(default_factory=dict)
     """Attempts it was handed or told us of and that have not come back, by action."""
     awaiting: set[str] = field(default_factory=set)
@@ -73,6 +73,7 @@ class Slot:
     def hear(self, message: Message) -> Sequence[Item]:
         """Take what is new of a message whose number was noted; sets `gap` if items are missing before it."""
         self._acknowledge(message.received)
+        self.doomed = self.doomed or message.ends
         self.known_tasks.update(message.tasks)
         if message.first > self.received:
             self.gap = True

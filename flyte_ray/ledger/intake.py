@@ -11,7 +11,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import STACKED, Loss
-from flyte_ray.ledger.messages import DISPLACED, OUT_OF_MEMORY, Call, Drop, Item, Outcome, Result, Return, Step
+from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Outcome, Result, Return, Step
 from flyte_ray.ledger.recovery import lose_attempt
 from flyte_ray.ledger.retrying import outcome
 from flyte_ray.ledger.steps import StepBook
@@ -80,7 +80,6 @@ class Intake:
 
     def _result(self, slot: Slot, result: Result) -> None:
         book = self._book
-        slot.doomed = slot.doomed or result.kind == OUT_OF_MEMORY
         book.leave(slot, result.action, result.attempt)
         action = book.state.actions.get(result.action)
         if action is None:

@@ -254,6 +254,8 @@ class Message:
     """Once: pid, host, node, python and ray versions."""
     waits_for_store: str = ""
     """Why the store does not answer it; empty if it does, or is not asked."""
+    ends: bool = False
+    """Its process is being ended: it takes no more work, and what it holds is not to blame."""
 
 
 @dataclass(slots=True)

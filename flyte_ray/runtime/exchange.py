@@ -82,6 +82,8 @@ class Exchange:
             port: Carries messages.
 
         """
+        self.ends = False
+        """Its process is about to end, not by an action's doing."""
         self.parked = False
         """The slot's main thread sits in `Port.park`."""
         self.refs: dict[str, TaskRef] = {}
@@ -216,4 +218,5 @@ class Exchange:
             held=host.held(self._mail) if attach else None,
             about=self._about if self._seq == 1 or attach else {},
             waits_for_store=self._waits_for_store,
+            ends=self.ends,
         )

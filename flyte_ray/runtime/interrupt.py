@@ -7,6 +7,8 @@ was aborted is tested and acted upon in one step, and a sleeping system call is 
 
 from __future__ import annotations
 
+import _thread
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -49,6 +51,37 @@ class Interrupter:
         top = self._stack.top
         if top is not None and top.in_user_code:
             top.check()
+
+
+class Termination:
+    """While open, SIGTERM ends the process as soon as its slot has said so.
+
+    Ray ends slots so whose node or launcher is gone. Its own handler raises `SystemExit` in whatever code runs, which
+    would count as a failure of that action, and reach its parent as such.
+    """
+
+    def __init__(self, tell: Callable[[], None], end: Callable[[int], None] = os._exit) -> None:
+        """Call `tell` and then `end` with an exit status, on a thread of their own."""
+        self._tell, self._end = tell, end
+        self._before: object = None
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._terminate)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        # The main thread may hold any lock at this moment, also one of `threading`.
+        _thread.start_new_thread(self._finish, (128 + number,))
+
+    def _finish(self, status: int) -> None:
+        try:
+            self._tell()
+        finally:
+            self._end(status)
 
 
 class CtrlC:

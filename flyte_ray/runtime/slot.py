@@ -182,10 +182,12 @@ class Slot:
             work = next((each.work for each in self._executions.values() if not each.waiting), None)
             return (work, self._refs[work.task]) if work else None
 
-    def tell_last(self, result: Result) -> None:
-        """Tell how an attempt ended; returns when that is on its way, and the caller ends the process."""
+    def tell_last(self, *results: Result) -> None:
+        """Tell that this process ends, and with what results; returns when that is on its way. The caller ends it."""
         with self._changed:
-            self._exchange.post(result)
+            for result in results:
+                self._exchange.post(result)
+            self._exchange.ends = True
             self._exchange.flush(LAST_S)
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:

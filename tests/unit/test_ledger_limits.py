@@ -299,7 +299,7 @@ def test_an_attempt_that_was_short_of_memory_gets_a_slot_with_twice_as_much(play
     (work,) = slot.say()
     assert type(work) is Work
     error = FAILURE.replace("ValueError", "OOMError")
-    slot.say(Result(work.action, work.attempt, OUT_OF_MEMORY, error, True, 0.1, None), want=0)
+    slot.say(Result(work.action, work.attempt, OUT_OF_MEMORY, error, True, 0.1, None), want=0, ends=True)
     cluster.ledger.slot_ended(RUN, slot.name, Loss("killed"))
     assert (cluster.root.growths, cluster.root.failures, cluster.root.losses) == (1, 0, 0)
     cluster.after(0)
