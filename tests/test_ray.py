@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
@@ -148,10 +149,32 @@ def test_a_killed_ledger_comes_back_and_no_action_runs_twice(connected: Path, tm
     run = flyte.run(workloads.slow_steps, n=6, seconds=1.5, counts=str(counts))
     wait_for(counts, "begin")
     time.sleep(0.5)
-    os.kill(ledger_pid(connected), signal.SIGKILL)
+    os.kill(process_of(ledger_name(f"file://{connected}")), signal.SIGKILL)
     assert run.outputs() == (15,)
     begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
     assert sorted(begun) == sorted(set(begun)), counts.read_text()
+
+
+def test_a_killed_launcher_costs_what_ran_and_nothing_that_was_finished(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.slow_steps, n=6, seconds=1.5, counts=str(counts))
+    wait_for(counts, "end")
+    os.kill(process_of(launcher_name(f"file://{connected}")), signal.SIGKILL)
+    assert run.outputs() == (15,)
+    actions = load_state(open_store(connected), RunId(run.name)).actions.values()
+    assert max(action.losses for action in actions) == 0
+    begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
+    assert len(begun) <= 6 + sum(action.displaced for action in actions)
+
+
+def test_ledger_and_launcher_may_be_killed_together(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(workloads.slow_steps, n=4, seconds=1.5, counts=str(counts))
+    wait_for(counts, "begin")
+    both = [process_of(name(f"file://{connected}")) for name in (launcher_name, ledger_name)]
+    for process in both:
+        os.kill(process, signal.SIGKILL)
+    assert run.outputs() == (6,)
 
 
 def test_requests_that_no_node_can_meet_fail_within_seconds(connected: Path) -> None:
@@ -332,12 +355,8 @@ def named(run: flyte.Run, task: str) -> str:
     return str(found[0].name)
 
 
-def ledger_pid(root: Path) -> int:
-    """The process of a root's ledger on the connected cluster."""
+def process_of(actor: str) -> int:
+    """The process of one of our actors on the connected cluster."""
     import ray
 
-    from flyte_ray.cluster.session import find_ledger
-
-    actor = find_ledger(open_store(root))
-    assert actor is not None
-    return int(ray.get(actor.process.remote()))
+    return int(ray.get(ray.get_actor(actor, NAMESPACE).process.remote()))

@@ -47,10 +47,37 @@ def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[A
     """
     import ray  # half a second; only what runs on Ray pays it
 
-    from flyte_ray.cluster.launcher import Launcher
     from flyte_ray.cluster.ledger_actor import LedgerActor
 
-    common: dict[str, Any] = {
+    launcher = make_launcher(root, storage, lasting=lasting)
+    # It is to be the older one, which Ray ends last for lack of memory.
+    ray.get(launcher.alive.remote())
+    holder = f"ray:{ray.get_runtime_context().gcs_address}:{uuid.uuid4().hex[:8]}"
+    ledger = (
+        ray.remote(arriving_actor(LedgerActor))
+        .options(**_placed(lasting), name=ledger_name(root), max_restarts=-1, max_task_retries=-1)
+        .remote(send_package(), root, storage, launcher_name(root), holder, lasting)
+    )
+    ray.get(ledger.ping.remote())
+    return launcher, ledger
+
+
+def make_launcher(root: str, storage: dict[str, Any], *, lasting: bool) -> Any:
+    """Return the handle of a root's launcher, made unless the cluster has it; arguments as of `make_actors`.
+
+    The ledger does so too when the launcher has died. It then belongs to the ledger's job, as the first one did.
+    """
+    import ray  # see make_actors
+
+    from flyte_ray.cluster.launcher import Launcher
+
+    program = send_package()
+    actor = ray.remote(arriving_actor(Launcher)).options(**_placed(lasting), name=launcher_name(root), max_restarts=0)
+    return actor.remote(program, program, ledger_name(root), root, storage)
+
+
+def _placed(lasting: bool) -> dict[str, Any]:
+    return {
         "namespace": NAMESPACE,
         "get_if_exists": True,
         "num_cpus": 0,
@@ -58,23 +85,6 @@ def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[A
         "scheduling_strategy": _on_head(soft=True),
         "max_concurrency": 10_000,
     }
-    name, launcher = ledger_name(root), launcher_name(root)
-    program = send_package()
-    made = (
-        ray.remote(arriving_actor(Launcher))
-        .options(**common, name=launcher, max_restarts=0)
-        .remote(program, program, name, root, storage)
-    )
-    # The launcher must be there before the ledger looks for it.
-    ray.get(made.alive.remote())
-    holder = f"ray:{ray.get_runtime_context().gcs_address}:{uuid.uuid4().hex[:8]}"
-    ledger = (
-        ray.remote(arriving_actor(LedgerActor))
-        .options(**common, name=name, max_restarts=-1, max_task_retries=-1)
-        .remote(program, root, storage, launcher, holder, lasting)
-    )
-    ray.get(ledger.ping.remote())
-    return made, ledger
 
 
 def bootstrap(root: str, storage: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any, NamedTuple
 
 import ray
@@ -76,6 +77,14 @@ class Launcher:
             ref = self._refs.get(slot)
             if ref is not None:
                 ray.cancel(ref, force=True)
+
+    async def stay(self) -> None:
+        """Never return: who asks learns at once when this actor is gone."""
+        await asyncio.Event().wait()
+
+    async def process(self) -> int:
+        """Return the id of this process."""
+        return os.getpid()
 
     async def alive(self) -> list[SlotOrder]:
         """Return what started each slot that lives or is about to."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
+import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
 from flyte_ray.cluster.launcher import SlotOrder
@@ -20,16 +24,72 @@ GROWTH_S: Final = 30.0
 
 
 class RayLauncher:
-    """The core's way to the launcher actor and to what the cluster has."""
+    """The core's way to the launcher actor and to what the cluster has; safe to use from many threads."""
 
-    def __init__(self, launcher: str) -> None:
-        """Use the launcher of this name."""
-        self.actor = ray.get_actor(launcher, NAMESPACE)
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        """Use the launcher of this name, as soon as `find` has found it.
+
+        Args:
+            name: Of the actor.
+            make: Makes the actor, unless there is one, and returns its handle.
+
+        """
+        self._name, self._make = name, make
+        self._actor: Any = None
+        self._stays: concurrent.futures.Future[None] | None = None
+        """Ends with the actor, and with a connection to it."""
+        self._waiting: list[SlotOrder] = []
+        """Slots to start when there is an actor."""
+        self._lock = threading.Lock()
         self.nodes: list[dict[str, float]] = []
         self._free: dict[str, float] = {}
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
         self.refresh()
+
+    def find(self) -> None:
+        """Find the actor, or make it, and have it start what waits for that.
+
+        Raises:
+            RayActorError: The one that was found has just died; try again.
+
+        """
+        try:
+            actor = ray.get_actor(self._name, NAMESPACE)
+        except ValueError:
+            actor = self._make()
+        _ask(actor.alive)
+        with self._lock:
+            self._actor, self._stays = actor, actor.stay.remote().future()
+            if self._waiting:
+                actor.launch.remote(self._waiting)
+                self._waiting = []
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no actor: what is to be started waits for `find`."""
+        return self._actor is None
+
+    def alive(self) -> list[SlotOrder]:
+        """Return what started each slot that lives or is about to."""
+        actor = self._actor
+        found: list[SlotOrder] = _ask(actor.alive) if actor is not None else []
+        return found
+
+    def has_ended(self) -> bool:
+        """Whether the actor has just been found to be gone, and with it all that it started."""
+        if self._stays is None or not self._stays.done():
+            return False
+        try:
+            _ask(self._actor.alive)
+        except ActorUnavailableError:
+            return False  # perhaps the connection only
+        except RayActorError:
+            with self._lock:
+                self._actor = self._stays = None
+            return True
+        self._stays = self._actor.stay.remote().future()
+        return False
 
     def refresh(self) -> None:
         """Ask what nodes there are, and now and then what may add more."""
@@ -40,11 +100,20 @@ class RayLauncher:
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
         """Start a slot."""
-        self.actor.launch.remote([SlotOrder(slot, run, shape, options)])
+        with self._lock:
+            order = SlotOrder(slot, run, shape, options)
+            if self._actor is None:
+                self._waiting.append(order)
+            else:
+                self._actor.launch.remote([order])
 
     def kill(self, slot: str) -> None:
         """End a slot."""
-        self.actor.kill.remote([slot])
+        with self._lock:
+            if self._actor is None:
+                self._waiting = [order for order in self._waiting if order.slot != slot]
+            else:
+                self._actor.kill.remote([slot])
 
     def capacity(self, options: str) -> int:
         """Count the slots that all nodes can hold together, those too that the autoscaler may add."""
@@ -81,3 +150,8 @@ class RayLauncher:
     def hopeless(self, options: str) -> str:
         """Say why no slot can ever start; empty if one can."""
         return hopeless(json.loads(options), self.nodes, self.autoscaler)
+
+
+def _ask(method: Any) -> Any:
+    # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
+    return method.remote().future().result()

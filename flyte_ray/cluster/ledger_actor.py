@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayActorError
 
+from flyte_ray.cluster.bootstrap import make_launcher
 from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.launching import RayLauncher
@@ -43,6 +45,8 @@ FIRST_LOOK_S: Final = 5.0
 """Age at which runs that were cut off are looked for: who made this ledger to continue one has a say before that."""
 LOOK_S: Final = 5.0
 """Time between two such looks."""
+AGAIN_S: Final = 0.5
+"""Pause before a launcher that did not answer is asked again."""
 DYING_S: Final = 5.0
 """How long a ledger that gives way to another version keeps those waiting who start a run."""
 _log = logging.getLogger("flyte_ray.ledger")
@@ -64,7 +68,7 @@ class LedgerActor:
         """
         self._store = open_store(root, storage)
         self._holder = holder
-        self._launcher = RayLauncher(launcher)
+        self._launcher = RayLauncher(launcher, lambda: make_launcher(root, storage, lasting=True))
         self._ledger = Ledger(self._store, self._launcher, holder)
         self._gives_way = False
         self._starting = 0
@@ -194,6 +198,7 @@ class LedgerActor:
                 if warm_at and time.monotonic() > warm_at and not self._ledger.runs:
                     warm_at = None
                     warm_up()
+                self._watch_launcher()
                 if self._ledger.starts_slots:
                     self._launcher.look_for_room()
                 self._ledger.tick()
@@ -205,7 +210,7 @@ class LedgerActor:
                 _log.exception("the ledger's clock met an error and goes on")
 
     def _recover(self) -> None:
-        alive = self._alive()
+        alive = self._first_alive()
         for run in self._patience.ask(lambda: self._own_runs(alive)):
             resume = partial(self._ledger.resume, run, _slots_of(run, alive), by_person=False)
             try:
@@ -221,17 +226,12 @@ class LedgerActor:
             )
         return [run for run, claim in read_claims(self._store).items() if claim.holder == self._holder]
 
-    def _alive(self) -> list[SlotOrder]:
-        # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
-        alive: list[SlotOrder] = self._launcher.actor.alive.remote().future().result()
-        return alive
-
     def _adopt(self) -> None:
         self._ready.wait()
         adoption = Adoption(
             self._store,
             self._ledger,
-            alive=lambda run: _slots_of(run, self._alive()),
+            alive=lambda run: _slots_of(run, self._launcher.alive()),
             hopeless=self._launcher.hopeless,
         )
         pause_s = FIRST_LOOK_S
@@ -246,6 +246,22 @@ class LedgerActor:
             except Exception:
                 _log.exception("runs that were cut off could not be looked for; that is tried again")
             self._adopting = False
+
+    def _first_alive(self) -> list[SlotOrder]:
+        while True:
+            try:
+                self._launcher.find()
+                return self._launcher.alive()
+            except RayActorError as error:  # it died with the ledger before this one, or just now
+                _log.warning("the launcher is gone: %s", error)
+                time.sleep(AGAIN_S)
+
+    def _watch_launcher(self) -> None:
+        if self._launcher.has_ended():
+            _log.warning("the launcher is gone, and with it all slots: what they ran is queued again")
+            self._ledger.launcher_ended()
+        if self._launcher.is_missing and not self._gives_way:
+            self._launcher.find()
 
     def _fail_hopeless(self) -> None:
         waiting = self._ledger.waiting_shapes()

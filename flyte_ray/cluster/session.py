@@ -139,12 +139,16 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
     try:
         # By their handles: another client may have put actors of its own in their place by then.
         launcher = ray.get_actor(launcher_name(store.uri), NAMESPACE)
+    except ValueError:
+        launcher = None  # it has died, and the ledger makes another one
+    try:
         other = str(ray.get(ledger.serves.remote(own_digest())))
         if other == "idle":
             time.sleep(SETTLE_S)
-            ray.kill(launcher)
+            if launcher is not None:
+                ray.kill(launcher)
             ray.kill(ledger)
-    except (ray.exceptions.RayActorError, ValueError):
+    except ray.exceptions.RayActorError:
         other = "idle"  # another client has just ended it
     if other and other != "idle":
         _log.warning(

@@ -77,6 +77,11 @@ class RunBook:
         """Whether a slot was asked for and has not ended; what another one says comes too late."""
         return slot in self.slots or slot in self.starting or slot in self.expected
 
+    @property
+    def known_slots(self) -> set[str]:
+        """All of those."""
+        return {*self.slots, *self.starting, *self.expected}
+
     def learn(self, tasks: dict[str, TaskRef]) -> None:
         """Record tasks that a slot names for the first time."""
         for key, ref in tasks.items():

@@ -94,9 +94,14 @@ def lose_attempt(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bo
 
 
 def silent(book: RunBook) -> list[str]:
-    """Stop to expect slots that have not attached in time; return those that hold work and must be ended."""
+    """Stop to expect slots that have not attached in time; return those that held work and must be ended.
+
+    What these ran is queued again at once: they may be unknown to the launcher, which then reports no death.
+    """
     waited_us = book.now_us() - book.expected_since_us
     unbegun, late = missing(book.expected, book.state.actions.values(), waited_us)
     for name in unbegun:
         book.starting[name] = book.expected.pop(name)
+    for name in late:
+        lose(book, name, Loss("it did not answer any more", UNSEEN))
     return late

@@ -6,6 +6,7 @@ until its segment is stored. Knows nothing of Ray: who launches slots and who ca
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -23,7 +24,7 @@ from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim
-from flyte_ray.ledger.losses import Loss
+from flyte_ray.ledger.losses import LAUNCHER, Loss
 from flyte_ray.ledger.messages import Bye, Message
 from flyte_ray.ledger.opening import Opener
 from flyte_ray.ledger.paths import spec_key
@@ -241,8 +242,34 @@ class Ledger:
             loss = self._grace.took(slot, loss)
             book = self.book(run)
             if book:
-                lose(book, slot, loss)
+                self._lose(book, slot, loss)
         self._pump(run)
+
+    def launcher_ended(self) -> None:
+        """Take note that the launcher is gone, and with it all slots: Ray ends them, some seconds later.
+
+        What they ran is queued again at once; what they say from now on comes from slots that nobody knows.
+        """
+        with self._lock:
+            held = self._runs.all()
+            for each in held:
+                book = each.book
+                self._dismiss(each, "its launcher is gone")
+                for name in book.known_slots:
+                    loss = Loss("its launcher is gone", LAUNCHER)
+                    self._lose(book, name, self._grace.took(name, loss))
+                    self._fleet.kill([name])
+        for each in held:
+            self._pump(each.book.state.id)
+
+    def _lose(self, book: RunBook, slot: str, loss: Loss) -> None:
+        with contextlib.suppress(RunFencedError):  # whoever continues the run sees to its slots
+            lose(book, slot, loss)
+
+    def _dismiss(self, held: HeldRun, reason: str) -> None:
+        for slot in held.book.slots.values():
+            slot.order(Bye(reason))
+            held.reception.reply(slot)
 
     # Moving on
 
@@ -281,9 +308,7 @@ class Ledger:
         book = held.book
         self._runs.remove(book.state.id)
         self._grace.leave(book.slots.values())
-        for slot in book.slots.values():
-            slot.order(Bye("its run has ended"))
-            held.reception.reply(slot)
+        self._dismiss(held, "its run has ended")
         self._fleet.recall(book, book.starting)
         thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish")
         self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]

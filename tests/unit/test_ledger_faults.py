@@ -18,7 +18,7 @@ from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger import dispatch, losses
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.log import read_segments
-from flyte_ray.ledger.losses import MAX_LOSSES, Loss
+from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import (
     Bye,
     Call,
@@ -186,11 +186,13 @@ class Hands:
         self.world = world
 
     def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
-        if self is self.world.hands:
+        if self is self.world.hands and self.world.has_launcher:
             self.world.slots[slot] = SimulatedSlot(slot)
+            self.world.owned.add(slot)
 
     def kill(self, slot: str) -> None:
-        if self is self.world.hands:
+        if self is self.world.hands and slot in self.world.owned:
+            self.world.owned.discard(slot)
             self.world.slots.pop(slot, None)
 
     def capacity(self, options: str) -> int:
@@ -209,6 +211,11 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.slots: dict[str, SimulatedSlot] = {}
+        """All processes that run, those too whose launcher is gone."""
+        self.owned: set[str] = set()
+        """Slots of the launcher that lives: their deaths are reported."""
+        self.has_launcher = True
+        """False from its death until the ledger takes note and makes another one."""
         self.flying: list[tuple[str, bytes]] = []
         self.blamed: Counter[str] = Counter()
         """How often a slot was killed that had said to run an action."""
@@ -254,13 +261,21 @@ class World:
             self.ledger = self.make_ledger()
             self.open.clear()
             self.newest.clear()
-            self.ledger.resume(RUN, dict.fromkeys(self.slots, "s"), by_person=False)
+            self.has_launcher = True  # a ledger that finds none makes one
+            self.ledger.resume(RUN, dict.fromkeys(self.owned, "s"), by_person=False)
             for each in self.slots.values():
                 each.replies.clear()
                 each.mail.again()
         elif what == "commit":
             for book in filter(None, map(self.ledger.book, self.ledger.runs)):
                 book.recorder.commit()
+        elif what == "fall":
+            self.has_launcher = False
+            self.owned.clear()
+        elif what == "notice":
+            if not self.has_launcher:
+                self.has_launcher = True
+                self.ledger.launcher_ended()
         elif slot is None:
             return
         elif what == "speak":
@@ -276,9 +291,12 @@ class World:
             self.deliver(slot.name, data)
         elif what == "kill":
             suspect = self.told.get(slot.name, "")
-            if self.blamed[suspect] < MAX_LOSSES:  # the next one would rightly fail it
+            if slot.name not in self.owned:
+                del self.slots[slot.name]
+            elif self.blamed[suspect] < losses.MAX_LOSSES:  # the next one would rightly fail it
                 self.blamed[suspect] += bool(suspect)
                 del self.slots[slot.name]
+                self.owned.discard(slot.name)
                 self.ledger.slot_ended(RUN, slot.name, Loss("killed"))
         elif what == "run":
             slot.run()
@@ -290,6 +308,7 @@ class World:
     def drain(self) -> None:
         # An action that has lost a slot wants one where nothing waits; where all are full, `Standstill` finds one.
         self.room = 16
+        self.step("notice", 0)
         for _ in range(400):
             if RUN not in self.ledger.runs:
                 return
@@ -305,16 +324,20 @@ class World:
         raise AssertionError(f"the run does not end: {self.ledger.look(RUN)}")
 
 
-STEPS = st.sampled_from(
-    ["speak", "hear"] * 6 + ["run"] * 3 + ["commit"] * 2 + ["lose", "late", "land", "repeat", "kill", "restart"]
-)
+NETWORK = ["speak", "hear"] * 6 + ["lose", "late", "land", "repeat"]
+DEATHS = ["kill", "kill", "restart", "fall", "notice"]
+STEPS = st.sampled_from([*NETWORK, *DEATHS, "run", "run", "run", "commit", "commit"])
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=60))
 def test_any_loss_ends_in_the_undisturbed_result(steps: list[tuple[str, int]]) -> None:
-    # No time passes between the steps.
-    with mock.patch.object(dispatch, "PROBE_US", 0), mock.patch.object(losses, "MAX_DELAY_S", 0.0):
+    # No time passes between the steps, and who is blamed wrongly a second time fails.
+    with (
+        mock.patch.object(dispatch, "PROBE_US", 0),
+        mock.patch.object(losses, "MAX_DELAY_S", 0.0),
+        mock.patch.object(losses, "MAX_LOSSES", 1),
+    ):
         disturb(World(), steps)
 
 

@@ -12,7 +12,8 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import service
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.losses import LAUNCHER, MAX_DELAY_S, MAX_DISPLACED, MAX_LOSSES, NODE, Loss, delay_s
-from flyte_ray.ledger.messages import Order, Work
+from flyte_ray.ledger.messages import Bye, Order, Result, Work
+from flyte_ray.ledger.roll_call import SILENT_US
 from tests.unit.test_ledger_limits import RUN, Clock, Cluster, PlayedSlot, call, task
 
 WAITS: Final = {"waiting": frozenset({"a0"}), "lone": frozenset({"a0"})}
@@ -153,6 +154,34 @@ def test_a_slot_that_dies_before_it_has_attached_to_a_restarted_ledger_blames_no
     cluster.restart(alive=[slot.name])
     cluster.ledger.slot_ended(RUN, slot.name, KILLED)
     assert counts(cluster) == (0, 1)
+
+
+def test_a_slot_that_says_that_it_is_being_ended_blames_nobody(cluster: Cluster) -> None:
+    slot = begun(cluster, says=True)
+    slot.say(want=1, active="a0", ends=True)
+    lose(cluster, slot)
+    assert counts(cluster) == (0, 1)
+
+
+def test_with_its_launcher_every_slot_is_lost_and_what_it_still_says_is_not_heard(cluster: Cluster) -> None:
+    slot = PlayedSlot(cluster, cluster.launched[0])
+    (work,) = slot.say()
+    assert type(work) is Work
+    slot.say(want=0, active="a0")
+    cluster.ledger.launcher_ended()
+    assert [type(order) for order in slot.news()] == [Bye]
+    assert counts(cluster) == (0, 1)
+    assert len(cluster.launched) == 2  # its place is taken at once
+    slot.say(Result("a0", work.attempt, kinds.SUCCEEDED, "1", False, 0.1, None))
+    assert names(PlayedSlot(cluster, cluster.launched[1]).say()) == ["a0"]
+
+
+def test_a_slot_that_is_silent_after_a_restart_is_ended_and_its_work_queued_again(cluster: Cluster) -> None:
+    slot = begun(cluster, says=True)
+    cluster.restart(alive=[slot.name])
+    cluster.after(SILENT_US / 1e6 + 1)
+    assert cluster.killed == [slot.name]
+    assert names(PlayedSlot(cluster, cluster.launched[-1]).say()) == ["a0"]  # no death is reported
 
 
 def test_a_person_who_continues_the_run_clears_what_was_counted(cluster: Cluster) -> None:
