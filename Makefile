@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types
+.PHONY: demo test lint types chaos
 
 $(BIN)/flyte-ray: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,3 +26,6 @@ lint: $(BIN)/pytest
 
 types: $(BIN)/pytest
 	$(BIN)/mypy flyte_ray
+
+chaos: $(BIN)/pytest
+	$(BIN)/python -m benchmarks.chaos
