@@ -46,7 +46,8 @@ class Intake:
         parent = book.state.actions.get(call.parent)
         if parent is None or parent.slot != slot.id:
             # Of an attempt that was aborted or replaced: whoever still waits there shall end.
-            slot.order(Outcome(call.action, kinds.ABORTED, failure("ActionAbortedError", "user", "its parent ended")))
+            body = failure("ActionAbortedError", "user", "its parent ended")
+            slot.order(Outcome(call.action, kinds.ABORTED, body, on_record=False))
             return
         known = book.state.actions.get(call.action)
         if known is None:
@@ -65,7 +66,8 @@ class Intake:
                 by, result = early
                 book.record(kinds.STARTED, call.action, result.attempt, slot=by.id)
                 slot.awaiting.add(call.action)
-                self._result(by, result)
+                # If it is the same slot, it ran the child before its parent asked for it there.
+                self._result(by, result, knows=False)
                 return
         elif known.phase.is_terminal:
             if known.has_succeeded or known.generation >= book.state.generation_of(call.parent):
@@ -78,7 +80,7 @@ class Intake:
         if known.phase is ActionPhase.QUEUED:
             book.enqueue(known)
 
-    def _result(self, slot: Slot, result: Result) -> None:
+    def _result(self, slot: Slot, result: Result, *, knows: bool = True) -> None:
         book = self._book
         book.leave(slot, result.action, result.attempt)
         action = book.state.actions.get(result.action)
@@ -102,7 +104,7 @@ class Intake:
             book.record(kind, action.id, result.attempt, body=body)
             book.enqueue(action)
         else:
-            book.end(action, kind, body, slot)
+            book.end(action, kind, body, slot if knows else None)
 
     def _return(self, slot: Slot, item: Return) -> None:
         book = self._book

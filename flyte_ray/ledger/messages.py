@@ -189,6 +189,8 @@ class Outcome(NamedTuple):
     action: str
     kind: str
     body: str
+    on_record: bool = True
+    """False if it answers this one call and says nothing of the child: a ledger that restarts must not hear of it."""
 
 
 class Cancel(NamedTuple):

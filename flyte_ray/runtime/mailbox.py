@@ -79,7 +79,7 @@ class Mailbox:
             self._sent = max(self._base, min(self._sent, reply.received))
         fresh = reply.orders[max(0, self.received - reply.first) :]
         for order in fresh:
-            if type(order) is Outcome:
+            if type(order) is Outcome and order.on_record:
                 self._outcomes.append((self.received, order))
             self.received += 1
         while self._outcomes and self._outcomes[0][0] < reply.settled:

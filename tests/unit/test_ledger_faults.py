@@ -276,6 +276,12 @@ class World:
             if not self.has_launcher:
                 self.has_launcher = True
                 self.ledger.launcher_ended()
+        elif what == "round":
+            for each in list(self.slots.values()):
+                each.run()
+                self.deliver(each.name, each.message())
+                while each.replies:
+                    each.take(each.replies.pop(0))
         elif slot is None:
             return
         elif what == "speak":
@@ -326,7 +332,7 @@ class World:
 
 NETWORK = ["speak", "hear"] * 6 + ["lose", "late", "land", "repeat"]
 DEATHS = ["kill", "kill", "restart", "fall", "notice"]
-STEPS = st.sampled_from([*NETWORK, *DEATHS, "run", "run", "run", "commit", "commit"])
+STEPS = st.sampled_from([*NETWORK, *DEATHS, *["run", "round"] * 3, "commit", "commit"])
 
 
 @settings(max_examples=150, deadline=None)
@@ -350,6 +356,27 @@ def disturb(world: World, steps: list[tuple[str, int]]) -> None:
     check(world.store)
     for ledger in world.ledgers:
         ledger.close()  # those that died too: their threads would outlive the test
+
+
+def test_a_slot_that_ran_a_child_before_its_parent_hears_of_its_success() -> None:
+    world = World()
+    world.step("round", 0)
+    slot = world.pick(0)
+    assert slot is not None and set(slot.works) == {"a0"}
+    # The ledger that handed it out has lost its call; another ledger has given the parent to the same slot since.
+    slot.mail.put(Result("a0.2", 0, kinds.SUCCEEDED, "1", False, 0.001, None))
+    slot.children["a0"]["a0.2"] = None
+    slot.mail.put(Call("a0.2", "a0", TASK.key, "0", None, None, told=False))
+    world.step("round", 0)
+    assert slot.children["a0"]["a0.2"] == 1
+    world.ledger.close()
+
+
+def test_what_answers_one_call_alone_is_not_handed_in_to_the_next_ledger() -> None:
+    mail = Mailbox()
+    told, answered = (Outcome(name, kinds.ABORTED, "{}", on_record=name == "told") for name in ("told", "answered"))
+    mail.hear(Reply(1, 0, [told, answered], 0, 0, 0, {}, may_tell=False))
+    assert mail.outcomes() == [told]
 
 
 def check(store: Any, signal: int = 0) -> None:
