@@ -155,6 +155,13 @@ class NonRecoverableError(RuntimeUserError):
         super().__init__(code, message)
 
 
+class NondeterminismError(NonRecoverableError):
+    """With `strict_replay`: an action that ran again called something else than is on record; the message has both."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type(self).__name__)
+
+
 class CustomError(RuntimeUserError):
     """A user's exception in Flyte's form: `code` is its class name."""
 

@@ -26,6 +26,7 @@ from flyte_ray.errors import (
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_logs, load_spec, load_state
+from flyte_ray.ledger.replay import warnings
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
@@ -47,6 +48,7 @@ class Run:
         self._store = store
         self.name = name
         self._task = task
+        self._warned = False
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.url!r})"
@@ -136,7 +138,7 @@ class Run:
             return
         lookout = Lookout(self._store, RunId(self.name))
         patience = Patience(f"run {self.name}")  # who waits for a run waits for its store, too
-        while not patience.ask(self.state).phase.is_terminal:
+        while not (state := patience.ask(self.state)).phase.is_terminal:
             client = self._client()
             try:
                 if client is not None:
@@ -146,6 +148,16 @@ class Run:
                 pass  # this cluster's ledger does not hold it: it ended just now, or another one holds it
             lookout.look()
             time.sleep(POLL_S)
+        self._warn(state)
+
+    def _warn(self, state: RunState) -> None:
+        """Say once what replayed actions called in place of what is on record."""
+        found = () if self._warned else warnings(state)
+        self._warned = True
+        # In local mode the ledger speaks in the user's process, and has said so.
+        if found and load_spec(self._store, RunId(self.name))["mode"] != "local":
+            for text in found:
+                _log.warning("run %s: %s", self.name, text)
 
     @both_iterators_of_method
     def watch(self, interval_s: float = POLL_S) -> Iterator[dict[str, Any]]:

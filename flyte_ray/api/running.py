@@ -77,6 +77,7 @@ class Runner:
     """What happens at named points of a local run, for tests; see `flyte_ray.testing`."""
     lasting: bool = True
     """The cluster outlives this process; False for a Ray that this process started."""
+    strict_replay: bool = False
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -195,6 +196,7 @@ class Runner:
             else "overwrite"
             if self.overwrite_cache
             else earlier.get("cache") or "on",
+            "strict_replay": self.strict_replay or bool(earlier.get("strict_replay")),
         }
 
     def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
@@ -241,6 +243,14 @@ def _check_texts(name: str, value: Any) -> None:
             raise TypeError(f"{name} must map str to str, got {key!r}: {text!r:.80}. Write the value as text.")
 
 
+def _check_concurrency(count: Any) -> None:
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
+        raise InvalidDeclaration(
+            f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
+            f" flyte.map(..., concurrency={count!r})."
+        )
+
+
 def with_runcontext(
     mode: Mode | None = None,
     *,
@@ -253,6 +263,7 @@ def with_runcontext(
     disable_run_cache: bool = False,
     copy_style: CopyStyle = "loaded_modules",
     max_action_concurrency: int | None = None,
+    strict_replay: bool = False,
     **foreign: Any,
 ) -> Runner:
     """Return a runner with settings for its runs.
@@ -269,6 +280,9 @@ def with_runcontext(
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
         max_action_concurrency: Accepted: 0 or at least 2, for 1 would have a parent wait for its child for ever.
+        strict_replay: An action that runs again and calls something else than is on record fails, with
+            `NondeterminismError`; without it that is recorded and warned of. Its new calls wait until it has called
+            what is on record, and async code may sleep or compute for 10 s between these. Ours, not Flyte's.
         foreign: Other settings of Flyte's: those of its control plane are without effect, said once.
 
     Raises:
@@ -280,13 +294,8 @@ def with_runcontext(
 
     """
     refuse_unsupported("A run", {key: foreign.pop(key) for key in _REFUSED if key in foreign})
-    count = max_action_concurrency
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
-        raise InvalidDeclaration(
-            f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
-            f" flyte.map(..., concurrency={count!r})."
-        )
-    given = {**foreign, "max_action_concurrency": count or None}
+    _check_concurrency(max_action_concurrency)
+    given = {**foreign, "max_action_concurrency": max_action_concurrency or None}
     ignore_foreign("flyte.with_runcontext", given, _IGNORED)
     return Runner(
         mode,
@@ -298,6 +307,7 @@ def with_runcontext(
         overwrite_cache,
         disable_run_cache,
         copy_style,
+        strict_replay=strict_replay,
     )
 
 

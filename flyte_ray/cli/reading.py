@@ -19,6 +19,7 @@ from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.query import load_spec, load_state, load_steps
+from flyte_ray.ledger.replay import sentence
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
@@ -104,7 +105,8 @@ def _origin(spec: dict[str, Any]) -> str:
 def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error; of ACTION its steps too.
 
-    In the column `cache` stands who made a kept outcome that was used, or `kept`.
+    In the column `cache` stands who made a kept outcome that was used, or `kept`; in `diverged`, how many calls of an
+    action that ran again were others than those on record.
     """
     prepare(root, address, verbose)
     actions = _actions(run)
@@ -112,17 +114,19 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
         show([_row(item) for item in actions.values()], output)
         _warn_if_cut_off(run, actions)
         return
-    row = _row(_pick(actions, run, action))
+    item = _pick(actions, run, action)
+    row, diverged = _row(item), [sentence(item, body) for _, body in item.diverged or ()]
     steps = [_step_row(step) for step in load_steps(current_store(), RunId(run), action)]
     if output == "json":
-        show([{**row, "steps": steps}], output)
+        show([{**row, "steps": steps, "divergences": diverged}], output)
         return
     show([row], output)
-    known = actions[action].cache
-    if known:
-        use = CacheUse.load(known)
+    if item.cache:
+        use = CacheUse.load(item.cache)
         follows = f", which follows {', '.join(use.follows)}" if use.follows else ""
         click.echo(f"Its outcome is kept as {use.key} for version {use.version[:12]}{follows}.")
+    for text in diverged:
+        click.echo(f"{text}.")
     if steps:
         click.echo()
         show(steps, output)
@@ -161,6 +165,7 @@ def _row(item: ActionState) -> dict[str, Any]:
         "task": item.task_name,
         "attempts": item.attempts,
         "seconds": None if seconds is None else round(seconds, 3),
+        "diverged": len(item.diverged or ()) or None,
         "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
         "error": json.loads(item.result or "{}").get("message", "") if failed else "",
     }

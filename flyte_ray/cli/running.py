@@ -36,6 +36,7 @@ from flyte_ray.spec.interface import Parameter
 @click.option("--name", help="The run's name (default: made up).")
 @click.option("--env", metavar="K=V", multiple=True, callback=pairs, help="A variable of all slots; repeatable.")
 @click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable.")
+@click.option("--strict-replay", is_flag=True, help="Fail what runs again and calls something else than is on record.")
 @click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @click.option(
@@ -121,6 +122,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
         labels=options["label"],
         copy_style=options["copy_style"],
         lasting=not embedded,
+        strict_replay=options["strict_replay"],
     )
 
     launch(lambda: runner.run(template, **values), Run(current_store(), name, template), options, embedded=embedded)

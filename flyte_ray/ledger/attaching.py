@@ -17,13 +17,15 @@ def hand_in(book: RunBook, slot: Slot, held: Held) -> None:
     for work in held.works:
         action = book.state.actions.get(work.action)
         if action is None:
-            action = book.called(work)
+            action = book.called(work, slot.id)
         if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
             book.record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
         if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
             slot.running[action.id] = work.attempt
             book.limits.watch(action)
             book.limits.begun(action.id)
+            if work.replay:
+                book.replays.begin(action, held.called)
         else:
             if action.slot != slot.id:
                 slot.running[action.id] = work.attempt

@@ -22,6 +22,7 @@ from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.memory import grown, grown_options, plain_shape
 from flyte_ray.ledger.messages import Call, Cancel, Outcome, TaskRef, Work, read_ref
 from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.replay import Replays
 from flyte_ray.ledger.retrying import after_failure
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import steps_of
@@ -33,8 +34,10 @@ from flyte_ray.spec.phase import ActionPhase
 class RunBook:
     """The decisions of one run that is held open for writing."""
 
-    def __init__(self, recorder: RunRecorder, now_us: Callable[[], int], place: str) -> None:
-        """Take over a run as its recorder has read it."""
+    def __init__(
+        self, recorder: RunRecorder, now_us: Callable[[], int], place: str, *, strict_replay: bool = False
+    ) -> None:
+        """Take over a run as its recorder has read it; with `strict_replay`, a replay that diverges fails."""
         self.recorder = recorder
         self.state = recorder.state
         self.refs = {key: read_ref(body) for key, body in self.state.tasks.items()}
@@ -57,6 +60,7 @@ class RunBook:
         self.outcomes: Mapping[str, Kept] = {}
         """Outcomes of an earlier run that calls of the same actions are answered with, by action."""
         self.conditions = RunConditions()
+        self.replays = Replays(self.state, self.record, self._ref_of, now_us, strict=strict_replay)
         self.now_us = now_us
         self._open_children: dict[str, set[str]] = {}
         self.leaving: dict[str, str] = {}
@@ -89,8 +93,8 @@ class RunBook:
                 self.refs[key] = ref
                 self.record(kinds.TASK, task=key, body=json.dumps(ref))
 
-    def called(self, call: Call | Work) -> ActionState:
-        """Put a call on record."""
+    def called(self, call: Call | Work, ran_in: str | None = None) -> ActionState:
+        """Put a call on record; `ran_in` names the slot that ran it already, where the call itself was lost."""
         self.record(
             kinds.CALLED,
             call.action,
@@ -100,13 +104,17 @@ class RunBook:
             body=call.inputs,
             context=call.context,
             cache=call.cache if type(call) is Call else None,
+            slot=ran_in,
         )
         if call.parent:
             self._open_children.setdefault(call.parent, set()).add(call.action)
-        return self.state.actions[call.action]
+        action = self.state.actions[call.action]
+        self.replays.called(action)
+        return action
 
     def renew(self, action: ActionState, task: str, cache: str | None) -> None:
         """Have an action run again when it is called, with a new budget, as a task and with its use of the cache."""
+        self.replays.revoke(action)
         changed = task if task != action.task else None
         self.record(kinds.RENEWED, action.id, task=changed, cache=cache or "" if cache != action.cache else None)
         if action.parent:
@@ -296,6 +304,8 @@ class RunBook:
         replay = attempt > 0 or action.rounds > 0
         work = (action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context)
         slot.order(Work(*work, replay, steps_of(action) if replay else (), is_watched(action)))
+        if replay:
+            self.replays.begin(action)
 
     def record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
         """Put an event on record."""

@@ -60,6 +60,9 @@ class Slot:
     _order_marks: deque[tuple[int, int]] = field(default_factory=deque)
     _stored: int = 0
     _settled: int = 0
+    _behind: bool = False
+    _taken: int = 0
+    _kept: dict[str, int] = field(default_factory=dict)
 
     def is_overtaken(self, message: Message) -> bool:
         """Note a message's number and say whether a later one has come before it.
@@ -75,10 +78,12 @@ class Slot:
         self._acknowledge(message.received)
         self.doomed = self.doomed or message.ends
         self.known_tasks.update(message.tasks)
-        if message.first > self.received:
+        self._behind = message.first > self.received
+        if self._behind:
             self.gap = True
             return ()
         fresh = message.items[self.received - message.first :]
+        self._taken = self.received
         self.received += len(fresh)
         if message.seq == self.seq:
             self.want = message.want
@@ -91,10 +96,19 @@ class Slot:
         """Queue an order for the next reply."""
         self._orders.append(order)
 
+    def keep(self, call: str) -> None:
+        """Have the slot keep a call that was just heard, as if it were not stored, and what came with and after it."""
+        self._kept[call] = self._taken
+
+    def release(self, call: str) -> None:
+        """Undo `keep`."""
+        self._kept.pop(call, None)
+
     def mark(self, recorded: int) -> None:
         """Note that all items taken and orders queued so far rest on the first `recorded` events of the run."""
-        if not self._item_marks or self._item_marks[-1][0] < self.received:
-            self._item_marks.append((self.received, recorded))
+        settled = min(self._kept.values(), default=self.received)
+        if not self._item_marks or self._item_marks[-1][0] < settled:
+            self._item_marks.append((settled, recorded))
         upto = self._first + len(self._orders)
         if not self._order_marks or self._order_marks[-1][0] < upto:
             self._order_marks.append((upto, recorded))
@@ -103,6 +117,11 @@ class Slot:
     def has_news(self) -> bool:
         """Whether an order was queued that no reply has carried."""
         return self._first + len(self._orders) > self._sent
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the slot has acknowledged every order, and all that it said meanwhile has arrived."""
+        return not self._orders and not self._behind
 
     def owes(self, stored: int) -> bool:
         """Whether an item was taken that rests on more than the first `stored` events."""

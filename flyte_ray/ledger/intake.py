@@ -38,8 +38,8 @@ class Intake:
             self._steps.take(slot.id, item)
         elif type(item) is Return:
             self._return(slot, item)
-        elif type(item) is Drop and item.action in self._book.state.actions:
-            self._book.abort(item.action, item.reason)
+        elif type(item) is Drop:
+            self._drop(item)
 
     def _call(self, slot: Slot, call: Call) -> None:
         book = self._book
@@ -50,6 +50,8 @@ class Intake:
             slot.order(Outcome(call.action, kinds.ABORTED, body, on_record=False))
             return
         known = book.state.actions.get(call.action)
+        if book.replays and not book.replays.admits(slot, call, known):
+            return
         if known is None:
             known = book.called(call)
             taken = book.outcomes.get(call.action)
@@ -99,12 +101,20 @@ class Intake:
             if lose_attempt(book, action, Loss("it waited for a signal in the way of others", STACKED), to_blame=False):
                 book.queue_again(action)
             return
+        if book.replays:
+            result = book.replays.end(action, result)
         kind, body = outcome(book.refs[action.task], action, result, book.now_us())
         if kind == kinds.RETRIED:
             book.record(kind, action.id, result.attempt, body=body)
             book.enqueue(action)
         else:
             book.end(action, kind, body, slot if knows else None)
+
+    def _drop(self, item: Drop) -> None:
+        if item.action in self._book.state.actions:
+            self._book.abort(item.action, item.reason)
+        else:
+            self._book.replays.drop(item.action)
 
     def _return(self, slot: Slot, item: Return) -> None:
         book = self._book

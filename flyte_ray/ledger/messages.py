@@ -219,6 +219,8 @@ class Held(NamedTuple):
     """Children that its actions wait for."""
     outcomes: list[Outcome]
     """Outcomes received that were not stored when last heard of."""
+    called: tuple[str, ...] = ()
+    """What those of `works` that replay have called so far."""
 
 
 @dataclass(slots=True)

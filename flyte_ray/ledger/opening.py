@@ -17,7 +17,7 @@ from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.lease import Claim, Lease
 from flyte_ray.ledger.listing import list_run
 from flyte_ray.ledger.log import RunLog
-from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.recovering import load_outcomes
@@ -38,7 +38,7 @@ class Opener:
 
     def open(
         self, run: RunId, on_stored: Callable[[], None], *, take_over: bool, seen: Claim | None
-    ) -> tuple[Lease, RunRecorder, str]:
+    ) -> tuple[Lease, RunRecorder, dict[str, Any]]:
         """Claim a run and read its log.
 
         Args:
@@ -48,15 +48,15 @@ class Opener:
             seen: Another holder's claim that was seen to stand still for long enough.
 
         Returns:
-            The claim, the recorder, and where the run's large values lie.
+            The claim, the recorder, and the run's specification.
 
         """
-        place = data_place(run, load_spec(self._store, run))
+        spec = load_spec(self._store, run)
         lease = Lease(self._store, run, self._holder)
         log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex)
         log.patience.ask(lambda: lease.take(force=take_over, seen=seen))
         try:
-            return lease, RunRecorder(run, log, self._holder, on_stored), place
+            return lease, RunRecorder(run, log, self._holder, on_stored), spec
         except BaseException:
             with contextlib.suppress(StoreError):
                 lease.release()

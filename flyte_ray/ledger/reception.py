@@ -72,6 +72,12 @@ class Reception:
         else:
             slot.parked = answer
 
+    def review(self) -> None:
+        """Judge the replays of the run, and act on calls that were held for them; call at every tick."""
+        if self._book.replays:
+            for slot, call in self._book.replays.review(self._book.slots):
+                self._intake.take(slot, call)
+
     def reply(self, slot: Slot) -> None:
         """Answer a slot's open message, if there is one."""
         if slot.parked:

@@ -27,7 +27,7 @@ from flyte_ray.ledger.lease import Claim
 from flyte_ray.ledger.losses import LAUNCHER, Loss
 from flyte_ray.ledger.messages import Bye, Message
 from flyte_ray.ledger.opening import Opener
-from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Answers, Reception, farewell
 from flyte_ray.ledger.recorder import now_us
@@ -140,9 +140,10 @@ class Ledger:
         self._pump(run)
 
     def _open(self, run: RunId, *, take_over: bool, seen: Claim | None) -> RunBook:
-        lease, recorder, place = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
+        lease, recorder, spec = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
         with self._lock:
-            book = RunBook(recorder, now_us, place)
+            strict = bool(spec.get("strict_replay"))
+            book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict)
             reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us)))
             self._keeper.start()
@@ -345,6 +346,8 @@ class Ledger:
                 self._conditions.attend(book.state.id, book.conditions, book.recorder.stored)
                 if book.expected:
                     self._fleet.kill(silent(book))  # their deaths are reported, and their work queued again
+            for held in runs:
+                held.reception.review()
             self._fleet.kill(self._grace.overdue(books))
             self._fleet.share(books, now_us())
             self._fleet.dismiss_idle(books, self._reply)

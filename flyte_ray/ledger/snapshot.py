@@ -19,7 +19,7 @@ from flyte_ray.storage import Store
 
 _TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result", "cache", "cached_from")
 _NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "growths", "rounds", "displaced")
-_TIMES = ("called_us", "started_us", "ended_us", "asked_us", "queued_us", "ready_us")
+_TIMES = ("called_us", "started_us", "ended_us", "asked_us", "queued_us", "ready_us", "revoked_us")
 
 
 def write_snapshot(store: Store, state: RunState, position: int) -> None:
@@ -35,6 +35,8 @@ def write_snapshot(store: Store, state: RunState, position: int) -> None:
         columns[name] = column([getattr(action, name) for action in actions], pa.int32())
     for name in _TIMES:
         columns[name] = column([getattr(action, name) for action in actions], pa.timestamp("us", tz="UTC"))
+    diverged = [json.dumps(action.diverged) if action.diverged else None for action in actions]
+    columns["diverged"] = column(diverged, pa.string())
     table = pa.table(columns).replace_schema_metadata(
         {
             "flyte_ray.position": str(position),
@@ -61,11 +63,12 @@ def read_snapshot(store: Store, run: RunId) -> tuple[RunState, int]:
     meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     state = RunState(run, tasks=json.loads(meta["flyte_ray.tasks"]), resumes=int(meta["flyte_ray.resumes"]))
     state.code = meta.get("flyte_ray.code") or None
-    for name in _TIMES:
+    for name in set(_TIMES) & set(table.column_names):
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table.column(name).cast(pa.int64()))
     for row in table.to_pylist():
-        phase = ActionPhase(row.pop("phase"))
-        state.actions[row["id"]] = ActionState(**row, phase=phase)
+        phase, diverged = ActionPhase(row.pop("phase")), row.pop("diverged", None)
+        action = state.actions[row["id"]] = ActionState(**row, phase=phase)
+        action.diverged = [(attempt, body) for attempt, body in json.loads(diverged)] if diverged else None
         state.counts[phase] = state.counts.get(phase, 0) + 1
     return state, int(meta["flyte_ray.position"])

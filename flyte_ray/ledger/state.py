@@ -93,6 +93,12 @@ class ActionState:
     """`<run>/<action>` whose kept outcome answered it."""
     rounds: int = 0
     """Retries and renewals so far: an action of a later round calls its failed children anew."""
+    handed_in: bool = False
+    """Its call was lost with a ledger, and its slot brought it back: calls that came before it may be missing."""
+    revoked_us: int = 0
+    """When the first outcome came that a renewal has taken back; 0 without any, microseconds since the epoch."""
+    diverged: list[tuple[int, str]] | None = None
+    """Attempts that called something else than was on record, each with both calls."""
     steps: dict[str, tuple[int, str]] | None = None
     """What `flyte.trace` recorded in it, by key: attempt and body. None without any, and once it has succeeded."""
     displaced: int = 0
@@ -135,6 +141,8 @@ class RunState:
     """When a person last did; microseconds since the epoch."""
     code: str | None = None
     """Marker of the code that it goes on with, where that is not the code it began with."""
+    revised_us: int = 0
+    """When a person last continued it with other code; microseconds since the epoch."""
 
     def generation_of(self, action: str | None) -> int:
         """Count what makes an action call its failed children anew: its own rounds, and resumes of the run."""
@@ -164,7 +172,7 @@ def fold(run: RunState, event: Event) -> None:
     if kind == kinds.CALLED:
         _call(run, event)
         return
-    if kind in (kinds.OPEN, kinds.LOGGED, kinds.DIVERGED):
+    if kind in (kinds.OPEN, kinds.LOGGED):
         return
     if kind == kinds.RESUMED:
         _resume(run, event)
@@ -175,6 +183,9 @@ def fold(run: RunState, event: Event) -> None:
     action = run.actions[event.action]
     if kind == kinds.TRACED and action.phase in _OPEN_PHASES:
         _trace(action, event)
+        return
+    if kind == kinds.DIVERGED:
+        action.diverged = [*(action.diverged or ()), (event.attempt, event.body or "")]
         return
     after = TRANSITIONS.get((kind, action.phase))
     if after is None:
@@ -212,6 +223,7 @@ def _call(run: RunState, event: Event) -> None:
         cache=event.cache,
         asked_us=event.at,
         queued_us=event.at,
+        handed_in=event.slot is not None,
     )
     run.counts[ActionPhase.QUEUED] = run.counts.get(ActionPhase.QUEUED, 0) + 1
 
@@ -229,6 +241,7 @@ def _resume(run: RunState, event: Event) -> None:
     run.resumed_us = event.at
     if event.body:
         run.code = json.loads(event.body)["code"]
+        run.revised_us = event.at
     for action in run.actions.values():
         if not action.phase.is_terminal:  # the others begin anew when they are renewed
             action.losses = action.displaced = 0
@@ -251,6 +264,7 @@ def _requeue(run: RunState, action: ActionState, event: Event) -> None:
         action.attempts -= 1
     else:
         action.failures = action.losses = action.displaced = action.ready_us = 0
+        action.revoked_us = action.revoked_us or action.ended_us
         action.asked_us = event.at
         action.rounds += 1
         action.result, action.generation = None, run.generation_of(action.parent)

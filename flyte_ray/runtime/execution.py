@@ -6,12 +6,14 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flyte_ray.ledger.messages import Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.failures import Aborted
+from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.waits import Pending
 
 
@@ -93,6 +95,18 @@ class Execution:
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""
         return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
+
+
+def called_in(executions: Iterable[Execution]) -> tuple[str, ...]:
+    """Return the children that replayed attempts have called: a ledger that restarts does not find that on record."""
+    found: list[str] = []
+    for execution in executions:
+        if execution.work.replay:
+            with execution.counting:
+                counts = list(execution.calls.items())
+                found += [pending.id for pending in execution.conditions.values()]
+            found += [child_id(execution.id, *key, number + 1) for key, count in counts for number in range(count)]
+    return tuple(found)
 
 
 class Runner(Protocol):

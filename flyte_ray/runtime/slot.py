@@ -18,7 +18,7 @@ from typing import Final
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Runner
+from flyte_ray.runtime.execution import Execution, Runner, called_in
 from flyte_ray.runtime.failures import Aborted, Displaced, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
@@ -334,7 +334,7 @@ class Slot:
     def held(self, mail: Mailbox) -> Held:
         """Say what a restarted ledger must know."""
         works = [execution.work for execution in self._executions.values()] + list(self._ready)
-        return Held(works, self._waits.names, mail.outcomes())
+        return Held(works, self._waits.names, mail.outcomes(), called_in(self._executions.values()))
 
     def stale_at(self) -> float | None:
         """When the work that waits here is to be handed back."""
