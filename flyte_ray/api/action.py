@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
 from flyte_ray.api.run import POLL_S, Run
@@ -13,8 +13,17 @@ from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.verdicts import aborted_by
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
+
+
+class AbortInfo(NamedTuple):
+    """How an action came to be aborted."""
+
+    reason: str
+    aborted_by: str
+    """A person as `user@host`, an action, or a limit; empty in records of before this was recorded."""
 
 
 class Action:
@@ -113,6 +122,13 @@ class Action:
     def error(self) -> BaseRuntimeError | None:
         """The error of an action that ended without success."""
         return error_of(self._state)
+
+    @property
+    def abort_info(self) -> AbortInfo | None:
+        """Why and by whom it was aborted; None if it was not. Flyte has it in its `ActionDetails`."""
+        if self.phase is not ActionPhase.ABORTED:
+            return None
+        return AbortInfo(str(self.error), aborted_by(self._state.result))
 
     @both_forms_of_method
     def done(self) -> bool:

@@ -30,6 +30,7 @@ from flyte_ray.ledger.replay import warnings
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
+from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
@@ -294,7 +295,7 @@ class Run:
 
         Args:
             action: Its name.
-            reason: Recorded, and said to the parent.
+            reason: Recorded together with who this process belongs to, and said to the parent.
 
         Raises:
             ActionNotFoundError: The run has no such action.
@@ -302,7 +303,7 @@ class Run:
 
         """
         client = local_ledger(RunId(self.name)) or self._client()
-        if client is not None and client.abort(RunId(self.name), action, reason):
+        if client is not None and client.abort(RunId(self.name), action, reason, current_user()):
             return
         known = self.state().actions.get(action)
         if known is None:

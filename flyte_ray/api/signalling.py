@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from flyte_ray.errors import ActionNotFoundError, RuntimeUserError
 from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.signals import Entry, decide, is_signal, signal_entry
 from flyte_ray.ledger.state import ActionState
+from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.condition import ConditionSpec, ConditionValue, check_value
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -152,7 +151,7 @@ class Condition:
         if self._state.phase not in _WAITS:
             said = f"Condition '{self.name}' of run {self.run_name!r} waits no more: it {_how(self._state)}"
             raise RuntimeUserError("NotSignalled", f"{said}. Nothing was changed.")
-        entry = signal_entry(value, _signaller(), time.time_ns() // 1000, uuid.uuid4().hex)
+        entry = signal_entry(value, current_user(), time.time_ns() // 1000, uuid.uuid4().hex)
         found = decide(self._run.store, RunId(self.run_name), self.action_name, self._state.rounds, entry)
         if found != entry:
             how = _describe(found) if is_signal(found) else "has ended: timed_out"
@@ -183,12 +182,3 @@ def _how(state: ActionState) -> str:
 
 def _describe(signal: Entry) -> str:
     return f"was signalled with {signal['value']!r} by {signal['by']}"
-
-
-def _signaller() -> str:
-    """Name who runs this process, for people."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

@@ -187,7 +187,7 @@ def _end(store: Store, run: Run) -> str:
         if run.look() is None and load_spec(store, RunId(run.name))["mode"] == "local":
             # It was this process that was about to run it.
             return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
-        run.abort("interrupted by the user")
+        run.abort("interrupted by Ctrl-C")
     return f"Interrupted: run {run.name} was aborted."
 
 

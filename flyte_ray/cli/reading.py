@@ -22,6 +22,7 @@ from flyte_ray.ledger.query import load_spec, load_state, load_steps
 from flyte_ray.ledger.replay import sentence
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import RecordedStep
+from flyte_ray.ledger.verdicts import aborted_by
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 
 
@@ -167,6 +168,7 @@ def _row(item: ActionState) -> dict[str, Any]:
         "seconds": None if seconds is None else round(seconds, 3),
         "diverged": len(item.diverged or ()) or None,
         "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
+        "aborted_by": aborted_by(item.result) if failed else "",
         "error": json.loads(item.result or "{}").get("message", "") if failed else "",
     }
 

@@ -15,6 +15,7 @@ from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.errors import BaseRuntimeError, ClusterError, StoreError
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
+from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
@@ -52,7 +53,7 @@ class LedgerClient:
         try:
             check_root(self._store, start.run, ray.util.get_node_ip_address(), address)
         except StoreError as error:
-            self.abort(start.run, ROOT_ACTION, str(error))
+            self.abort(start.run, ROOT_ACTION, str(error), current_user())
             raise
 
     def resume(self, run: RunId, *, take_over: bool, revision: Revision | None = None) -> None:
@@ -64,9 +65,9 @@ class LedgerClient:
         ended: Ended | None = self._ask("wait", run, timeout_s=timeout_s)
         return ended
 
-    def abort(self, run: RunId, action: str, reason: str) -> bool:
-        """Abort an action and all below it; False if it is not active."""
-        return bool(self._ask("abort", run, action, reason))
+    def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
+        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active."""
+        return bool(self._ask("abort", run, action, reason, by))
 
     def nudge(self, run: RunId) -> None:
         """Have the ledger look for signals; it does so now and then in any case, so this waits for nothing."""

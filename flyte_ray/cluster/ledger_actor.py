@@ -164,10 +164,10 @@ class LedgerActor:
             raise how
         return how
 
-    async def abort(self, run: RunId, action: str, reason: str) -> bool:
-        """Abort an action and all below it."""
+    async def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
+        """Abort an action and all below it, on behalf of `by`."""
         await self._recovered()
-        return self._ledger.abort(run, action, reason)
+        return self._ledger.abort(run, action, reason, by)
 
     async def nudge(self, run: RunId) -> None:
         """Look for signals of an active run."""

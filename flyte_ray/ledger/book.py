@@ -26,7 +26,7 @@ from flyte_ray.ledger.replay import Replays
 from flyte_ray.ledger.retrying import after_failure
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import steps_of
-from flyte_ray.ledger.verdicts import failure
+from flyte_ray.ledger.verdicts import abandoned
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 
@@ -150,15 +150,15 @@ class RunBook:
         self.record(kinds.CALLED, ROOT_ACTION, task=ref.key, body=inputs, context=context, cache=cache)
         self.enqueue(self.state.root)
 
-    def abort(self, name: str, reason: str) -> None:
-        """End an action and all below it as aborted."""
+    def abort(self, name: str, body: str) -> None:
+        """End an action and all below it as aborted; `body` says why and by whom, see `verdicts.aborted`."""
         action = self.state.actions[name]
         if action.phase.is_terminal:
             return
         holder = self.slots.get(action.slot or "")
         if holder:
-            holder.order(Cancel(name, reason))
-        self.end(action, kinds.ABORTED, failure("ActionAbortedError", "user", reason), None)
+            holder.order(Cancel(name, json.loads(body)["message"]))
+        self.end(action, kinds.ABORTED, body, None)
 
     def enforce(self) -> None:
         """Stop what has exceeded a time limit; call at every tick."""
@@ -178,7 +178,7 @@ class RunBook:
                 self.end(action, kinds.TIMED_OUT, body, None)
                 continue
             self.record(kind, action.id, action.attempt, body=error)
-            self._abandon_children(action.id, "its parent ran out of time")
+            self._abandon_children(action.id, abandoned(action.id, out_of_time=True))
             self.queue_again(action)
 
     def fail_queued(self, shape: str, body: str) -> None:
@@ -192,7 +192,9 @@ class RunBook:
         self.record(kind, action.id, action.attempt, body=body, cache=source)
         self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
         self.conditions.discard(action.id)
-        self._abandon_children(action.id, "its parent ended")
+        # An abort is recorded with its reason in the whole tree.
+        why = body if kind == kinds.ABORTED else abandoned(action.id, out_of_time=kind == kinds.TIMED_OUT)
+        self._abandon_children(action.id, why)
         if action.id == ROOT_ACTION:
             self.close()
             return
@@ -204,9 +206,9 @@ class RunBook:
             if holder is not by or kind != kinds.SUCCEEDED:
                 holder.order(Outcome(action.id, action.end_kind, body))
 
-    def _abandon_children(self, parent: str, reason: str) -> None:
+    def _abandon_children(self, parent: str, body: str) -> None:
         for child in self._open_children.pop(parent, ()):
-            self.abort(child, reason)
+            self.abort(child, body)
 
     def close(self) -> None:
         """Take note that the run has ended: that is told when what is recorded now is stored."""

@@ -15,7 +15,7 @@ from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Outcome, Resu
 from flyte_ray.ledger.recovery import lose_attempt
 from flyte_ray.ledger.retrying import outcome
 from flyte_ray.ledger.steps import StepBook
-from flyte_ray.ledger.verdicts import failure
+from flyte_ray.ledger.verdicts import abandoned, aborted
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -46,7 +46,7 @@ class Intake:
         parent = book.state.actions.get(call.parent)
         if parent is None or parent.slot != slot.id:
             # Of an attempt that was aborted or replaced: whoever still waits there shall end.
-            body = failure("ActionAbortedError", "user", "its parent ended")
+            body = abandoned(call.parent, out_of_time=False)
             slot.order(Outcome(call.action, kinds.ABORTED, body, on_record=False))
             return
         known = book.state.actions.get(call.action)
@@ -111,8 +111,9 @@ class Intake:
             book.end(action, kind, body, slot if knows else None)
 
     def _drop(self, item: Drop) -> None:
-        if item.action in self._book.state.actions:
-            self._book.abort(item.action, item.reason)
+        action = self._book.state.actions.get(item.action)
+        if action:
+            self._book.abort(action.id, aborted(item.reason, f"action {action.parent}"))
         else:
             self._book.replays.drop(item.action)
 

@@ -36,7 +36,7 @@ from flyte_ray.ledger.requests import Ended, Launcher, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
-from flyte_ray.ledger.verdicts import failure
+from flyte_ray.ledger.verdicts import aborted, failure
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -166,14 +166,14 @@ class Ledger:
                 return
         waiter(RunNotFoundError(f"Run {run!r} is not active here."))
 
-    def abort(self, run: RunId, action: str, reason: str) -> bool:
-        """Abort an action and all below it; False if it is not active here."""
+    def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
+        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active here."""
         with self._lock:
             book = self.book(run)
             known = book.state.actions.get(action) if book else None
             if book is None or known is None or known.phase.is_terminal:
                 return False
-            book.abort(action, reason)
+            book.abort(action, aborted(reason, by))
         self._pump(run)
         return True
 

@@ -14,6 +14,25 @@ def failure(code: str, kind: str, message: str) -> str:
     return json.dumps({"code": code, "kind": kind, "message": message, "traceback": f"{code}: {message}\n"})
 
 
+def aborted(reason: str, by: str) -> str:
+    """Write why an action was aborted, and by whom: a person as `user@host`, an action, or a limit of one."""
+    message = f"ActionAbortedError: {reason} (by {by})\n"
+    return json.dumps({"code": "ActionAbortedError", "kind": "user", "message": reason, "traceback": message, "by": by})
+
+
+def abandoned(parent: str, *, out_of_time: bool) -> str:
+    """Write why an action was aborted whose parent ended, or goes on with another attempt, without it."""
+    if out_of_time:
+        return aborted("its parent ran out of time", f"a time limit of action {parent}")
+    return aborted("its parent ended", f"action {parent}")
+
+
+def aborted_by(body: str | None) -> str:
+    """Read who aborted an action from its recorded end; empty if it ended otherwise, or nobody is on record."""
+    recorded = json.loads(body) if body and '"by"' in body else None
+    return str(recorded.get("by", "")) if isinstance(recorded, dict) else ""
+
+
 def retried(body: str, ready_us: int) -> str:
     """Add to an attempt's error when the next attempt may begin, in microseconds since the epoch."""
     return json.dumps({**json.loads(body), "ready_us": ready_us})

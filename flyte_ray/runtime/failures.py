@@ -30,13 +30,16 @@ class Displaced(BaseException):
 
 def describe(error: BaseException) -> str:
     """Write an exception as JSON: code, kind, message and the user's traceback, innermost frame last."""
+    by: dict[str, str] = {}
     if isinstance(error, BaseRuntimeError):
         code, kind = error.code, error.kind
     elif isinstance(error, (Aborted, asyncio.CancelledError, KeyboardInterrupt)):
-        code, kind = "ActionAbortedError", "user"
+        # What the ledger has aborted is on record already; this is code that gave itself up.
+        code, kind, by = "ActionAbortedError", "user", {"by": "its own code"}
     else:
         code, kind = type(error).__name__, "user"
-    body = {"code": code, "kind": kind, "message": str(error), "traceback": _users_traceback(error)}
+    message = str(error) or (f"its code raised {type(error).__name__}" if by else "")
+    body = {"code": code, "kind": kind, "message": message, "traceback": _users_traceback(error), **by}
     original = None if isinstance(error, BaseRuntimeError) or not isinstance(error, Exception) else _pickle(error)
     return json.dumps({**body, "original": original} if original else body)
 

@@ -32,6 +32,7 @@ from flyte_ray.runtime.interrupt import CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.runtime.store_wait import StoreWait
+from flyte_ray.runtime.user import current_user
 from flyte_ray.runtime.variables import variables
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.task import TaskSpec
@@ -233,7 +234,7 @@ class LocalRun:
                 _log.exception("the ledger's clock met an error and goes on")
             if ctrl_c.pressed and not aborted:
                 aborted = True
-                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by the user")
+                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by Ctrl-C", current_user())
 
     def _abandon(self, name: str) -> None:
         slot, thread = self._slots.get(name, (None, None))

@@ -240,7 +240,7 @@ def test_what_shared_a_slot_with_a_killed_attempt_runs_again_without_blame(play:
     (work,) = slot.say(call("x", mate), call("y", mate), waiting=frozenset({"a0"}))
     assert type(work) is Work
     slot.say(want=0, active=work.action)
-    cluster.ledger.abort(RUN, work.action, "not wanted")
+    cluster.ledger.abort(RUN, work.action, "not wanted", "me@here")
     cluster.after(0)
     cluster.after(GRACE_S + 0.1)
     assert cluster.killed == [slot.name]
