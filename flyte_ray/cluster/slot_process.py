@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.collector import spare_collector
+from flyte_ray.cluster.guard import guarded
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
@@ -131,7 +132,8 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
             MemoryWatch(slot).start()
         spare_collector()
         allow_slot_frames()
-        with capture_output(), Termination(slot.tell_last):
+        node = ray.get_runtime_context().get_node_id()
+        with guarded(name, node), capture_output(), Termination(slot.tell_last):
             slot.serve()
     finally:
         port.close()

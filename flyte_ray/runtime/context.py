@@ -28,6 +28,11 @@ class ActionContext:
     """`local` or `remote`."""
     custom_context: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def attempt(self) -> tuple[str, str, int]:
+        """Tells this attempt from all others in its process."""
+        return self.run_name, self.action_name, self.attempt_number
+
     @functools.cached_property
     def checkpoint(self) -> Checkpoint:
         """What this attempt was handed, and what it saves; one object, which owns the local copy."""

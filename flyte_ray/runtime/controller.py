@@ -23,6 +23,7 @@ from flyte_ray.runtime.context import ActionContext, current_action, current_cus
 from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
+from flyte_ray.runtime.offspring import Attempt, offspring
 from flyte_ray.runtime.stack import require_room
 from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
@@ -47,6 +48,8 @@ class Controller:
         """Serve a run's actions."""
         self._run, self._catalog, self.blobs, self._mode = run, catalog, blobs, mode
         self._caching = caching
+        # In the user's own process a thread may be none of an action's.
+        offspring.watch(self._active if mode == "remote" else None)
 
     # Called by the slot
 
@@ -55,7 +58,13 @@ class Controller:
         return Execution(work, self._catalog.find(work.task, ref), recorded=dict(work.steps))
 
     def run(self, execution: Execution) -> Result:
-        """Run a sync attempt on the calling thread."""
+        """Run a sync attempt on the calling thread; if it was stopped, what it has started has ended, too."""
+        result = self._run_sync(execution)
+        if self._leaves_processes(execution):
+            offspring.end_of(self._attempt(execution))
+        return result
+
+    def _run_sync(self, execution: Execution) -> Result:
         try:
             values = self._enter(execution)
             execution.check()
@@ -69,12 +78,28 @@ class Controller:
             return self._failure(execution, error)
 
     async def run_async(self, execution: Execution) -> Result:
-        """Run an async attempt on the running loop."""
+        """Run an async attempt on the running loop; if it was stopped, what it has started has ended, too."""
+        result = await self._run_async(execution)
+        if self._leaves_processes(execution):
+            await asyncio.to_thread(offspring.end_of, self._attempt(execution))
+        return result
+
+    async def _run_async(self, execution: Execution) -> Result:
         try:
             values = self._enter(execution)
             return self._success(execution, await execution.known.task.func(**values))
         except BaseException as error:
             return self._failure(execution, error)
+
+    def _leaves_processes(self, execution: Execution) -> bool:
+        return execution.cancelled is not None and offspring.has(self._attempt(execution))
+
+    def _attempt(self, execution: Execution) -> Attempt:
+        return self._run, execution.id, execution.work.attempt
+
+    def _active(self) -> Attempt | None:
+        active = self.slot.active()
+        return (self._run, active[0].action, active[0].attempt) if active else None
 
     def _enter(self, execution: Execution) -> dict[str, Any]:
         work = execution.work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
@@ -12,6 +13,20 @@ from typing import Any, Final
 _log = logging.getLogger("flyte_ray.runtime")
 STOP_S: Final = 5.0
 """How long cancelled actions may take to clean up when the slot ends."""
+
+
+def announce_starts(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop announce the processes that it starts to audit hooks: uvloop, which Ray installs, does not."""
+    for name in ("subprocess_exec", "subprocess_shell"):
+        setattr(loop, name, _announced(getattr(loop, name)))
+
+
+def _announced(start: Callable[..., Any]) -> Callable[..., Any]:
+    def announce(*args: Any, **options: Any) -> Any:
+        sys.audit("subprocess.Popen", None, args, None, None)
+        return start(*args, **options)
+
+    return announce
 
 
 class LoopThread:
@@ -26,6 +41,7 @@ class LoopThread:
         """Call a function on the loop, soon."""
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
+            announce_starts(self.loop)
             self._thread = threading.Thread(target=self.loop.run_forever, name="flyte-ray-loop", daemon=True)
             self._thread.start()
         if self._thread is not None and threading.get_ident() == self._thread.ident:

@@ -16,6 +16,7 @@ from flyte_ray.errors import OOMError
 from flyte_ray.ledger.memory import allowance_in
 from flyte_ray.ledger.messages import OUT_OF_MEMORY, Limits, Result
 from flyte_ray.runtime.failures import describe
+from flyte_ray.runtime.offspring import family
 from flyte_ray.runtime.slot import Slot
 
 SAMPLE_S: Final = 0.1
@@ -33,20 +34,7 @@ def used_bytes(process: int, *, exact: bool = False) -> int:
         Bytes without shared memory; a process that has ended meanwhile counts nothing.
 
     """
-    return sum(_resident(each, exact=exact) for each in _family(process))
-
-
-def _family(process: int) -> list[int]:
-    found = [process]
-    for each in found:
-        try:
-            threads = os.listdir(f"/proc/{each}/task")
-        except OSError:
-            continue
-        for thread in threads:
-            text = _read(f"/proc/{each}/task/{thread}/children")
-            found += [int(word) for word in text.split()]
-    return found
+    return sum(_resident(each, exact=exact) for each in family(process))
 
 
 def _resident(process: int, *, exact: bool) -> int:
