@@ -64,6 +64,7 @@ class Termination:
         """Call `tell` and then `end` with an exit status, on a thread of their own."""
         self._tell, self._end = tell, end
         self._before: object = None
+        self._process = os.getpid()
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGTERM, self._terminate)
@@ -74,6 +75,10 @@ class Termination:
         signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # the user's code has forked: this one is no slot
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
         # The main thread may hold any lock at this moment, also one of `threading`.
         _thread.start_new_thread(self._finish, (128 + number,))
 
