@@ -18,7 +18,8 @@ from flyte_ray.errors import ObjectMissing, RunFencedError, StoreDamagedError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import FORMAT, Event
 from flyte_ray.ledger.paths import segment_key
-from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment, is_torn
+from flyte_ray.ledger.seal import is_torn
+from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 from flyte_ray.storage.patient import Patience, PatientStore

@@ -1,22 +1,25 @@
 """Store the folded log of a run that has ended: `actions.arrow`, one row per action.
 
 Readers need one object in place of all segments, and any Arrow tool reads it. The segments stay the record: a
-snapshot that is missing or behind costs time, nothing else.
+snapshot that is missing, behind or damaged costs time, nothing else.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import logging
+from typing import Final
 
-from flyte_ray.errors import ObjectMissing
+from flyte_ray.errors import ObjectMissing, StoreDamagedError
 from flyte_ray.ledger.columns import column
 from flyte_ray.ledger.paths import snapshot_key
+from flyte_ray.ledger.seal import is_sealed, read_sealed, write_sealed
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
+_log: Final = logging.getLogger("flyte_ray.ledger")
 _TEXT = ("id", "parent", "task", "group", "context", "phase", "inputs", "result", "cache", "cached_from")
 _NUMBERS = ("depth", "generation", "attempts", "failures", "losses", "growths", "rounds", "displaced")
 _TIMES = ("called_us", "started_us", "ended_us", "asked_us", "queued_us", "ready_us", "revoked_us")
@@ -37,18 +40,14 @@ def write_snapshot(store: Store, state: RunState, position: int) -> None:
         columns[name] = column([getattr(action, name) for action in actions], pa.timestamp("us", tz="UTC"))
     diverged = [json.dumps(action.diverged) if action.diverged else None for action in actions]
     columns["diverged"] = column(diverged, pa.string())
-    table = pa.table(columns).replace_schema_metadata(
-        {
-            "flyte_ray.position": str(position),
-            "flyte_ray.resumes": str(state.resumes),
-            "flyte_ray.code": state.code or "",
-            "flyte_ray.tasks": json.dumps(state.tasks),
-        }
-    )
-    sink = io.BytesIO()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    store.put(snapshot_key(state.id), sink.getvalue())
+    table = pa.table(columns)
+    about = {
+        "flyte_ray.position": str(position),
+        "flyte_ray.resumes": str(state.resumes),
+        "flyte_ray.code": state.code or "",
+        "flyte_ray.tasks": json.dumps(state.tasks),
+    }
+    store.put(snapshot_key(state.id), write_sealed(table.to_batches(), table.schema, about))
 
 
 def read_snapshot(store: Store, run: RunId) -> tuple[RunState, int]:
@@ -57,10 +56,21 @@ def read_snapshot(store: Store, run: RunId) -> tuple[RunState, int]:
         data = store.get(snapshot_key(run))
     except ObjectMissing:
         return RunState(run), 0
+    try:
+        return _decode(data, run, f"{store.uri}/{snapshot_key(run)}")
+    except (StoreDamagedError, ValueError, KeyError, OSError) as error:  # the latter of Arrow, where it is not sealed
+        _log.warning("the snapshot of run %s is left aside, and its log is read: %s", run, error)
+        return RunState(run), 0
+
+
+def _decode(data: bytes, run: RunId, uri: str) -> tuple[RunState, int]:
     import pyarrow as pa  # see write_snapshot
 
-    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-    meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    if is_sealed(data):
+        table, meta = read_sealed(data, uri)
+    else:  # of a first version
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        meta = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     state = RunState(run, tasks=json.loads(meta["flyte_ray.tasks"]), resumes=int(meta["flyte_ray.resumes"]))
     state.code = meta.get("flyte_ray.code") or None
     for name in set(_TIMES) & set(table.column_names):

@@ -16,7 +16,10 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import recorder
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.log import RunLog, read_segments
+from flyte_ray.ledger.paths import snapshot_key
+from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
 from tests.unit.test_ledger_faults import MemoryStore
@@ -134,6 +137,27 @@ def test_whatever_a_put_meets_events_are_kept_until_they_are_stored(
     assert [event.kind for _, segment in read_segments(troubled, RUN) for event in segment.events] == [
         *("OPEN", "CALLED", "STARTED")
     ]
+
+
+def test_a_damaged_snapshot_is_left_aside_and_the_log_is_read(
+    troubled: Troubled, recording: RunRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording.record(CALL, START, Event(kinds.SUCCEEDED, 3, "a0", 0, body="1"))
+    recording.commit()
+    write_snapshot(troubled, recording.state, recording.position)
+    whole = troubled.get(snapshot_key(RUN))
+    expected = load_state(troubled, RUN).actions
+    for wrong in [b"", whole[:1000], whole[:-1], *(flipped(whole, bit) for bit in range(0, 8 * len(whole), 997))]:
+        caplog.clear()
+        troubled.put(snapshot_key(RUN), wrong)
+        assert load_state(troubled, RUN).actions == expected
+        assert "is left aside" in caplog.text
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    wrong = bytearray(data)
+    wrong[bit // 8] ^= 1 << bit % 8
+    return bytes(wrong)
 
 
 def test_what_waited_for_a_store_is_stored_in_pieces_of_a_bounded_size(
