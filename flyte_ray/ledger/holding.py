@@ -47,6 +47,11 @@ class HeldRun:
         """Renew the claim, or find out that another ledger continues the run."""
         self.lease.renew(self.book.recorder.check)
 
+    def pack(self) -> None:
+        """Have a long log lie in few objects."""
+        while self.book.recorder.pack():
+            pass
+
     def let_go(self) -> None:
         """Store what is left, whatever the run's phase, and give it up."""
         self.book.recorder.close()
@@ -131,18 +136,18 @@ class Holdings:
 
 
 class Keeper:
-    """Keeps runs claimed, on a thread that starts with the first of them."""
+    """Looks after runs every `KEEP_S`, on a thread that starts with the first of them."""
 
-    def __init__(self, held: Callable[[], Iterable[HeldRun]]) -> None:
-        """Keep what `held` returns."""
-        self._held = held
+    def __init__(self, held: Callable[[], Iterable[HeldRun]], what: str, keep: Callable[[HeldRun], None]) -> None:
+        """Do `keep` with all that `held` returns; `what` names that, for people."""
+        self._held, self._what, self._keep_run = held, what, keep
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, if it has not; call under the ledger's lock."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._keep, name="flyte-ray-lease", daemon=True)
+            self._thread = threading.Thread(target=self._keep, name=f"flyte-ray-{self._what}", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -153,6 +158,8 @@ class Keeper:
         while not self._closed.wait(KEEP_S):
             for held in self._held():
                 try:
-                    held.keep()
+                    self._keep_run(held)
+                except StoreError as error:
+                    _log.debug("run %s: %s: %s", held.book.state.id, self._what, error)
                 except Exception:
-                    _log.exception("run %s could not be kept claimed; that is tried again", held.book.state.id)
+                    _log.exception("run %s: %s failed; that is tried again", held.book.state.id, self._what)

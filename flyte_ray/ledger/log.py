@@ -9,15 +9,16 @@ a changed one is an error that names it.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 from collections.abc import Iterator
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreDamagedError
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.blocks import first_of, last_of, number_of, read_block
 from flyte_ray.ledger.events import FORMAT, Event
-from flyte_ray.ledger.paths import segment_key
+from flyte_ray.ledger.packing import Packer
+from flyte_ray.ledger.paths import block_key, segment_key
 from flyte_ray.ledger.seal import is_torn
 from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
 from flyte_ray.spec.ids import RunId
@@ -40,21 +41,15 @@ def read_segments(store: Store, run: RunId, position: int = 0) -> Iterator[tuple
 def _read_positions(store: Store, run: RunId, position: int, epoch: int) -> Iterator[tuple[int, Segment | None]]:
     """Yield every position that is taken, with its segment, None where that is void or torn."""
     torn: StoreDamagedError | None = None
-    for at in itertools.count(position):
-        key = segment_key(run, at)
-        try:
-            data = store.get(key)
-        except ObjectMissing:
-            break
-        try:
-            segment = decode_segment(data, f"{store.uri}/{key}")
-        except StoreDamagedError as error:
-            if not is_torn(data):
-                raise
-            torn = torn or error
+    for at, segment in _read_stored(store, run, position):
+        if isinstance(segment, StoreDamagedError):
+            torn = torn or segment
             yield at, None
             continue
-        if torn is not None and not _opens(segment):
+        if segment is None:
+            yield at, None
+            continue
+        if torn is not None and not segment.opens:
             raise torn  # only who takes the run steps over what is torn
         torn = None
         yield at, segment if segment.epoch >= epoch else None
@@ -63,8 +58,38 @@ def _read_positions(store: Store, run: RunId, position: int, epoch: int) -> Iter
         _log.warning("the end of the log of run %s was never wholly written, and is left out: %s", run, torn)
 
 
-def _opens(segment: Segment) -> bool:
-    return bool(segment.events) and segment.events[0].kind == kinds.OPEN
+def _read_stored(store: Store, run: RunId, at: int) -> Iterator[tuple[int, Segment | StoreDamagedError | None]]:
+    """Yield what lies at each position, an error where that is torn; of a block also its last one, be it left out.
+
+    What is missing may have been packed, also a moment ago. So may what was there before an `OPEN` record, of a writer
+    that read the log's end long ago and found its position free again, see `RunLog._take`.
+    """
+    while True:
+        found = _read_object(store, run, at)
+        block = read_block(store, run, at) if found is None or (isinstance(found, Segment) and found.opens) else None
+        if block is not None:
+            yield from ((part.position, part.segment) for part in block if part.position >= at)
+            at = last_of(at) + 1
+            if block[-1].position < at - 1:
+                yield at - 1, None
+        elif found is None:
+            return
+        else:
+            yield at, found
+            at += 1
+
+
+def _read_object(store: Store, run: RunId, at: int) -> Segment | StoreDamagedError | None:
+    key = segment_key(run, at)
+    try:
+        data = store.get(key)
+        return decode_segment(data, f"{store.uri}/{key}")
+    except ObjectMissing:
+        return None
+    except StoreDamagedError as error:
+        if not is_torn(data):
+            raise
+        return error
 
 
 class RunLog:
@@ -82,6 +107,8 @@ class RunLog:
         self._behind_torn = False
         self.epoch = 0
         self.position = 0
+        self._epochs: list[int] = []
+        self._packer = Packer(store, run, self._epochs)
 
     def open(self, holder: str, now_us: int) -> list[Event]:
         """Read all that is stored and take the run with an `OPEN` record behind it.
@@ -94,15 +121,23 @@ class RunLog:
         found: list[Event] = []
         while True:
             for position, segment in _read_positions(self._store, self._run, self.position, self.epoch):
+                self._note_block(position)
                 self.position = position + 1
                 if segment is not None:
                     self.epoch = segment.epoch
                     found.extend(segment.events)
+            self._note_block(self.position)
             # Refused, another one has written meanwhile: that is read first.
-            if self._store.put_if_absent(segment_key(self._run, self.position), self._opening(now_us)):
+            if self._take(segment_key(self._run, self.position), self._opening(now_us)):
                 self.epoch += 1
                 self.position += 1
                 return found
+
+    def _take(self, key: str, opening: bytes) -> bool:
+        block = block_key(self._run, first_of(self.position), last_of(self.position))
+        # If there is the block, it was not the log's end any more, but free again: nobody reads what we have put there.
+        # It stays, because it may be in the block, as the record of our having taken the run a while ago.
+        return self._store.put_if_absent(key, opening) and not self._store.exists(block)
 
     def append(self, events: list[Event]) -> int:
         """Store events at the next position and return that position; waits for a store that does not answer.
@@ -121,6 +156,21 @@ class RunLog:
             elif self._place(encode_segment(Segment(self.epoch, self._writer, events))):
                 return self.position - 1
 
+    def pack(self) -> bool:
+        """Put the next 64 segments, if so many are stored, into one object; returns whether there were.
+
+        Called by one thread, beside that which appends.
+
+        Raises:
+            StoreError: The store did not answer; that may be tried again.
+
+        """
+        return self._packer.pack(self.position)
+
+    def _note_block(self, position: int) -> None:
+        if len(self._epochs) <= number_of(position):
+            self._epochs.append(self.epoch)
+
     def _opening(self, now_us: int) -> bytes:
         body = json.dumps({"epoch": self.epoch + 1, "holder": self._holder, "format": FORMAT})
         return encode_segment(Segment(self.epoch + 1, self._writer, [Event(kinds.OPEN, now_us, body=body)]))
@@ -128,6 +178,7 @@ class RunLog:
     def _place(self, data: bytes) -> bool:
         """Put a segment at our position; False if that is taken, and to be stepped over."""
         key = segment_key(self._run, self.position)
+        self._note_block(self.position)
         # What lies there may be ours, if an earlier try was thought to be lost.
         there = data if self._store.put_if_absent(key, data) else self._store.get(key)
         if there != data:
@@ -174,7 +225,7 @@ class RunLog:
 
     def _yield_to(self, other: Segment) -> None:
         if other.epoch > self.epoch:
-            holder = json.loads(other.events[0].body or "{}").get("holder") if _opens(other) else None
+            holder = json.loads(other.events[0].body or "{}").get("holder") if other.opens else None
             raise RunFencedError(
                 f"Run {self._run!r} is continued by another ledger{f', {holder}' if holder else ''}; this one has"
                 f" stopped working on it. 'flyte-ray get run {self._run}' shows how it stands."

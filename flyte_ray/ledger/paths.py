@@ -9,6 +9,8 @@ from flyte_ray.spec.ids import RunId
 
 ACTIVE: Final = "active"
 """Claims on runs that go on lie below this prefix."""
+LOG_ENDING: Final = ".arrow"
+"""Ends the names of what a log is made of."""
 CACHE: Final = "cache"
 """Kept outcomes lie below this prefix."""
 
@@ -23,9 +25,19 @@ def spec_key(run: RunId) -> str:
     return f"runs/{run}/spec.json"
 
 
+def log_prefix(run: RunId) -> str:
+    """A run's log."""
+    return f"runs/{run}/log"
+
+
 def segment_key(run: RunId, position: int) -> str:
     """The log's segment at a position, from 0."""
-    return f"runs/{run}/log/{position:08d}.arrow"
+    return f"{log_prefix(run)}/{position:08d}{LOG_ENDING}"
+
+
+def block_key(run: RunId, first: int, last: int) -> str:
+    """The log's segments from one position to another, in one object."""
+    return f"{log_prefix(run)}/{first:08d}-{last:08d}{LOG_ENDING}"
 
 
 def snapshot_key(run: RunId) -> str:

@@ -110,6 +110,10 @@ class RunRecorder:
         )
         return f"{reason}; {full}" if reason else full
 
+    def pack(self) -> bool:
+        """See `RunLog.pack`."""
+        return self._log.pack()
+
     def hurry(self) -> None:
         """Store what is recorded without waiting for more, because something waits for it."""
         with self._changed:

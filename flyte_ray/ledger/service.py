@@ -60,7 +60,10 @@ class Ledger:
         self._runs = Holdings()
         self._lock = self._runs.lock
         self._opener = Opener(store, holder, self._lock)
-        self._keeper = Keeper(self._runs.all)
+        self._keepers = (
+            Keeper(self._runs.all, "lease", HeldRun.keep),
+            Keeper(self._runs.all, "pack", HeldRun.pack),
+        )
         self._finishing: list[threading.Thread] = []
         self._answers: Answers = []
         self._fleet = Fleet(launcher, faults)
@@ -146,7 +149,8 @@ class Ledger:
             book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict)
             reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us)))
-            self._keeper.start()
+            for keeper in self._keepers:
+                keeper.start()
         return book
 
     def _may_tell(self, shape: str, book: RunBook) -> bool:
@@ -214,7 +218,8 @@ class Ledger:
             held.let_go()
         for thread in finishing:
             thread.join()
-        self._keeper.close()
+        for keeper in self._keepers:
+            keeper.close()
         self._desk.close()
         self._conditions.close()
 

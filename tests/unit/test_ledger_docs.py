@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.ledger import blocks as ledger_blocks
+from flyte_ray.ledger.blocks import BLOCK
 from flyte_ray.ledger.events import CALLED, KINDS, arrow_schema
+from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.paths import (
+    block_key,
     cache_key,
     called_key,
     code_key,
@@ -24,6 +29,7 @@ from flyte_ray.ledger.paths import (
 from flyte_ray.ledger.state import TRANSITIONS
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import open_store
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "ledger.md").read_text()
 
@@ -74,17 +80,30 @@ def test_the_table_of_columns_is_the_schema() -> None:
 
 def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     run = RunId("<run>")
-    made = {spec_key(run), segment_key(run, 0), snapshot_key(run), data_place(run, {}), lease_key(run)}
+    made = {
+        spec_key(run),
+        segment_key(run, 0),
+        block_key(run, 0, BLOCK - 1),
+        snapshot_key(run),
+        data_place(run, {}),
+        lease_key(run),
+    }
     made |= {code_key("<digest>"), "index/<inverse time>-<run>.json", "cache/<2 hex>/<key>.json"}
     made |= {key(run, "<action>", 0).replace("-0", "-<number>") for key in (signal_key, called_key)}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 
 
-def test_the_code_reads_a_runs_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_code_reads_a_runs_log(tmp_path: Path, packed: bool) -> None:
     pytest.importorskip("pandas")
     flyte.init(root=tmp_path)
     flyte.with_runcontext("local", name="shown").run(squares, 3)
+    if packed:
+        log = RunLog(open_store(tmp_path), RunId("shown"), "writer")
+        log.open("holder", 0)
+        with mock.patch.object(ledger_blocks, "BLOCK", 2):
+            assert log.pack()
     names: dict[str, Any] = {"root": tmp_path, "name": "shown"}
     for block in blocks("python"):
         exec(block, names)  # the page's own text: it shall run as it stands

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyte_ray.errors import ObjectMissing
-from flyte_ray.ledger import dispatch, losses
+from flyte_ray.ledger import blocks, dispatch, losses
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.losses import Loss
@@ -273,6 +273,11 @@ class World:
             for each in self.slots.values():
                 each.replies.clear()
                 each.mail.again()
+        elif what == "pack":
+            for ledger in self.ledgers:  # those too that were replaced and do not know it
+                for book in filter(None, map(ledger.book, ledger.runs)):
+                    while book.recorder.pack():
+                        pass
         elif what == "commit":
             for book in filter(None, map(self.ledger.book, self.ledger.runs)):
                 book.recorder.commit()
@@ -339,7 +344,7 @@ class World:
 
 NETWORK = ["speak", "hear"] * 6 + ["lose", "late", "land", "repeat"]
 DEATHS = ["kill", "kill", "restart", "fall", "notice"]
-STEPS = st.sampled_from([*NETWORK, *DEATHS, *["run", "round"] * 3, "commit", "commit"])
+STEPS = st.sampled_from([*NETWORK, *DEATHS, *["run", "round"] * 3, "commit", "commit", "pack"])
 
 
 @settings(max_examples=150, deadline=None)
@@ -350,6 +355,7 @@ def test_any_loss_ends_in_the_undisturbed_result(steps: list[tuple[str, int]]) -
         mock.patch.object(dispatch, "PROBE_US", 0),
         mock.patch.object(losses, "MAX_DELAY_S", 0.0),
         mock.patch.object(losses, "MAX_LOSSES", 1),
+        mock.patch.object(blocks, "BLOCK", 3),
     ):
         disturb(World(), steps)
 
