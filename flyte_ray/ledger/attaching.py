@@ -8,7 +8,7 @@ from __future__ import annotations
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.messages import Cancel, Held, Outcome
+from flyte_ray.ledger.messages import REPLACED, Cancel, Held, Outcome
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -30,7 +30,7 @@ def hand_in(book: RunBook, slot: Slot, held: Held) -> None:
             if action.slot != slot.id:
                 slot.running[action.id] = work.attempt
                 book.leaving[action.id] = slot.id
-            slot.order(Cancel(action.id, "another attempt has taken its place"))
+            slot.order(Cancel(action.id, REPLACED))
 
 
 def attend(book: RunBook, slot: Slot, held: Held) -> None:

@@ -303,7 +303,8 @@ class RunBook:
         self.record(kinds.STARTED, action.id, attempt, slot=slot.id)
         slot.running[action.id] = attempt
         self.limits.watch(action)
-        replay = attempt > 0 or action.rounds > 0
+        # A step may be on record of an attempt that no ledger knows any more.
+        replay = attempt > 0 or action.rounds > 0 or bool(action.steps)
         work = (action.id, action.parent, attempt, action.task, action.inputs, action.group, action.context)
         slot.order(Work(*work, replay, steps_of(action) if replay else (), is_watched(action)))
         if replay:

@@ -7,6 +7,8 @@ Called with the service's lock held; `ledger/book.py` keeps what is decided here
 
 from __future__ import annotations
 
+import json
+
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
@@ -98,7 +100,8 @@ class Intake:
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost or ran out of time, and will run again: only success counts late
         if result.kind == DISPLACED:
-            if lose_attempt(book, action, Loss("it waited for a signal in the way of others", STACKED), to_blame=False):
+            reason = json.loads(result.body) or "it waited for a signal in the way of others"
+            if lose_attempt(book, action, Loss(reason, STACKED), to_blame=False):
                 book.queue_again(action)
             return
         if book.replays:

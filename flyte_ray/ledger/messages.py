@@ -14,8 +14,10 @@ from typing import Final, NamedTuple
 
 OUT_OF_MEMORY: Final = "OUT_OF_MEMORY"
 """Kind of a `Result`: the attempt exceeded its memory, and its slot's process ends with it."""
+REPLACED: Final = "another attempt has taken its place"
+"""Reason of a `Cancel` after which the end of an attempt says nothing of its action."""
 DISPLACED: Final = "DISPLACED"
-"""Kind of a `Result`: the attempt waited for a signal in the way of others, and begins again elsewhere."""
+"""Kind of a `Result`: the attempt waited for a signal in the way of others, or was replaced: another one follows."""
 CONDITION: Final = "condition"
 """Shape of what no slot runs, because it waits for a person's signal."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_ray.errors import TraceDoesNotAllowNestedTasksError
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import DISPLACED, Call, Result, Step, TaskRef, Work
+from flyte_ray.ledger.messages import DISPLACED, REPLACED, Call, Result, Step, TaskRef, Work
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog, Known
@@ -115,6 +115,9 @@ class Controller:
     def _failure(self, execution: Execution, error: BaseException) -> Result:
         if execution.displaced and execution.cancelled is None:
             return self._result(execution, DISPLACED, "null", retry=True)
+        if execution.cancelled == REPLACED:
+            # Not ABORTED: if two ledgers died before they stored its begin, yet another attempt has its number now.
+            return self._result(execution, DISPLACED, json.dumps(REPLACED), retry=True)
         aborted = execution.cancelled is not None or isinstance(
             error, (Aborted, asyncio.CancelledError, KeyboardInterrupt)
         )

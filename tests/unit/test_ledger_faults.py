@@ -20,6 +20,8 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.losses import Loss
 from flyte_ray.ledger.messages import (
+    DISPLACED,
+    REPLACED,
     Bye,
     Call,
     Cancel,
@@ -103,12 +105,13 @@ class SimulatedSlot:
                     if order.action in children and order.kind == kinds.SUCCEEDED:
                         children[order.action] = json.loads(order.body)
             elif type(order) is Cancel:
-                self.cancel(order.action)
+                self.cancel(order)
             elif type(order) is Bye:
                 self.ended = True
         self.go_on()
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, order: Cancel) -> None:
+        name = order.action
         for work in [work for work in self.ready if work.action == name]:
             self.ready.remove(work)
             self.mail.put(Return(name, work.attempt))
@@ -116,7 +119,8 @@ class SimulatedSlot:
         self.children.pop(name, None)
         self.active = "" if self.active == name else self.active
         if stopped:
-            self.mail.put(Result(name, stopped.attempt, kinds.ABORTED, "{}", False, 0.001, None))
+            kind = DISPLACED if order.reason == REPLACED else kinds.ABORTED
+            self.mail.put(Result(name, stopped.attempt, kind, "{}", False, 0.001, None))
 
     def run(self) -> None:
         """Run what runs to its end."""

@@ -11,7 +11,20 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import DISPLACED, Bye, Call, Item, Message, Order, Outcome, Reply, Result, Work
+from flyte_ray.ledger.messages import (
+    DISPLACED,
+    REPLACED,
+    Bye,
+    Call,
+    Cancel,
+    Item,
+    Message,
+    Order,
+    Outcome,
+    Reply,
+    Result,
+    Work,
+)
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
@@ -130,6 +143,15 @@ def test_who_waits_for_a_signal_above_what_could_go_on_begins_again_elsewhere(le
     ledger.order(Outcome(needed.action, kinds.SUCCEEDED, "1"))
     until(lambda: len(results(ledger)) == 2)
     assert results(ledger) == [("above", DISPLACED), ("below", kinds.SUCCEEDED)]
+    assert cleaned == ["asks"]
+
+
+def test_an_attempt_that_another_has_replaced_does_not_say_that_its_action_was_aborted(ledger: PlayedLedger) -> None:
+    ledger.work("replaced", asks)
+    ledger.call(1)
+    ledger.order(Cancel("replaced", REPLACED))
+    until(lambda: results(ledger))
+    assert results(ledger) == [("replaced", DISPLACED)]
     assert cleaned == ["asks"]
 
 
