@@ -17,8 +17,7 @@ from flyte_ray.spec.body import read_body
 from flyte_ray.spec.caching import FunctionBodyPolicy, VersionParameters
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import Encoded
-from flyte_ray.types.codec import digest_of
-from flyte_ray.types.references import is_comparable
+from flyte_ray.types.digest import digest_of, is_comparable
 
 
 class Caching:

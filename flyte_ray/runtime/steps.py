@@ -21,14 +21,12 @@ from flyte_ray.runtime.context import ActionContext, current_action, current_gro
 from flyte_ray.runtime.failures import describe, rebuild
 from flyte_ray.runtime.naming import body_identity, step_key
 from flyte_ray.types import Blobs
-from flyte_ray.types.codec import digest_of
-from flyte_ray.types.leaves import PICKLE_MARK, CannotStoreError, Leaf, build_leaf
+from flyte_ray.types.annotations import build_form
+from flyte_ray.types.digest import digest_of
+from flyte_ray.types.form import CannotStoreError, Form
+from flyte_ray.types.marks import OTHER_MARK, PICKLE_MARK, write, write_sorted
 
-_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-_write_sorted = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
-_ANY: Final = build_leaf(Any)
-_OTHER: Final = "$other"
-"""Marks an output that is not of the annotated type: a step gives back what the function gave."""
+_ANY: Final = build_form(Any)
 _STREAMS: Final = frozenset({"Generator", "AsyncGenerator", "Iterator", "AsyncIterator", "Iterable", "AsyncIterable"})
 
 
@@ -58,25 +56,25 @@ class Traced:
             return {}
 
     @functools.cached_property
-    def _inputs(self) -> dict[str, Leaf]:
+    def _inputs(self) -> dict[str, Form]:
         named = (
             item
             for item in self._signature.parameters.values()
             if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
         )
         return {
-            item.name: build_leaf(self._hints[item.name])
+            item.name: build_form(self._hints[item.name])
             for item in named
             if self._hints.get(item.name, Any) is not Any
         }
 
     @functools.cached_property
-    def _output(self) -> Leaf:
+    def _output(self) -> Form:
         returns = self._hints.get("return", Any)
         if inspect.isgeneratorfunction(self.func) or inspect.isasyncgenfunction(self.func):
             of_items = getattr(typing.get_origin(returns), "__name__", "") in _STREAMS
             returns = typing.get_args(returns)[0] if of_items else Any
-        return build_leaf(returns)
+        return build_form(returns)
 
     def write_inputs(self, args: Sequence[Any], kwargs: Mapping[str, Any], blobs: Blobs) -> tuple[str, str]:
         """Return the arguments as JSON, and a digest of them.
@@ -88,19 +86,20 @@ class Traced:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         raw = {name: self._dump_input(name, value, blobs) for name, value in bound.arguments.items()}
-        return _write(raw), digest_of(raw)
+        return write(raw), digest_of(raw)
 
     def _dump_input(self, name: str, value: Any, blobs: Blobs) -> Any:
-        leaf = self._inputs.get(name)
-        if leaf is not None:
+        form = self._inputs.get(name)
+        if form is not None:
             try:
-                raw = leaf.dump(leaf.check(value), blobs)
+                form.check(value)
+                raw = form.dump(value, blobs)
                 if not (isinstance(raw, dict) and PICKLE_MARK in raw):
                     return raw
             except (TypeError, ValueError):
                 pass  # it is the function that decides what it takes
         try:
-            _write_sorted(value)
+            write_sorted(value)
         except (TypeError, ValueError, RecursionError):
             # A client, a model, `self`: no text tells two of them apart in every process.
             return {"$type": f"{type(value).__module__}.{type(value).__qualname__}"}
@@ -115,18 +114,19 @@ class Traced:
         """
         try:
             try:
-                return self._output.dump(self._output.check(value), blobs)
+                self._output.check(value)
+                return self._output.dump(value, blobs)
             except CannotStoreError:
                 raise
             except (TypeError, ValueError):
-                return {_OTHER: _ANY.dump(value, blobs)}
+                return {OTHER_MARK: _ANY.dump(value, blobs)}
         except CannotStoreError as error:
             raise TypeError(f"What the traced function '{self.name}' gives must be recorded: {error}") from error
 
     def load(self, raw: Any, blobs: Blobs) -> Any:
         """Rebuild what `dump` was given."""
-        if isinstance(raw, dict) and _OTHER in raw:
-            return _ANY.load(raw[_OTHER], blobs)
+        if isinstance(raw, dict) and OTHER_MARK in raw:
+            return _ANY.load(raw[OTHER_MARK], blobs)
         return self._output.load(raw, blobs)
 
 
@@ -194,15 +194,15 @@ class OpenStep:
 
     def end(self, output: Any) -> None:
         """Record what the function returned."""
-        self._post(f'"output":{_write(self._traced.dump(output, self._blobs))}')
+        self._post(f'"output":{write(self._traced.dump(output, self._blobs))}')
 
     def end_items(self, returned: Any) -> None:
         """Record what a generator gave and returned."""
-        self._post(f'"items":{_write(self._raws)},"output":{_write(_ANY.dump(returned, self._blobs))}')
+        self._post(f'"items":{write(self._raws)},"output":{write(_ANY.dump(returned, self._blobs))}')
 
     def fail(self, error: Exception) -> None:
         """Record what the function raised."""
-        items = f'"items":{_write(self._raws)},' if self._raws else ""
+        items = f'"items":{write(self._raws)},' if self._raws else ""
         retry = "false" if isinstance(error, NonRecoverableError) else "true"
         self._post(f'{items}"error":{describe(error)},"retry":{retry}')
 

@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from flyte_ray.types.leaves import ARROW_MARK, PICKLE_MARK
+from flyte_ray.types.marks import ARROW_MARK, PLACE_MARK
 from flyte_ray.types.place import OWN_MARK
 
 _BY_CONTENT: Final = re.compile(r"://.*/runs/[^/]+/data/([0-9a-f]{32}/[^/]+)$")
 """The URL of what `put_path` stored in a run's own folder."""
-PLACE_MARK: Final = "$place"
-"""Names the place of another run's large values, in an output that was taken from there."""
 
 
 def references(text: str) -> list[str]:
@@ -58,8 +56,3 @@ def place_of(raw: Any) -> tuple[str | None, Any]:
     if isinstance(raw, dict) and PLACE_MARK in raw:
         return raw[PLACE_MARK], raw["value"]
     return None, raw
-
-
-def is_comparable(text: str) -> bool:
-    """Tell whether equal values have equal stored forms, which pickles do not have."""
-    return f'{{"{PICKLE_MARK}":' not in text

@@ -93,10 +93,15 @@ def test_a_wrong_call_is_refused_before_anything_is_queued(arguments: dict[str, 
     assert len(flyte.remote.Action.listall(run.name)) == 1
 
 
+class OddError(Exception):
+    """No type of value."""
+
+
 def test_a_value_of_any_type_is_taken_as_it_is() -> None:
     assert flyte.run(anything, 7).outputs() == (7,)
-    with pytest.warns(UserWarning, match="Values of type complex have no typed form: pickled"):
-        assert flyte.run(anything, 1j).outputs() == (1j,)
+    assert flyte.run(anything, 1j).outputs() == (1j,)
+    with pytest.warns(UserWarning, match="Values of type OddError have no typed form: pickled"):
+        assert isinstance(flyte.run(anything, OddError()).outputs()[0], OddError)
 
 
 @pytest.mark.filterwarnings("ignore:Values of type lock")

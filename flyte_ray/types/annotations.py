@@ -1,0 +1,176 @@
+"""Find the form of an annotation.
+
+Invariants: no library is imported that the annotation does not name already; what is found for a class of fields is
+kept, because such classes may hold themselves.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import enum
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+import typing_extensions
+
+from flyte_ray.types.choices import enum_form, is_union, literal_form, optional_form, union_form
+from flyte_ray.types.containers import dict_form, fixed_tuple_form, list_form, set_form, tuple_form
+from flyte_ray.types.form import Form, name_of
+from flyte_ray.types.models import is_constraint, is_model, model_form, pydantic_form
+from flyte_ray.types.records import record_form
+from flyte_ray.types.scalars import TEXTS, complex_form, path_form, scalar_form, text_form
+from flyte_ray.types.tables import is_table, table_form
+from flyte_ray.types.untyped import is_path, opaque_form, untyped_form
+
+_SCALARS: Final[dict[Any, Form]] = {
+    **{cls: scalar_form(cls) for cls in (int, str, bool, float, type(None))},
+    None: scalar_form(type(None)),
+}
+_kept: dict[Any, Form] = {}
+"""Forms of classes of fields, and of what no annotation tells."""
+
+
+def build_form(annotation: Any) -> Form:
+    """Choose how values of an annotation are stored; worth keeping, it compiles the annotation."""
+    try:
+        found = _SCALARS.get(annotation) or _kept.get(annotation)
+    except TypeError:  # an annotation with metadata that cannot be hashed
+        found = None
+    return found or _by_kind(annotation)
+
+
+def _by_kind(annotation: Any) -> Form:
+    if annotation is Any or annotation is object:
+        return _keep(Any, untyped_form(build_form))
+    origin = typing_extensions.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _annotated(annotation)
+    if is_union(origin):
+        return _union(typing.get_args(annotation))
+    if origin is typing.Literal:
+        return literal_form(typing.get_args(annotation), build_form)
+    meant = _meant(annotation, origin)
+    if meant is not annotation:
+        return build_form(meant)
+    if origin is not None and not isinstance(origin, type):
+        return build_form(Any)
+    return _of_class(annotation, origin or annotation)
+
+
+def _keep(annotation: Any, form: Form) -> Form:
+    _kept[annotation] = form
+    return form
+
+
+def _annotated(annotation: Any) -> Form:
+    inner, *metadata = typing.get_args(annotation)
+    if any(is_constraint(each) for each in metadata):
+        return pydantic_form(annotation, build_form) or build_form(inner)
+    return build_form(inner)
+
+
+def _union(parts: tuple[Any, ...]) -> Form:
+    members = [part for part in parts if part is not type(None)]
+    if len(members) == 1 and len(parts) == 2:
+        return optional_form(build_form(members[0]))
+    return union_form([build_form(part) for part in parts], build_form)
+
+
+def _meant(annotation: Any, origin: Any) -> Any:
+    """Look behind a name for another annotation."""
+    if hasattr(annotation, "__supertype__"):  # a NewType
+        return annotation.__supertype__
+    if isinstance(annotation, typing.TypeVar):
+        options = annotation.__constraints__
+        return typing.Union.__getitem__(options) if options else annotation.__bound__ or Any
+    if isinstance(annotation, typing_extensions.TypeAliasType):
+        return annotation.__value__
+    if isinstance(origin, typing_extensions.TypeAliasType):
+        return origin.__value__[typing.get_args(annotation)]
+    if isinstance(annotation, (str, typing.ForwardRef)):
+        return Any
+    return annotation
+
+
+def _of_class(annotation: Any, cls: Any) -> Form:
+    arguments = typing.get_args(annotation)
+    if cls in _CONTAINERS:
+        return _CONTAINERS[cls](cls, arguments)
+    if cls in _ABSTRACT:
+        return _abstract(cls, arguments)
+    if cls in TEXTS:
+        return text_form(cls, build_form)
+    if cls is complex:
+        return complex_form(build_form)
+    if is_path(cls):
+        return path_form(cls)
+    if is_table(cls):
+        return table_form(cls)
+    if isinstance(cls, type) and issubclass(cls, enum.Enum):
+        return enum_form(cls)
+    record = record_form(annotation, build_form)
+    if record is not None:
+        return _keep(annotation, record)
+    if is_model(cls):
+        return _keep(annotation, model_form(annotation, build_form))
+    return _unknown(annotation, cls)
+
+
+def _unknown(annotation: Any, cls: Any) -> Form:
+    if cls in (collections.abc.Callable, type):
+        return opaque_form(cls, name_of(annotation), build_form)
+    # What pydantic has a JSON form for, such as an IP address. An abstract class says nothing of its values.
+    known = None if typing_extensions.is_protocol(cls) else pydantic_form(annotation, build_form)
+    return _keep(annotation, known or opaque_form(cls, name_of(annotation), build_form))
+
+
+def _list(_: Any, arguments: tuple[Any, ...]) -> Form:
+    return list_form(build_form(arguments[0] if arguments else Any), build_form)
+
+
+def _set(cls: Any, arguments: tuple[Any, ...]) -> Form:
+    return set_form(cls, build_form(arguments[0] if arguments else Any), build_form)
+
+
+def _tuple(_: Any, arguments: tuple[Any, ...]) -> Form:
+    if not arguments:
+        return tuple_form(build_form(Any), build_form)
+    if arguments[-1] is Ellipsis:
+        return tuple_form(build_form(arguments[0]), build_form)
+    return fixed_tuple_form([build_form(part) for part in arguments if part != ()], build_form)
+
+
+def _dict(cls: Any, arguments: tuple[Any, ...]) -> Form:
+    key, value = arguments or (Any, Any)
+    return dict_form(cls, build_form(key), build_form(value), build_form)
+
+
+_CONTAINERS: Final[dict[Any, Callable[[Any, tuple[Any, ...]], Form]]] = {
+    list: _list,
+    set: _set,
+    frozenset: _set,
+    tuple: _tuple,
+    dict: _dict,
+    collections.OrderedDict: _dict,
+}
+_ABSTRACT: Final[dict[Any, tuple[Any, ...]]] = {
+    collections.abc.Sequence: (list, tuple),
+    collections.abc.MutableSequence: (list,),
+    collections.abc.Collection: (list, tuple, set, frozenset),
+    collections.abc.Iterable: (list, tuple, set, frozenset),
+    collections.abc.Set: (set, frozenset),
+    collections.abc.MutableSet: (set,),
+    collections.abc.Mapping: (dict,),
+    collections.abc.MutableMapping: (dict,),
+}
+"""The containers that a value of an abstract one most often is."""
+
+
+def _abstract(cls: Any, arguments: tuple[Any, ...]) -> Form:
+    members = []
+    for kind in _ABSTRACT[cls]:
+        given = (*arguments, Ellipsis) if kind is tuple and arguments else arguments
+        members.append(_CONTAINERS[kind](kind, given))
+    return union_form([*members, opaque_form(cls, name_of(cls), build_form)], build_form)

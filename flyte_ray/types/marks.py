@@ -1,0 +1,40 @@
+"""The marks of stored values that are not plain JSON.
+
+A mark is a key of a JSON object. A user's own object that has such a key is stored as a list of pairs (`DICT_MARK`), so
+that a mark always means what it says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+PICKLE_MARK: Final = "$pickle"
+"""A pickled value, base64."""
+ARROW_MARK: Final = "$arrow"
+"""URI of an Arrow table."""
+CLASS_MARK: Final = "$class"
+"""`module:qualname` of the value's class, where the annotation does not tell it; `value` holds it."""
+MEMBER_MARK: Final = "$is"
+"""Which member of a union the `value` is of."""
+TUPLE_MARK: Final = "$tuple"
+SET_MARK: Final = "$set"
+FROZENSET_MARK: Final = "$frozenset"
+BYTES_MARK: Final = "$bytes"
+"""Bytes where no annotation says so, base64."""
+DICT_MARK: Final = "$dict"
+"""Pairs of key and value, of a dict whose keys are not all text, or that has a mark among them."""
+PLACE_MARK: Final = "$place"
+"""Names the place of another run's large values, in an output that was taken from there."""
+OTHER_MARK: Final = "$other"
+"""An output of a step that is not of the annotated type."""
+MARKS: Final = frozenset(
+    {
+        *(PICKLE_MARK, ARROW_MARK, CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK),
+        *(BYTES_MARK, DICT_MARK, PLACE_MARK, OTHER_MARK),
+    }
+)
+
+# One encoder for all: `json.dumps` with options makes a new one for each call.
+write: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+write_sorted: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode

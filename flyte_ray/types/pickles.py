@@ -1,0 +1,49 @@
+"""Pickle what nothing else stores, and say so once for each class."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import warnings
+from typing import Any
+
+from flyte_ray.types.form import CannotStoreError, show
+from flyte_ray.types.marks import PICKLE_MARK
+from flyte_ray.types.place import Blobs
+
+_announced: set[type] = set()
+
+
+def dump_pickle(value: Any, blobs: Blobs) -> Any:
+    """Pickle a value.
+
+    Raises:
+        CannotStoreError: It cannot be pickled.
+
+    """
+    import cloudpickle  # only where nothing better fits
+
+    if inspect.iscoroutine(value):
+        value.close()  # what is said here need not be said again by Python's warning
+        raise CannotStoreError(
+            f"values must be storable, got the coroutine '{value.__qualname__}', which was not awaited. Write"
+            f" 'await' before the call; sync code calls sync tasks."
+        )
+    if type(value) not in _announced:
+        _announced.add(type(value))
+        warnings.warn(f"Values of type {type(value).__qualname__} have no typed form: pickled.", stacklevel=2)
+    try:
+        data = cloudpickle.dumps(value)
+    except Exception as error:  # what a class does on being pickled may fail in any way
+        raise CannotStoreError(
+            f"values must be storable, got {show(value)}, which is not: {error}. Pass what it is made from, and make"
+            f" it inside the task."
+        ) from error
+    return {PICKLE_MARK: base64.b64encode(data).decode()}
+
+
+def load_pickle(raw: Any, blobs: Blobs) -> Any:
+    """Rebuild what `dump_pickle` was given."""
+    import cloudpickle  # see dump_pickle
+
+    return cloudpickle.loads(base64.b64decode(raw[PICKLE_MARK]))
