@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flyte_ray.api.context import ActionID, TaskContext
+from flyte_ray.api.context import TaskContext
+from flyte_ray.api.whereabouts import ActionID, CodeBundle, GroupData, RawDataPath
 from flyte_ray.spec.phase import ActionPhase
 
-__all__ = ["ActionID", "ActionPhase", "TaskContext"]
+__all__ = ["ActionID", "ActionPhase", "CodeBundle", "GroupData", "RawDataPath", "TaskContext"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,6 +187,7 @@ class Runner:
         return {
             "mode": "remote" if remote else "local",
             "source": file,
+            "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
             "labels": {**(earlier.get("labels") or {}), **self.labels},
             "env_vars": {**(earlier.get("env_vars") or {}), **self.env_vars},
             "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),

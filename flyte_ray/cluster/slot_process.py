@@ -24,7 +24,6 @@ from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
 from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import Termination
@@ -145,9 +144,10 @@ def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, ke
     check_root(root, run, ray.util.get_node_ip_address(), keeper, sees=lambda: port.sees(run, name))
     store = PatientStore(witnessed(root, spec_key(run)), wait)
     spec = load_spec(store, run)
-    unpack_code(store, os.environ.get(BUNDLE_VAR))
-    catalog = Catalog(shaping_of(os.environ.get(BUNDLE_VAR), spec.get("env_vars") or {}))
-    controller = Controller(run, catalog, blobs_at(store, data_place(run, spec)), "remote", Caching(spec))
+    code = os.environ.get(BUNDLE_VAR)  # of a resumed run it may be today's
+    unpack_code(store, code)
+    catalog = Catalog(shaping_of(code, spec.get("env_vars") or {}))
+    controller = Controller(run, catalog, blobs_at(store, data_place(run, spec)), "remote", {**spec, "code": code})
     about = {
         "pid": str(os.getpid()),
         "node": ray.get_runtime_context().get_node_id(),

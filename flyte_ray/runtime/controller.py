@@ -44,10 +44,11 @@ class Controller:
     slot: Slot
     """Set by who makes the slot."""
 
-    def __init__(self, run: RunId, catalog: Catalog, blobs: RunBlobs, mode: str, caching: Caching) -> None:
-        """Serve a run's actions."""
+    def __init__(self, run: RunId, catalog: Catalog, blobs: RunBlobs, mode: str, spec: Mapping[str, Any]) -> None:
+        """Serve a run's actions; `spec` is how the run was started."""
         self._run, self._catalog, self.blobs, self._mode = run, catalog, blobs, mode
-        self._caching = caching
+        self.spec = spec
+        self._caching = Caching(spec)
         # In the user's own process a thread may be none of an action's.
         offspring.watch(self._active if mode == "remote" else None)
 

@@ -25,7 +25,6 @@ from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import CtrlC
@@ -259,7 +258,7 @@ class LocalRun:
         except _RunEnded:
             return
         blobs = blobs_at(store, data_place(self._run, spec))
-        controller = Controller(self._run, self._catalog, blobs, "local", Caching(spec))
+        controller = Controller(self._run, self._catalog, blobs, "local", spec)
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
         port.slot = controller.slot = wait.slot = slot

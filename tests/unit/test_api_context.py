@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,46 @@ def about() -> list[str]:
         raise ValueError("once more")
     id = context.action
     return [id.run_name, id.name, context.task_name, context.mode, str(context.attempt_number)]
+
+
+@env.task(cache="disable")
+def places() -> dict[str, object]:
+    context = flyte.ctx()
+    with open(context.raw_data_path.get_random_remote_path("note.txt"), "w") as file:
+        file.write("kept")
+    with flyte.group("these"):
+        group = context.group_data
+    return {
+        "run_base_dir": context.run_base_dir,
+        "raw_data_path": context.raw_data_path.path,
+        "input_path": context.input_path,
+        "output_path": context.output_path,
+        "group": group and group.name,
+        "no group": context.group_data,
+        "disable_run_cache": context.disable_run_cache,
+        "interactive_mode": context.interactive_mode,
+        "project": context.action.project,
+        "ranks": [context.rank, context.world_size, context.local_rank, context.nnodes, context.restart_attempt],
+        "master": [context.master_addr, context.master_port],
+    }
+
+
+@env.task
+def same_start() -> list[datetime]:
+    return [flyte.ctx().run_start_time, *started()]
+
+
+@env.task
+def started() -> list[datetime]:
+    return [flyte.ctx().run_start_time]
+
+
+@env.task
+def code() -> list[str]:
+    context = flyte.ctx()
+    bundle = context.code_bundle
+    assert bundle is not None
+    return [context.version, bundle.computed_version, bundle.zip]
 
 
 @env.task
@@ -55,6 +96,48 @@ def root(tmp_path: Path) -> Path:
 def test_a_task_knows_its_run_action_attempt_and_mode() -> None:
     run = flyte.with_runcontext(name="known").run(about)
     assert run.outputs() == (["known", "a0", "context.about", "local", "1"],)
+
+
+def test_a_task_knows_where_its_things_lie(root: Path) -> None:
+    run = flyte.with_runcontext(name="places", disable_run_cache=True, env_vars=RANKS).run(places)
+    assert run.outputs() == (
+        {
+            "run_base_dir": f"{root}/runs/places",
+            "raw_data_path": f"{root}/runs/places/data",
+            "input_path": None,
+            "output_path": f"{root}/runs/places/data/outputs/a0/0",
+            "group": "these",
+            "no group": None,
+            "disable_run_cache": True,
+            "interactive_mode": False,
+            "project": None,
+            "ranks": [3, 8, 1, 2, 0],
+            "master": ["10.0.0.1", 29500],
+        },
+    )
+    assert [path.read_text() for path in (root / "runs" / "places" / "data").rglob("note.txt")] == ["kept"]
+
+
+RANKS = {
+    "RANK": "3",
+    "WORLD_SIZE": "8",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "4",
+    "MASTER_ADDR": "10.0.0.1",
+    "MASTER_PORT": "29500",
+}
+
+
+def test_all_actions_of_a_run_know_when_it_was_started() -> None:
+    before = datetime.now(tz=timezone.utc)
+    (times,) = flyte.run(same_start).outputs()
+    assert times[0] == times[1] and before <= times[0] <= datetime.now(tz=timezone.utc)
+
+
+def test_a_task_knows_the_code_that_travels(root: Path) -> None:
+    (about,) = flyte.run(code).outputs()
+    (bundle,) = (root / "code").iterdir()
+    assert about == [bundle.stem, bundle.stem, f"file://{bundle}"]
 
 
 def test_custom_context_reaches_descendants_inside_its_block_only() -> None:

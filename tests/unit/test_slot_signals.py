@@ -26,7 +26,6 @@ from flyte_ray.ledger.messages import (
     Work,
 )
 from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.local import shape_locally
@@ -71,7 +70,7 @@ class PlayedLedger:
             each.key: each
             for each in (catalog.know(task.spec).ref for task in (waits_for_its_child, asks, calls_who_asks))
         }
-        controller = Controller(RunId("r"), catalog, blobs_at(root, "data"), "local", Caching({"cache": "off"}))
+        controller = Controller(RunId("r"), catalog, blobs_at(root, "data"), "local", {"cache": "off"})
         self.slot = Slot("s", "r", "local", self, controller, {})
         controller.slot = self.slot
         self.thread = threading.Thread(target=self.slot.serve, daemon=True)
