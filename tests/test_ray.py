@@ -66,7 +66,7 @@ def test_an_error_keeps_its_type_and_its_original_over_processes(connected: Path
 def test_what_an_action_prints_is_kept(connected: Path) -> None:
     run = flyte.run(workloads.speaking)
     run.wait()
-    assert "".join(run.get_logs()) == "a word\n"
+    assert "".join(run.get_logs()) == "a word\nINFO flyte_ray.user: a line\n"
 
 
 def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def failing() -> int:
 @env.task
 def speaking() -> str:
     print("a word")
+    flyte.logger.info("a line")
+    flyte.logger.debug("nothing to speak of")
     return "said"
 
 

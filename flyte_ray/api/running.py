@@ -43,6 +43,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
+from flyte_ray.runtime.logs import levels
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
@@ -188,6 +189,7 @@ class Runner:
             "mode": "remote" if remote else "local",
             "source": file,
             "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
+            "log_levels": levels(),
             "labels": {**(earlier.get("labels") or {}), **self.labels},
             "env_vars": {**(earlier.get("env_vars") or {}), **self.env_vars},
             "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),

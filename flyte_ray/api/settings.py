@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 from dataclasses import dataclass, field
@@ -10,13 +9,12 @@ from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.unsupported import ignore_foreign
+from flyte_ray.runtime.logs import logger as logger
+from flyte_ray.runtime.logs import set_levels
+from flyte_ray.runtime.logs import system_logger as system_logger
 from flyte_ray.storage import Store, open_store
 
 DEFAULT_ROOT: Final = "~/.flyte-ray"
-system_logger: Final = logging.getLogger("flyte_ray")
-"""What this package has to say."""
-logger: Final = logging.getLogger("flyte_ray.user")
-"""For the code of tasks; as talkative as the former unless `init(user_log_level=...)` says otherwise."""
 _FOREIGN: Final = (
     *("org", "project", "domain", "log_format", "reset_root_logger", "endpoint", "headless", "insecure"),
     *("insecure_skip_verify", "ca_cert_file_path", "auth_type", "command", "proxy_command", "api_key", "client_id"),
@@ -60,12 +58,13 @@ def init(
         root_dir: The project's folder: its code travels, and its modules are imported from there (`pkg.flows` for
             `pkg/flows.py`, so that `from . import other` works in it). Default: found from the task's file, the nearest
             folder above with a `pyproject.toml` or a `.git`.
-        log_level: Level of the logger `flyte_ray`, by number or name such as `INFO`.
-        user_log_level: Level of `flyte.logger`.
+        log_level: Level of `flyte.system_logger`, by number or name such as `INFO`; default `WARNING`.
+        user_log_level: Level of `flyte.logger`; default `INFO`. Both count in all slots of the runs that start here.
         foreign: Settings of Flyte's that steer its control plane, such as `endpoint`: without effect, said once.
 
     Raises:
         TypeError: An unknown setting, or one of another type.
+        ValueError: There is no such level.
 
     Source: `flyte.init`.
 
@@ -86,10 +85,7 @@ def init(
         )
     settings.root, settings.address, settings.storage = root, address, dict(storage or {})
     settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
-    if log_level is not None:
-        system_logger.setLevel(log_level)
-    if user_log_level is not None:
-        logger.setLevel(user_log_level)
+    set_levels(log_level, user_log_level)
 
 
 def again(verb: str, *words: str) -> str:

@@ -6,24 +6,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from flyte_ray.api.settings import again as again
-from flyte_ray.api.settings import init, settings, system_logger
+from flyte_ray.api.settings import init, settings
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
-
-FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
-
-
-class Teller(logging.Handler):
-    """Writes log records to whatever stderr is at the moment, unless the user's file has set up logging itself."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        if not logging.getLogger().handlers:
-            sys.stderr.write(self.format(record) + "\n")
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,10 +47,6 @@ def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...
 def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
     init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
-    if not system_logger.handlers:
-        teller = Teller()
-        teller.setFormatter(logging.Formatter(FORMAT))
-        system_logger.addHandler(teller)
     if not verbose:
         quieten_ray()
     if not (sys.stdout.isatty() and sys.stderr.isatty()):

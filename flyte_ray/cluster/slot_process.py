@@ -27,6 +27,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import Termination
+from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
@@ -146,6 +147,7 @@ def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, ke
     spec = load_spec(store, run)
     code = os.environ.get(BUNDLE_VAR)  # of a resumed run it may be today's
     unpack_code(store, code)
+    set_levels(*(spec.get("log_levels") or (None, None)))
     catalog = Catalog(shaping_of(code, spec.get("env_vars") or {}))
     controller = Controller(run, catalog, blobs_at(store, data_place(run, spec)), "remote", {**spec, "code": code})
     about = {
