@@ -51,9 +51,18 @@ def judge(store: Store, run: RunId, effects: Path) -> Verdict:
                 outputs[event.action] = event.body
     lines = [line.split() for line in effects.read_text().splitlines()]
     again += sum(float(at) * 1e6 > succeeded.get(action, 1 << 62) for action, _, at in lines)
-    wrong = sum(outputs.get(name) != str(_expected(json.loads(text))) for name, text in inputs.items())
-    wrong += len(inputs) != work.ACTIONS
-    return Verdict(len(inputs), len(lines), again, lost, wrong)
+    wrong = [name for name, text in inputs.items() if outputs.get(name) != str(_expected(json.loads(text)))]
+    for name in wrong:
+        print(f"{run}: action {name} of {inputs[name]} gave {outputs.get(name)}:")
+        _tell(store, run, name)
+    return Verdict(len(inputs), len(lines), again, lost, len(wrong) + (len(inputs) != work.ACTIONS))
+
+
+def _tell(store: Store, run: RunId, action: str) -> None:
+    for position, segment in read_segments(store, run):
+        for event in segment.events:
+            if event.action == action:
+                print(f"  {position} {event.kind} attempt {event.attempt} slot {event.slot} {(event.body or '')[:200]}")
 
 
 def _expected(inputs: dict[str, str]) -> int:

@@ -8,29 +8,71 @@ from __future__ import annotations
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.messages import REPLACED, Cancel, Held, Outcome
+from flyte_ray.ledger.losses import UNSEEN
+from flyte_ray.ledger.messages import REPLACED, Call, Cancel, Held, Item, Outcome, Result, Return, Step, Work
+from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.verdicts import lost
 from flyte_ray.spec.phase import ActionPhase
 
 
-def hand_in(book: RunBook, slot: Slot, held: Held) -> None:
-    """Take in what a slot holds that this ledger may have no record of; call before the slot's items."""
+def hand_in(book: RunBook, slot: Slot, held: Held) -> list[Work]:
+    """Take in what a slot holds that this ledger may have no record of; call before the slot's items.
+
+    Returns:
+        Attempts beyond those on record, which end in the items: to be taken in by `hold` after these.
+
+    """
+    later: list[Work] = []
     for work in held.works:
         action = book.state.actions.get(work.action)
         if action is None:
             action = book.called(work, slot.id)
-        if action.phase is ActionPhase.QUEUED and action.attempts <= work.attempt:
-            book.record(kinds.STARTED, action.id, work.attempt, slot=slot.id)
-        if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
-            slot.running[action.id] = work.attempt
-            book.limits.watch(action)
-            book.limits.begun(action.id)
-            if work.replay:
-                book.replays.begin(action, held.called)
+        if action.phase is ActionPhase.RUNNING and action.slot == slot.id and action.attempt < work.attempt:
+            later.append(work)
         else:
-            if action.slot != slot.id:
-                slot.running[action.id] = work.attempt
-                book.leaving[action.id] = slot.id
-            slot.order(Cancel(action.id, REPLACED))
+            hold(book, slot, held, work)
+    return later
+
+
+def catch_up(book: RunBook, slot: Slot, item: Item) -> None:
+    """Put the attempt on record that an item is of, if its begin died with the ledger before; call before the item.
+
+    The attempt before it had ended then, and how is known to another slot, if to any: that is not waited for.
+    """
+    if type(item) is Call:
+        parent = book.state.actions.get(item.parent)
+        if parent and parent.phase is ActionPhase.QUEUED and parent.id not in book.leaving:
+            _begin(book, slot, parent, parent.attempts)
+    elif isinstance(item, (Result, Return, Step)):
+        action = book.state.actions.get(item.action)
+        if action and not action.phase.is_terminal and item.attempt >= action.attempts:
+            _begin(book, slot, action, item.attempt)
+
+
+def _begin(book: RunBook, slot: Slot, action: ActionState, attempt: int) -> None:
+    if action.phase is ActionPhase.RUNNING:
+        body = lost("how it ended was not stored", UNSEEN, to_blame=False, ready_us=0)
+        book.record(kinds.LOST, action.id, action.attempt, body=body)
+    book.record(kinds.STARTED, action.id, attempt, slot=slot.id)
+    slot.running[action.id] = attempt
+
+
+def hold(book: RunBook, slot: Slot, held: Held, work: Work) -> None:
+    """Take in one attempt that a slot holds; one that another has replaced is cancelled there."""
+    action = book.state.actions[work.action]
+    if not action.phase.is_terminal and action.attempts <= work.attempt:
+        _begin(book, slot, action, work.attempt)
+    if action.phase is ActionPhase.RUNNING and (action.slot, action.attempt) == (slot.id, work.attempt):
+        slot.running[action.id] = work.attempt
+        book.limits.watch(action)
+        book.limits.begun(action.id)
+        if work.replay:
+            book.replays.begin(action, held.called)
+    else:
+        if action.slot != slot.id:
+            slot.running[action.id] = work.attempt
+            book.leaving[action.id] = slot.id
+        slot.order(Cancel(action.id, REPLACED))
 
 
 def attend(book: RunBook, slot: Slot, held: Held) -> None:

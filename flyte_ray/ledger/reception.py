@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flyte_ray.errors import RunFencedError
-from flyte_ray.ledger.attaching import attend, hand_in, reconcile
+from flyte_ray.ledger.attaching import attend, catch_up, hand_in, hold, reconcile
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.intake import Intake
@@ -93,11 +93,14 @@ class Reception:
         book.limits.begun(slot.active)
         book.limits.stalls(slot.running, bool(slot.waits_for_store))
         book.learn(message.tasks)
-        if held:
-            hand_in(book, slot, held)
+        later = hand_in(book, slot, held) if held else []
         for item in items:
+            if held:
+                catch_up(book, slot, item)
             self._intake.take(slot, item)
         if held:
+            for work in later:
+                hold(book, slot, held, work)
             attend(book, slot, held)
             slot.resend()
         if book.expected.pop(slot.id, None) is not None:
