@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -207,10 +208,11 @@ def test_serialized_equal_calls_compute_once() -> None:
     assert times("alone") == 1
 
 
-def test_a_damaged_entry_is_a_miss() -> None:
+@pytest.mark.parametrize("damage", [lambda text: text[:1], lambda text: text.replace("81", "91")])
+def test_a_damaged_entry_is_a_miss(damage: Callable[[str], str]) -> None:
     run(square, 9)
-    for path in (COUNTS.parent / "root" / "cache").rglob("*.json"):
-        path.write_text("{")
+    (path,) = (COUNTS.parent / "root" / "cache").rglob("*.json")
+    path.write_text(damage(path.read_text()))
     assert run(square, 9).outputs() == (81,)
     assert times("square") == 2
 

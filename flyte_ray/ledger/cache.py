@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil
@@ -202,6 +203,9 @@ class CacheDesk:
             entry = json.loads(self._store.get(cache_key(use.key)))
         except (ObjectMissing, ValueError):
             return None
+        # Entries of the first versions have none.
+        if entry.pop("checksum", None) not in (None, _checksum(entry)):
+            return None
         if use.max_age_s is not None and self._now_us() - entry["at_us"] > use.max_age_s * 1e6:
             return None
         text = json.dumps(entry["output"], separators=(",", ":"), ensure_ascii=False)
@@ -219,7 +223,9 @@ class CacheDesk:
             "output": json.loads(output),
         }
         try:
-            self._store.put(cache_key(use.key), json.dumps(entry, ensure_ascii=False).encode())
+            text = json.dumps({**entry, "checksum": _checksum(entry)}, ensure_ascii=False)
+            # Half a surrogate pair has no bytes; JSON has this way of writing it.
+            self._store.put(cache_key(use.key), text.encode("utf-8", "backslashreplace"))
         except Exception:  # a cache that cannot be written must not end a run
             _log.exception("the outcome of %s of run %s could not be kept: it will be computed again", action, run)
         if use.serialize:
@@ -237,3 +243,7 @@ class CacheDesk:
                 self._look_up(follower, [question])
             except Exception:  # what ends one run must not keep others waiting
                 _log.exception("run %s could not be told of the outcome that it waits for", follower)
+
+
+def _checksum(entry: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(entry, sort_keys=True).encode()):08x}"

@@ -62,11 +62,13 @@ def _read_stored(store: Store, run: RunId, at: int) -> Iterator[tuple[int, Segme
     """Yield what lies at each position, an error where that is torn; of a block also its last one, be it left out.
 
     What is missing may have been packed, also a moment ago. So may what was there before an `OPEN` record, of a writer
-    that read the log's end long ago and found its position free again, see `RunLog._take`.
+    that read the log's end long ago and found its position free again, see `RunLog._take`. Not so at position 0: there
+    the log was opened first, and that stays.
     """
     while True:
         found = _read_object(store, run, at)
-        block = read_block(store, run, at) if found is None or (isinstance(found, Segment) and found.opens) else None
+        is_doubtful = at > 0 and (found is None or (isinstance(found, Segment) and found.opens))
+        block = read_block(store, run, at) if is_doubtful else None
         if block is not None:
             yield from ((part.position, part.segment) for part in block if part.position >= at)
             at = last_of(at) + 1
@@ -137,7 +139,7 @@ class RunLog:
         block = block_key(self._run, first_of(self.position), last_of(self.position))
         # If there is the block, it was not the log's end any more, but free again: nobody reads what we have put there.
         # It stays, because it may be in the block, as the record of our having taken the run a while ago.
-        return self._store.put_if_absent(key, opening) and not self._store.exists(block)
+        return self._store.put_if_absent(key, opening) and not (self.position and self._store.exists(block))
 
     def append(self, events: list[Event]) -> int:
         """Store events at the next position and return that position; waits for a store that does not answer.

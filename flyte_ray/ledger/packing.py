@@ -79,9 +79,15 @@ class Packer:
             left = set(range(first, last + 1))
         else:
             left = {at for at in range(first, last + 1) if at in self._present_first()}
-            torn = {at for at in left if is_torn(self._store.get(segment_key(self._run, at)))}
+            torn = {at for at in left if self._is_torn(at)}
         opening = {part.position for part in packed if _opens(part)}
         self._store.delete([segment_key(self._run, at) for at in sorted(left - opening - torn)])
+
+    def _is_torn(self, at: int) -> bool:
+        try:
+            return is_torn(self._store.get(segment_key(self._run, at)))
+        except ObjectMissing:
+            return False
 
     def _present_first(self) -> set[int]:
         if self._present is None:

@@ -94,7 +94,8 @@ class Execution:
 
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""
-        return self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
+        ran = self.held_s + (0.0 if self.waiting else time.perf_counter() - self.stopwatch)
+        return max(ran, 0.0)  # several of its threads may have waited for the store at once
 
 
 def called_in(executions: Iterable[Execution]) -> tuple[str, ...]:
