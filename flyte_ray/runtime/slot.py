@@ -10,26 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, Return, TaskRef, Work
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Runner, called_in
 from flyte_ray.runtime.failures import Aborted, Displaced, failed
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
+from flyte_ray.runtime.ready import Ready
 from flyte_ray.runtime.stack import Stack
 from flyte_ray.runtime.waits import Pending, Waits, deliver
 
 LEND_AFTER_S: Final = 0.05
 """How long nothing must be runnable before the CPU is lent."""
-STALE_S: Final = 0.1
-"""Work that waits here for longer behind a running action is handed back."""
 SIGNAL_S: Final = 0.5
 """How long a signal may stay unheard."""
 TELL_S, LAST_S = 1.0, 2.0
@@ -51,7 +48,7 @@ class Slot:
         self._port, self._runner = port, runner
         self._changed = threading.Condition()
         self._exchange = Exchange(name, run, shape, about, self._changed, port)
-        self._ready: deque[Work] = deque()
+        self._ready = Ready(self._exchange.post)
         self._executions: dict[str, Execution] = {}
         self.stack = Stack()
         self._waits = Waits()
@@ -59,7 +56,6 @@ class Slot:
         self._active = 0
         """Executions that run the user's code."""
         self._ended = False
-        self._moved = time.monotonic()
         self._loop = LoopThread()
         self._base = contextvars.copy_context()
         self._interrupter = Interrupter(self.stack)
@@ -88,11 +84,12 @@ class Slot:
                 while True:
                     if done():
                         return
-                    if not self._active and self._ready and not self._refs[self._ready[0].task].is_async:
+                    following = self._next()
+                    if following and not self._refs[following.task].is_async:
                         if not self.stack.is_full:
                             work = self._take()
                             break
-                        self._hand_back_all()
+                        self._ready.hand_back()
                     self._rest(done)
             self._run_sync(work)
 
@@ -112,10 +109,12 @@ class Slot:
             self._changed.acquire()
             self._exchange.parked = False
 
+    def _next(self) -> Work | None:
+        return None if self._active else self._ready.next
+
     def _take(self) -> Work:
         self._active += 1
-        self._moved = time.monotonic()
-        return self._ready.popleft()
+        return self._ready.take()
 
     def _run_sync(self, work: Work) -> None:
         if (execution := self._begin(work)) is None:
@@ -152,7 +151,7 @@ class Slot:
             if not execution.waiting:
                 self._active -= 1
             self._exchange.post(result)
-            self._moved = time.monotonic()
+            self._ready.move()
             if result.kind == kinds.SUCCEEDED:
                 self._resolve(execution.id, result.kind, result.body)
             self._advance()
@@ -213,7 +212,7 @@ class Slot:
                     execution.open_calls[pending.id] = pending
                 if call.told:
                     work = (call.action, call.parent, 0, call.task, call.inputs, call.group, call.context, False)
-                    self._ready.appendleft(Work(*work))
+                    self._ready.add_first(Work(*work))
             if pauses and execution.open_calls and not execution.waiting:
                 execution.pause()
                 self._active -= 1
@@ -295,7 +294,7 @@ class Slot:
             self.may_tell = reply.may_tell
             for order in self._exchange.hear(reply, seq):
                 if type(order) is Work:
-                    self._ready.append(order)
+                    self._ready.add(order)
                 elif type(order) is Outcome:
                     self._resolve(order.action, order.kind, order.body)
                 elif type(order) is Cancel:
@@ -338,23 +337,19 @@ class Slot:
 
     def stale_at(self) -> float | None:
         """When the work that waits here is to be handed back."""
-        return self._moved + STALE_S if self._ready else None
+        return self._ready.stale_at()
 
     def hand_back(self) -> None:
         """Hand back what waits behind an action that takes long."""
-        if self._active and time.monotonic() - self._moved > STALE_S:
-            self._hand_back_all()
+        if self._active and self._ready.is_stale:
+            self._ready.hand_back()
 
     # Under the lock
 
-    def _hand_back_all(self) -> None:
-        while self._ready:
-            work = self._ready.popleft()
-            self._exchange.post(Return(work.action, work.attempt))
-
     def _advance(self) -> None:
         """Start what can start; wake who has to act."""
-        if not self._active and self._ready and self._refs[self._ready[0].task].is_async:
+        following = self._next()
+        if following and self._refs[following.task].is_async:
             self._loop.call(self._start_async, self._take())
         elif not self._active:
             self._changed.notify_all()
@@ -383,9 +378,7 @@ class Slot:
         deliver(ended, self._loop)
 
     def _cancel(self, order: Cancel) -> None:
-        for work in [work for work in self._ready if work.action == order.action]:
-            self._ready.remove(work)
-            self._exchange.post(Return(work.action, work.attempt))
+        self._ready.hand_back(order.action)
         execution = self._executions.get(order.action)
         if execution is not None and execution.cancelled is None:
             execution.cancelled = order.reason
