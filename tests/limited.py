@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 
@@ -92,6 +93,64 @@ def takes_too_much() -> int:
     taken[::1024] = b"x" * len(taken[::1024])
     time.sleep(60)
     return len(taken)
+
+
+fits = flyte.TaskEnvironment("fits", resources=flyte.Resources(cpu=0.5, memory="300Mi"))
+left: list[bytearray] = []
+
+
+def filled(size: int) -> bytearray:
+    taken = bytearray(size)
+    taken[::1024] = b"x" * len(taken[::1024])
+    return taken
+
+
+@fits.task
+def holds(depth: int) -> list[int]:
+    taken = filled(120 * 1024**2)
+    below = holds(depth - 1) if depth else []
+    time.sleep(0.3)  # in which its memory is looked at
+    return [os.getpid(), *below] if taken else []
+
+
+@fits.task
+def leaves_its_memory(x: int) -> int:
+    left.append(filled(120 * 1024**2))
+    time.sleep(0.3)
+    return x
+
+
+@env.task
+def one_after_another(n: int) -> int:
+    return sum(int(leaves_its_memory(x)) for x in range(n))
+
+
+@env.task
+def takes_most_of_the_node(part: float) -> int:
+    with open("/proc/meminfo") as file:
+        total = int(file.readline().split()[1]) * 1024
+    taken = []
+    while sum(map(len, taken)) < part * total:
+        taken.append(filled(64 * 1024**2))
+    time.sleep(60)
+    return len(taken)
+
+
+@env.task
+async def beside_one_that_takes_too_much(part: float) -> str:
+    neighbour = asyncio.ensure_future(waits_a_while.aio(4.0))
+    try:
+        await takes_most_of_the_node.aio(part)
+    except flyte.errors.OOMError as error:
+        assert await neighbour == "undisturbed"
+        return str(error)
+    return "it ran"
+
+
+@env.task
+def waits_a_while(seconds: float) -> str:
+    time.sleep(seconds)
+    return "undisturbed"
 
 
 @growing.task(retries=flyte.RetryStrategy(0, on_oom="grow"))

@@ -23,7 +23,7 @@ from flyte_ray.ledger.losses import ENDED, MEMORY, NODE, PREEMPTED, Loss
 
 SLOT_TASK: Final = "flyte-ray slot "
 """Begins the name of a slot's Ray task."""
-HEAVY: Final = 0.1
+HEAVY: Final = 0.05
 """Part of its node's memory from which on a worker without a limit of its own is to blame, if none used more."""
 _DRAIN_PREEMPTED: Final = 3
 """Ray's `NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED`."""

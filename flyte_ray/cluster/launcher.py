@@ -87,7 +87,7 @@ class Launcher:
         return os.getpid()
 
     async def alive(self) -> list[SlotOrder]:
-        """Return what started each slot that lives or is about to."""
+        """Return what started each slot that lives, is about to, or has died without that any ledger knows."""
         return list(self._orders.values())
 
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
@@ -98,8 +98,9 @@ class Launcher:
             raise
         except Exception as error:
             loss, is_hopeless = read_death(order.slot, error, ray.nodes)
-        del self._refs[order.slot], self._orders[order.slot]
+        del self._refs[order.slot]
         await self._report(SlotDeath(order.run, order.slot, order.shape, loss, is_hopeless))
+        del self._orders[order.slot]
 
     async def _report(self, death: SlotDeath) -> None:
         while True:

@@ -129,6 +129,7 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
     try:
         slot = _make_slot(name, RunId(run), shape, port, open_store(root, storage), keeper)
         if ray.get_runtime_context().get_assigned_resources().get("memory"):
+            slot.stacks = False
             MemoryWatch(slot).start()
         spare_collector()
         allow_slot_frames()

@@ -20,10 +20,10 @@ from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
 from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.memory import grown, grown_options, plain_shape
-from flyte_ray.ledger.messages import Call, Cancel, Outcome, TaskRef, Work, read_ref
+from flyte_ray.ledger.messages import Call, Cancel, Outcome, Result, TaskRef, Work, read_ref
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.replay import Replays
-from flyte_ray.ledger.retrying import after_failure
+from flyte_ray.ledger.retrying import after_failure, outcome
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import steps_of
 from flyte_ray.ledger.verdicts import abandoned
@@ -186,6 +186,15 @@ class RunBook:
         for name in self.dispatch.queued_of(shape):
             if not self.state.actions[name].phase.is_terminal:
                 self.end(self.state.actions[name], kinds.FAILED, body, None)
+
+    def conclude(self, action: ActionState, result: Result, by: Slot | None) -> None:
+        """Record how an attempt ended: another one follows, or it is the action's end."""
+        kind, body = outcome(self.refs[action.task], action, result, self.now_us())
+        if kind == kinds.RETRIED:
+            self.record(kind, action.id, result.attempt, body=body)
+            self.enqueue(action)
+        else:
+            self.end(action, kind, body, by)
 
     def end(self, action: ActionState, kind: str, body: str, by: Slot | None, source: str | None = None) -> None:
         """Record how an action ends and tell whom it concerns; `source` names who made a kept outcome."""

@@ -141,23 +141,32 @@ class Dispatch:
         worth = queue.slots_worth(young if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
 
+    def has_for(self, slot: Slot) -> bool:
+        """Whether what is next in a slot's queue may go to it when nothing runs there."""
+        queue = self._queues.get(slot.shape)
+        found = queue.peek() if queue else None
+        return found is not None and not self._is_closed(slot, self._actions[found[0]])
+
     def _may_enter(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
         """Whether a slot that runs nothing but waiting actions, or none, may have an action."""
-        if slot.running and (self._ref_of(action).runs_alone or self._is_closed(slot, action)):
+        if self._is_closed(slot, action) or (slot.running and self._ref_of(action).runs_alone):
             return False
         return not slot.waiting or _may_visit(slot, action, mean, asks=action.task in self.asking)
 
     def _is_closed(self, slot: Slot, action: ActionState) -> bool:
-        """Whether what waits in a slot keeps an action out of it."""
+        """Whether what waits in a slot, or has run in it, keeps an action out of it."""
+        ref = self._ref_of(action)
+        if ref.is_never_stacked and action.displaced and slot.given_us:
+            return True  # perhaps it was displaced by what others had left in its process
         if not slot.waiting:
             return False
-        if self._is_suspect(action) or self._ref_of(action).runs_alone:
+        if self._is_suspect(action) or ref.runs_alone or ref.is_never_stacked:
             return True
         # What runs alone was the first in its slot; above it are its descendants only.
         first = self._actions.get(next(iter(slot.running), ""))
         if first is None or self._is_suspect(first):
             return first is not None
-        return self._ref_of(first).keeps_to_itself and action.parent not in slot.running
+        return self._ref_of(first).runs_alone and action.parent not in slot.running
 
     def _is_suspect(self, action: ActionState) -> bool:
         """Whether a slot's death must tell if it was this action: nothing else is in its slot then.

@@ -88,7 +88,7 @@ class Fleet:
         for book in books:
             for slot in list(book.slots.values()):
                 busy = slot.running or slot.has_news or slot.owes(book.recorder.stored) or not slot.parked
-                if busy or (len(book.dispatch.queue(slot.shape)) and not slot.gives_way):
+                if busy or (book.dispatch.has_for(slot) and not slot.gives_way):
                     slot.idle_since = None
                     continue
                 slot.idle_since = slot.idle_since or now

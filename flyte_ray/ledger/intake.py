@@ -15,7 +15,6 @@ from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import STACKED, Loss
 from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Outcome, Result, Return, Step
 from flyte_ray.ledger.recovery import lose_attempt
-from flyte_ray.ledger.retrying import outcome
 from flyte_ray.ledger.steps import StepBook
 from flyte_ray.ledger.verdicts import abandoned, aborted
 from flyte_ray.spec.phase import ActionPhase
@@ -106,12 +105,7 @@ class Intake:
             return
         if book.replays:
             result = book.replays.end(action, result)
-        kind, body = outcome(book.refs[action.task], action, result, book.now_us())
-        if kind == kinds.RETRIED:
-            book.record(kind, action.id, result.attempt, body=body)
-            book.enqueue(action)
-        else:
-            book.end(action, kind, body, slot if knows else None)
+        book.conclude(action, result, slot if knows else None)
 
     def _drop(self, item: Drop) -> None:
         action = self._book.state.actions.get(item.action)

@@ -78,9 +78,9 @@ class TaskRef(NamedTuple):
         return self.limits is not None and bool(self.limits.max_runtime_s or self.limits.deadline_s)
 
     @property
-    def keeps_to_itself(self) -> bool:
-        """Whether nothing but its own children may run above an attempt: its process may be ended for its memory."""
-        return self.runs_alone or (self.limits is not None and bool(self.limits.memory_limit))
+    def is_never_stacked(self) -> bool:
+        """Whether nothing else, not even its children, may be in its slot: what that uses would count as its own."""
+        return self.limits is not None and bool(self.limits.memory_limit)
 
     @property
     def key(self) -> str:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.losses import CRASHED, UNSEEN, Loss, delay_s, exceeded, suspect
+from flyte_ray.ledger.losses import CRASHED, MEMORY, UNSEEN, Loss, delay_s, exceeded, suspect
+from flyte_ray.ledger.memory import shortage
+from flyte_ray.ledger.messages import OUT_OF_MEMORY, Result
 from flyte_ray.ledger.revision import Revision, judge
 from flyte_ray.ledger.roll_call import missing
 from flyte_ray.ledger.state import ActionState
-from flyte_ray.ledger.verdicts import lost
+from flyte_ray.ledger.verdicts import failure, lost
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -69,16 +71,31 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
     running, guilty = dict(slot.running), ""
     if book.expected.pop(name, None) is not None:
         # It has not attached since this ledger started: what it ran is known from the log alone.
-        running = {each.id: each.attempt for each in book.state.actions.values() if each.slot == name}
+        held = [each for each in book.state.actions.values() if each.slot == name]
+        running = {each.id: each.attempt for each in sorted(held, key=lambda each: each.started_us)}
         loss = loss._replace(cause=UNSEEN) if loss.cause == CRASHED else loss
     elif loss.cause == CRASHED and not slot.doomed:
         guilty = suspect(slot)
+    if loss.cause == MEMORY and not slot.doomed:
+        # Also what waits holds memory; what began last stands on the others.
+        guilty = suspect(slot) or next(reversed(running), "")
     for each, attempt in running.items():
         action = book.state.actions[each]
         book.leave(slot, each, attempt)
-        is_current = action.phase is ActionPhase.RUNNING and action.attempt == attempt
-        if is_current and lose_attempt(book, action, loss, to_blame=each == guilty):
+        if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
+            continue
+        excess = shortage(book.refs[action.task], action, loss) if each == guilty and loss.cause == MEMORY else ""
+        if excess and len(running) == 1:
+            _exceed(book, action, excess)
+        elif lose_attempt(book, action, loss, to_blame=each == guilty and (loss.cause == CRASHED or bool(excess))):
             book.queue_again(action)
+
+
+def _exceed(book: RunBook, action: ActionState, excess: str) -> None:
+    limits = book.refs[action.task].limits
+    may_retry = limits is None or limits.retry_oom
+    body = failure("OOMError", "user", excess)
+    book.conclude(action, Result(action.id, action.attempt, OUT_OF_MEMORY, body, may_retry, 0.0, None), None)
 
 
 def lose_attempt(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> bool:

@@ -111,6 +111,7 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
         "image": environment.image not in (None, "auto"),
         "env_vars": bool(environment.env_vars),
         "secrets": environment.secrets is not None,
+        "memory": environment.resources is not None and environment.resources.memory is not None,
         "gpu": environment.resources is not None and environment.resources.gpu is not None,
         "reusable": environment.reusable is not None,
     }

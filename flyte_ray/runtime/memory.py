@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from flyte_ray.errors import OOMError
-from flyte_ray.ledger.memory import allowance_in
-from flyte_ray.ledger.messages import OUT_OF_MEMORY, Limits, Result
+from flyte_ray.ledger.memory import allowance_in, excess
+from flyte_ray.ledger.messages import OUT_OF_MEMORY, Result
 from flyte_ray.runtime.failures import describe
 from flyte_ray.runtime.offspring import family
 from flyte_ray.runtime.slot import Slot
 
 SAMPLE_S: Final = 0.1
-_MIB: Final = 1024**2
 
 
 def used_bytes(process: int, *, exact: bool = False) -> int:
@@ -55,18 +54,6 @@ def _read(path: str) -> str:
         return ""  # it has ended
 
 
-def excess(task: str, action: str, used: int, allowed: int, limits: Limits) -> OOMError:
-    """Say how much was used of what, and what follows."""
-    if limits.grow and allowed < (limits.memory_limit or 0):
-        follows = f"It runs again with {min(allowed * 2, limits.memory_limit or 0) / _MIB:.0f} MiB"
-    elif limits.grow:
-        follows = "Raise the limit in Resources(memory=(request, limit))"
-    else:
-        follows = "Ask for more by Resources(memory=), or let RetryStrategy(on_oom='grow') do it"
-    took = f"may use {allowed / _MIB:.0f} MiB of memory and used {used / _MIB:.0f} MiB at its peak"
-    return OOMError("OOMError", f"{task} ({action}) {took}. {follows}.")
-
-
 class MemoryWatch:
     """Ends this process when an attempt in its slot exceeds its memory."""
 
@@ -94,7 +81,11 @@ class MemoryWatch:
         used = used_bytes(os.getpid())
         if used > allowed:
             used = used_bytes(os.getpid(), exact=True)
-        if used > allowed:
-            body = describe(excess(ref.name, work.action, used, allowed, limits))
+        if used <= allowed:
+            return
+        if self._slot.begun > 1:
+            self._slot.tell_last()  # earlier actions may have left it: it runs again in a process of its own
+        else:
+            body = describe(OOMError("OOMError", excess(ref.name, work.action, used, allowed, limits)))
             self._slot.tell_last(Result(work.action, work.attempt, OUT_OF_MEMORY, body, limits.retry_oom, 0.0, None))
-            self._end(1)
+        self._end(1)

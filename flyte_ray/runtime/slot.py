@@ -45,6 +45,8 @@ class Slot:
         self.name = name
         self.shape = shape
         self.may_tell = False
+        self.stacks, self.begun = True, 0
+        """Whether anything may run here while something waits, which bounded memory forbids; attempts begun here."""
         self._port, self._runner = port, runner
         self._changed = threading.Condition()
         self._exchange = Exchange(name, run, shape, about, self._changed, port)
@@ -139,6 +141,7 @@ class Slot:
                 self._advance()
             return None
         with self._changed:
+            self.begun += 1
             self._executions[work.action] = execution
             if self._refs[work.task].runs_alone or work.watched:
                 self._exchange.flush(TELL_S)  # its time runs from now on; its code may leave us no chance to say so
@@ -320,9 +323,10 @@ class Slot:
     def standing(self) -> Standing:
         """Say what this slot wants and what waits in it."""
         hungry = self.is_hungry()
+        is_full = self.stack.is_full or (self._executions and not self.stacks)
         waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
         return Standing(
-            WANT if hungry and not self.stack.is_full else 0,
+            WANT if hungry and not is_full else 0,
             frozenset(execution.id for execution in waits),
             frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
             bool(self.stack),
@@ -348,6 +352,8 @@ class Slot:
 
     def _advance(self) -> None:
         """Start what can start; wake who has to act."""
+        if self._executions and not (self.stacks or self._active):
+            self._ready.hand_back()
         following = self._next()
         if following and self._refs[following.task].is_async:
             self._loop.call(self._start_async, self._take())

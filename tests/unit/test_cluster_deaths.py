@@ -52,7 +52,7 @@ def test_a_process_that_ends_is_told_from_a_node_that_is_gone_or_preempted() -> 
 
 @pytest.mark.parametrize(
     ("slot", "limit", "used", "heavy"),
-    [("large", "2.9", 1.37, True), ("large", "23.54", 1.37, False), ("small", "2.9", 0.06, False)],
+    [("large", "2.9", 1.37, True), ("large", "40.5", 1.37, False), ("small", "2.9", 0.06, False)],
 )
 def test_of_those_that_ray_ends_for_memory_the_one_that_used_it_is_known(
     slot: str, limit: str, used: float, heavy: bool

@@ -23,6 +23,7 @@ from flyte_ray.ledger.messages import (
     Outcome,
     Reply,
     Result,
+    Return,
     Work,
 )
 from flyte_ray.runtime.blobs import blobs_at
@@ -165,6 +166,18 @@ def test_what_cannot_be_helped_is_left_alone(ledger: PlayedLedger) -> None:
     until(lambda: len(results(ledger)) == 3)
     # The one in the middle needs the one above it, so that the bottom one had to wait for both.
     assert results(ledger) == [(ledger.call(2).action, "SUCCEEDED"), ("middle", "SUCCEEDED"), ("bottom", "SUCCEEDED")]
+
+
+def test_where_memory_is_bounded_nothing_begins_above_what_waits(ledger: PlayedLedger) -> None:
+    ledger.slot.stacks = False
+    ledger.work("below", waits_for_its_child)
+    needed = ledger.call(1)
+    ledger.work("above", asks)
+    until(lambda: ledger.said(Return))
+    assert [item.action for item in ledger.said(Return)] == ["above"]
+    ledger.order(Outcome(needed.action, kinds.SUCCEEDED, "1"))
+    until(lambda: results(ledger))
+    assert results(ledger) == [("below", kinds.SUCCEEDED)]
 
 
 def test_who_waits_for_a_signal_stays_while_nothing_beneath_could_go_on(ledger: PlayedLedger) -> None:
