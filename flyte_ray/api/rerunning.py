@@ -151,7 +151,7 @@ def merge_inputs(
         kept[name] = json.loads(text)
     if not given or task is None:
         return Encoded(json.dumps(kept), "")
-    codec = build_codec(task.interface, task.name)
+    codec = build_codec(task.interface, task.name, task.max_inline_io_bytes)
     values = {**codec.decode_inputs(json.dumps(kept), blobs_at(store, source.place)), **given}
     defaults = {item.name: item.default for item in task.interface.parameters if item.has_default}
     return codec.encode_inputs({name: {**defaults, **values}[name] for name in known}, blobs)

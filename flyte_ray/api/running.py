@@ -120,7 +120,8 @@ class Runner:
         ensure_writable(store)
         about = self._about(os.path.abspath(task.source_file))
         blobs = blobs_at(store, data_place(run, about))
-        inputs = build_codec(task.spec.interface, task.name).encode_inputs(values, blobs)
+        codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
+        inputs = codec.encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = self._send_code(store, task.spec, about)
         ref = self._refer(task.spec, about) if about["mode"] == "remote" else None

@@ -13,6 +13,7 @@ from flyte_ray.ledger.state import ActionState
 from flyte_ray.runtime.failures import rebuild
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.types import Blobs, build_codec, decode_untyped
+from flyte_ray.types.large import inline
 from flyte_ray.types.references import place_of
 
 Phases = ActionPhase | str | Sequence[ActionPhase | str]
@@ -21,8 +22,13 @@ Phases = ActionPhase | str | Sequence[ActionPhase | str]
 def inputs_of(text: str, blobs: Blobs, task: TaskTemplate | None) -> dict[str, Any]:
     """Read recorded inputs, by parameter."""
     if task is None:
-        return {name: place_of(raw)[1] for name, raw in json.loads(text).items()}
+        return {name: _plain(raw, blobs) for name, raw in json.loads(text).items()}
     return build_codec(task.interface, task.name).decode_inputs(text, blobs)
+
+
+def _plain(raw: Any, blobs: Blobs) -> Any:
+    place, value = place_of(raw)
+    return inline(value, blobs.elsewhere(place) if place else blobs)
 
 
 def outputs_of(

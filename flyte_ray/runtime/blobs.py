@@ -16,6 +16,8 @@ from flyte_ray.storage import Store, open_place
 from flyte_ray.storage.patient import PatientStore
 
 T = TypeVar("T")
+WORTH_ASKING: Final = 1 << 20
+"""From so many bytes on it is asked first whether an object is there already."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -27,10 +29,13 @@ class RunBlobs:
     store: Store
     prefix: str
 
-    def put(self, data: bytes, suffix: str) -> str:
-        """Store bytes under a fresh name."""
-        uri = f"{uuid.uuid4().hex}{suffix}"
-        self.store.put(f"{self.prefix}/{uri}", data)
+    def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
+        """Store bytes under a fresh name, or under one of their content."""
+        uri = f"{name or uuid.uuid4().hex}{suffix}"
+        key = f"{self.prefix}/{uri}"
+        # To ask for a small one takes as long as to store it again.
+        if name is None or len(data) < WORTH_ASKING or not self.store.exists(key):
+            self.store.put(key, data)
         return uri
 
     def get(self, uri: str) -> bytes:

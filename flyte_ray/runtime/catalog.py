@@ -67,7 +67,8 @@ class Catalog:
         return found if found is not None else self._add(load_task(ref), ref, key)
 
     def _add(self, task: TaskSpec, ref: TaskRef, key: str | None = None) -> Known:
-        codec, identity = build_codec(task.interface, task.name), task_identity(task.name, task.interface)
+        codec = build_codec(task.interface, task.name, task.max_inline_io_bytes)
+        identity = task_identity(task.name, task.interface)
         known = Known(task, ref, key or ref.key, codec, identity)
         with self._lock:
             self._by_spec[id(task)] = known

@@ -24,6 +24,7 @@ from flyte_ray.types import Blobs
 from flyte_ray.types.annotations import build_form
 from flyte_ray.types.digest import digest_of
 from flyte_ray.types.form import CannotStoreError, Form
+from flyte_ray.types.large import inline, outline
 from flyte_ray.types.marks import OTHER_MARK, PICKLE_MARK, write, write_sorted
 
 _ANY: Final = build_form(Any)
@@ -86,6 +87,7 @@ class Traced:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         raw = {name: self._dump_input(name, value, blobs) for name, value in bound.arguments.items()}
+        raw = {name: outline(part, blobs) for name, part in raw.items()}
         return write(raw), digest_of(raw)
 
     def _dump_input(self, name: str, value: Any, blobs: Blobs) -> Any:
@@ -106,7 +108,7 @@ class Traced:
         return value
 
     def dump(self, value: Any, blobs: Blobs) -> Any:
-        """Turn an output, or an item of a generator, into what `json` writes.
+        """Turn an output, or an item of a generator, into what `json` writes; a large one lies beside the log.
 
         Raises:
             TypeError: It cannot be stored.
@@ -115,19 +117,19 @@ class Traced:
         try:
             try:
                 self._output.check(value)
-                return self._output.dump(value, blobs)
+                return outline(self._output.dump(value, blobs), blobs)
             except CannotStoreError:
                 raise
             except (TypeError, ValueError):
-                return {OTHER_MARK: _ANY.dump(value, blobs)}
+                return {OTHER_MARK: outline(_ANY.dump(value, blobs), blobs)}
         except CannotStoreError as error:
             raise TypeError(f"What the traced function '{self.name}' gives must be recorded: {error}") from error
 
     def load(self, raw: Any, blobs: Blobs) -> Any:
         """Rebuild what `dump` was given."""
         if isinstance(raw, dict) and OTHER_MARK in raw:
-            return _ANY.load(raw[OTHER_MARK], blobs)
-        return self._output.load(raw, blobs)
+            return _ANY.load(inline(raw[OTHER_MARK], blobs), blobs)
+        return self._output.load(inline(raw, blobs), blobs)
 
 
 class OpenStep:
@@ -160,7 +162,7 @@ class OpenStep:
     def recorded_items(self) -> Iterator[Any]:
         """Rebuild what a recorded generator gave."""
         assert self._record is not None
-        for raw in self._record.get("items", ()):
+        for raw in inline(self._record.get("items", []), self._blobs):
             yield self._traced.load(raw, self._blobs)
 
     def outcome(self) -> Any:
@@ -198,11 +200,12 @@ class OpenStep:
 
     def end_items(self, returned: Any) -> None:
         """Record what a generator gave and returned."""
-        self._post(f'"items":{write(self._raws)},"output":{write(_ANY.dump(returned, self._blobs))}')
+        items = write(outline(self._raws, self._blobs))
+        self._post(f'"items":{items},"output":{write(_ANY.dump(returned, self._blobs))}')
 
     def fail(self, error: Exception) -> None:
         """Record what the function raised."""
-        items = f'"items":{write(self._raws)},' if self._raws else ""
+        items = f'"items":{write(outline(self._raws, self._blobs))},' if self._raws else ""
         retry = "false" if isinstance(error, NonRecoverableError) else "true"
         self._post(f'{items}"error":{describe(error)},"retry":{retry}')
 

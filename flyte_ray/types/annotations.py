@@ -20,7 +20,7 @@ from flyte_ray.types.containers import dict_form, fixed_tuple_form, list_form, s
 from flyte_ray.types.form import Form, name_of
 from flyte_ray.types.models import is_constraint, is_model, model_form, pydantic_form
 from flyte_ray.types.records import record_form
-from flyte_ray.types.scalars import TEXTS, complex_form, path_form, scalar_form, text_form
+from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
 from flyte_ray.types.tables import is_table, table_form
 from flyte_ray.types.untyped import is_path, opaque_form, untyped_form
 
@@ -102,6 +102,8 @@ def _of_class(annotation: Any, cls: Any) -> Form:
         return _abstract(cls, arguments)
     if cls in TEXTS:
         return text_form(cls, build_form)
+    if cls in (bytes, bytearray):
+        return bytes_form(cls, build_form)
     if cls is complex:
         return complex_form(build_form)
     if is_path(cls):

@@ -13,16 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flyte_ray.errors import RuntimeDataValidationError
+from flyte_ray.errors import InlineIOMaxBytesBreached, RuntimeDataValidationError
 from flyte_ray.spec.interface import Interface
+from flyte_ray.spec.task import DEFAULT_MAX_INLINE_IO_BYTES
 from flyte_ray.types.annotations import build_form
 from flyte_ray.types.digest import digest_of
 from flyte_ray.types.form import CannotStoreError, Form, MismatchError, show
+from flyte_ray.types.large import INLINE_BYTES, inline, outline, size_of
 from flyte_ray.types.marks import write
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import place_of
 
 _PLAIN = frozenset({int, str, bool, float, type(None)})
+_REFERS = '"bytes":'
+"""Stands in whatever refers to bytes beside the log."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,10 @@ class Encoded:
 class TaskCodec:
     """Stored forms of one task's values."""
 
-    def __init__(self, interface: Interface, task: str) -> None:
+    def __init__(self, interface: Interface, task: str, max_inline_bytes: int) -> None:
         """Prepare all annotations once."""
-        self._task = task
+        self._task, self._max_inline_bytes = task, max_inline_bytes
+        self._unseen_bytes = min(INLINE_BYTES, max_inline_bytes)
         self._inputs = {item.name: build_form(item.annotation) for item in interface.parameters}
         self._returns = None if interface.returns is inspect.Signature.empty else interface.returns
         self._output = build_form(self._returns)
@@ -48,9 +53,10 @@ class TaskCodec:
 
         Raises:
             TypeError: A value is not of its parameter's type, or cannot be stored.
+            InlineIOMaxBytesBreached: Together they are larger than the task's `max_inline_io_bytes`.
 
         """
-        raw = {}
+        raw: dict[str, Any] = {}
         for name, value in values.items():
             form = self._inputs[name]
             if type(value) in form.plain:
@@ -66,6 +72,10 @@ class TaskCodec:
                 message = f"Task '{self._task}', parameter '{name}': {reason}. Pass a value of that type."
                 raise TypeError(message) from error
         text = write(raw)
+        if len(text) > self._unseen_bytes or _REFERS in text:
+            self._check_size("inputs", size_of(raw, text))
+            raw = {name: outline(part, blobs) for name, part in raw.items()}
+            text = write(raw)
         if all(type(part) in _PLAIN for part in raw.values()):
             # Parameters are in the order of declaration: the text is canonical as it is.
             return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
@@ -80,17 +90,30 @@ class TaskCodec:
 
         Raises:
             RuntimeDataValidationError: The value is not of the declared return type, or cannot be stored.
+            InlineIOMaxBytesBreached: It is larger than the task's `max_inline_io_bytes`.
 
         """
         try:
-            if type(value) in self._output.plain:
-                return write(value)
-            self._output.check(value)
-            return write(self._output.dump(value, blobs))
+            raw = value
+            if type(value) not in self._output.plain:
+                self._output.check(value)
+                raw = self._output.dump(value, blobs)
+            text = write(raw)
         except CannotStoreError as error:
             raise RuntimeDataValidationError("o0", error, self._task) from error
         except (MismatchError, RecursionError) as error:
             raise RuntimeDataValidationError("o0", TypeError(self._misfit(value, error)), self._task) from error
+        if len(text) <= self._unseen_bytes and _REFERS not in text:
+            return text
+        self._check_size("outputs", size_of(raw, text))
+        return write(outline(raw, blobs))
+
+    def _check_size(self, what: str, size: int) -> None:
+        if size > self._max_inline_bytes:
+            raise InlineIOMaxBytesBreached(
+                f"Task '{self._task}': its {what} may take {self._max_inline_bytes:,} bytes without files and tables,"
+                f" got {size:,}. Pass them as a File, Dir or table, or raise max_inline_io_bytes."
+            )
 
     def _misfit(self, value: Any, error: Exception) -> str:
         if self._returns is None:
@@ -128,9 +151,10 @@ def _load(raw: Any, blobs: Blobs, form: Form) -> Any:
     if form.verbatim and type(raw) is not dict:
         return raw
     place, value = place_of(raw)
-    return form.load(value, blobs.elsewhere(place) if place else blobs)
+    there = blobs.elsewhere(place) if place else blobs
+    return form.load(inline(value, there), there)
 
 
-def build_codec(interface: Interface, task: str) -> TaskCodec:
+def build_codec(interface: Interface, task: str, max_inline_bytes: int = DEFAULT_MAX_INLINE_IO_BYTES) -> TaskCodec:
     """Build the codec of a task; worth keeping, it compiles each annotation."""
-    return TaskCodec(interface, task)
+    return TaskCodec(interface, task, max_inline_bytes)

@@ -7,12 +7,14 @@ be said, enters as a fixed mark.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Final
 
-from flyte_ray.types.marks import ARROW_MARK, DICT_MARK, PICKLE_MARK, write_sorted
+from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, DICT_MARK, JSON_MARK, PICKLE_MARK, write_sorted
 from flyte_ray.types.references import by_content, is_located
 
-_SIGNS: Final = (*(f'"{mark}":' for mark in (PICKLE_MARK, ARROW_MARK, DICT_MARK)), '"path":')
+_REFERRING: Final = (JSON_MARK, BYTES_MARK)
+_SIGNS: Final = (*(f'"{mark}":' for mark in (PICKLE_MARK, ARROW_MARK, DICT_MARK, *_REFERRING)), '"path":')
 """Without one of these a stored form means what it says."""
 _DIGITS: Final = 32
 
@@ -34,6 +36,9 @@ def _canonical(part: Any) -> Any:
             return PICKLE_MARK
         if ARROW_MARK in part:
             return part["sha256"]
+        for mark in _REFERRING:
+            if isinstance(part.get(mark), dict):
+                return {mark: part[mark]["digest"]}
         if DICT_MARK in part:
             return {DICT_MARK: sorted((_canonical(pair) for pair in part[DICT_MARK]), key=write_sorted)}
         if is_located(part):
@@ -43,5 +48,14 @@ def _canonical(part: Any) -> Any:
 
 
 def is_comparable(text: str) -> bool:
-    """Tell whether equal values have equal stored forms, which pickles do not have."""
-    return f'{{"{PICKLE_MARK}":' not in text
+    """Tell of a stored form's JSON whether equal values have equal ones, which pickles do not have."""
+    return not any(sign in text for sign in _SIGNS) or is_comparable_raw(json.loads(text))
+
+
+def is_comparable_raw(part: Any) -> bool:
+    """Tell of a stored form whether equal values have equal ones."""
+    if isinstance(part, dict):
+        if PICKLE_MARK in part or (JSON_MARK in part and "pickled" in part[JSON_MARK]):
+            return False
+        return all(is_comparable_raw(value) for value in part.values())
+    return all(is_comparable_raw(value) for value in part) if isinstance(part, list) else True

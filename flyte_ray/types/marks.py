@@ -10,7 +10,9 @@ import json
 from typing import Final
 
 PICKLE_MARK: Final = "$pickle"
-"""A pickled value, base64."""
+"""A pickled value: base64, or a reference to it."""
+JSON_MARK: Final = "$json"
+"""Reference to a whole value that is large."""
 ARROW_MARK: Final = "$arrow"
 """URI of an Arrow table."""
 CLASS_MARK: Final = "$class"
@@ -21,7 +23,7 @@ TUPLE_MARK: Final = "$tuple"
 SET_MARK: Final = "$set"
 FROZENSET_MARK: Final = "$frozenset"
 BYTES_MARK: Final = "$bytes"
-"""Bytes where no annotation says so, base64."""
+"""Bytes where no annotation says so: base64, or a reference to them, which is so for annotated ones too."""
 DICT_MARK: Final = "$dict"
 """Pairs of key and value, of a dict whose keys are not all text, or that has a mark among them."""
 PLACE_MARK: Final = "$place"
@@ -30,7 +32,7 @@ OTHER_MARK: Final = "$other"
 """An output of a step that is not of the annotated type."""
 MARKS: Final = frozenset(
     {
-        *(PICKLE_MARK, ARROW_MARK, CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK),
+        *(PICKLE_MARK, JSON_MARK, ARROW_MARK, CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK),
         *(BYTES_MARK, DICT_MARK, PLACE_MARK, OTHER_MARK),
     }
 )

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from flyte_ray.types.form import CannotStoreError, show
+from flyte_ray.types.large import INLINE_BYTES, get_bytes, put_bytes
 from flyte_ray.types.marks import PICKLE_MARK
 from flyte_ray.types.place import Blobs
 
@@ -39,6 +40,8 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
             f"values must be storable, got {show(value)}, which is not: {error}. Pass what it is made from, and make"
             f" it inside the task."
         ) from error
+    if len(data) > INLINE_BYTES:
+        return {PICKLE_MARK: put_bytes(data, ".pickle", blobs)}
     return {PICKLE_MARK: base64.b64encode(data).decode()}
 
 
@@ -46,4 +49,5 @@ def load_pickle(raw: Any, blobs: Blobs) -> Any:
     """Rebuild what `dump_pickle` was given."""
     import cloudpickle  # see dump_pickle
 
-    return cloudpickle.loads(base64.b64decode(raw[PICKLE_MARK]))
+    held = raw[PICKLE_MARK]
+    return cloudpickle.loads(get_bytes(held, blobs) if isinstance(held, dict) else base64.b64decode(held))

@@ -15,8 +15,8 @@ OWN_MARK: Final = "run:"
 class Blobs(Protocol):
     """Where values lie that are not JSON."""
 
-    def put(self, data: bytes, suffix: str) -> str:
-        """Store bytes and return their URI, relative to the run."""
+    def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
+        """Store bytes and return their URI, relative to the run; under a name that says what they are, only once."""
 
     def get(self, uri: str) -> bytes:
         """Read what `put` stored."""

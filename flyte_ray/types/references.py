@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from flyte_ray.types.marks import ARROW_MARK, PLACE_MARK
+from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, JSON_MARK, PICKLE_MARK, PLACE_MARK
 from flyte_ray.types.place import OWN_MARK
 
 _BY_CONTENT: Final = re.compile(r"://.*/runs/[^/]+/data/([0-9a-f]{32}/[^/]+)$")
 """The URL of what `put_path` stored in a run's own folder."""
+_REFERRING: Final = (JSON_MARK, PICKLE_MARK, BYTES_MARK)
 
 
-def references(text: str) -> list[str]:
-    """List what a stored value refers to: URIs relative to its run's place."""
-    return list(_references(json.loads(text)))
+def references(text: str, read: Callable[[str], bytes] | None = None) -> list[str]:
+    """List what a stored value refers to: URIs relative to its run's place.
+
+    Args:
+        text: JSON of it.
+        read: Reads an object, so that what a large value refers to is listed, too.
+
+    """
+    return list(_references(json.loads(text), read))
 
 
-def _references(part: Any) -> Iterator[str]:
+def _references(part: Any, read: Callable[[str], bytes] | None) -> Iterator[str]:
     if isinstance(part, dict):
         if ARROW_MARK in part:
             yield part[ARROW_MARK]
+        for mark in _REFERRING:
+            if isinstance(part.get(mark), dict):
+                yield part[mark]["uri"]
+        if read is not None and JSON_MARK in part:
+            yield from _references(json.loads(read(part[JSON_MARK]["uri"])), read)
         if is_located(part) and part["path"].startswith(OWN_MARK):
             yield part["path"].removeprefix(OWN_MARK)
         for value in part.values():
-            yield from _references(value)
+            yield from _references(value, read)
     elif isinstance(part, list):
         for value in part:
-            yield from _references(value)
+            yield from _references(value, read)
 
 
 def is_located(part: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import re
 import uuid
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from flyte_ray.types.form import Build, Form, MismatchError
-from flyte_ray.types.marks import CLASS_MARK, PICKLE_MARK
+from flyte_ray.types.large import INLINE_BYTES, get_bytes, put_bytes
+from flyte_ray.types.marks import BYTES_MARK, CLASS_MARK, PICKLE_MARK
 from flyte_ray.types.place import Blobs
 
 _NUMPY_KINDS: Final = {int: "iu", float: "fiu", bool: "b", str: "U"}
@@ -86,6 +88,25 @@ def text_form(cls: type, build: Build) -> Form:
     to_text, from_text = TEXTS[cls]
     inner = Form(cls.__name__, lambda _: None, lambda value, _: to_text(value), lambda raw, _: from_text(raw), "str")
     return kept_subclass(inner, cls, build)
+
+
+def bytes_form(cls: type, build: Build) -> Form:
+    """Describe `bytes` or `bytearray`: base64, or an object beside the log if there are many."""
+    inner = Form(cls.__name__, lambda _: None, dump_bytes, lambda raw, blobs: cls(load_bytes(raw, blobs)))
+    return kept_subclass(inner, cls, build)
+
+
+def dump_bytes(value: bytes | bytearray, blobs: Blobs) -> Any:
+    """Store bytes."""
+    if len(value) > INLINE_BYTES:
+        data = bytes(value)
+        return {BYTES_MARK: {**put_bytes(data, ".bin", blobs), "digest": hashlib.sha256(data).hexdigest()}}
+    return base64.b64encode(value).decode()
+
+
+def load_bytes(raw: Any, blobs: Blobs) -> bytes:
+    """Read what `dump_bytes` stored."""
+    return get_bytes(raw[BYTES_MARK], blobs) if isinstance(raw, dict) else base64.b64decode(raw)
 
 
 def path_form(cls: type[PurePath]) -> Form:
@@ -161,7 +182,5 @@ TEXTS: Final[dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
     dt.timedelta: (_duration_to_text, _duration_from_text),
     Decimal: (str, Decimal),
     uuid.UUID: (str, uuid.UUID),
-    bytes: (lambda value: base64.b64encode(value).decode(), base64.b64decode),
-    bytearray: (lambda value: base64.b64encode(value).decode(), lambda text: bytearray(base64.b64decode(text))),
 }
 """How values of a class are written, and read."""

@@ -5,7 +5,6 @@ Invariants: a value comes back as of its class, or is refused; only what nothing
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import importlib
 import sys
@@ -31,6 +30,7 @@ from flyte_ray.types.marks import (
 )
 from flyte_ray.types.pickles import dump_pickle, load_pickle
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.scalars import dump_bytes, load_bytes
 
 _PLAIN: Final[frozenset[type]] = frozenset({int, str, bool, float, type(None)})
 _WRAPPERS: Final = (MEMBER_MARK, PLACE_MARK)
@@ -64,7 +64,8 @@ class Untyped:
             mark = SET_MARK if kind is set else FROZENSET_MARK
             return {mark: sorted(self._dump_all(value, blobs), key=write_sorted)}
         if kind is bytes:
-            return {BYTES_MARK: base64.b64encode(value).decode()}
+            raw = dump_bytes(value, blobs)
+            return raw if isinstance(raw, dict) else {BYTES_MARK: raw}
         return self._dump_other(value, kind, blobs)
 
     def _dump_all(self, values: Any, blobs: Blobs) -> list[Any]:
@@ -113,7 +114,7 @@ class Untyped:
             if mark in raw:
                 return make(self.load(part, blobs) for part in raw[mark])
         if BYTES_MARK in raw:
-            return base64.b64decode(raw[BYTES_MARK])
+            return load_bytes(raw if isinstance(raw[BYTES_MARK], dict) else raw[BYTES_MARK], blobs)
         if OTHER_MARK in raw:
             return self.load(raw[OTHER_MARK], blobs)
         if any(mark in raw for mark in _WRAPPERS):

@@ -19,8 +19,8 @@ class Memory:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
 
-    def put(self, data: bytes, suffix: str) -> str:
-        uri = f"{len(self.blobs)}{suffix}"
+    def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
+        uri = f"{name or len(self.blobs)}{suffix}"
         self.blobs[uri] = data
         return uri
 
