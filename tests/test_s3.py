@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import flyte_ray as flyte
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.io import Dir, File
 from flyte_ray.storage import Store, open_store
+from tests.faulty_proxy import FaultyProxy
 
 env = flyte.TaskEnvironment("stored")
 
@@ -38,6 +40,20 @@ def test_a_store_keeps_what_was_put_first(root: str) -> None:
     assert not store.exists("a/b")
     with pytest.raises(ObjectMissing):
         store.get("a/b")
+
+
+def test_a_put_whose_answer_is_lost_and_that_the_client_repeats_is_ours(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = FaultyProxy(os.environ["AWS_ENDPOINT_URL"], rate=0.0, seed=1)
+    with proxy.running() as url:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            monkeypatch.setenv(name, url)
+        store = open_store(s3_root)
+        proxy.planned = ["no answer"]
+        assert store.put_if_absent("lost", b"mine")
+        assert proxy.faults["no answer"] == 1
+        assert not store.put_if_absent("lost", b"another's")
 
 
 def test_a_run_gives_the_same_result_and_record_on_disk_and_on_s3(root: str) -> None:

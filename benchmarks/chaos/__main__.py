@@ -24,9 +24,9 @@ from pathlib import Path
 
 from benchmarks.chaos.cluster import WEIGHTS, Cluster, pick, running
 from benchmarks.chaos.judge import Verdict, judge
-from benchmarks.chaos.proxy import FaultyProxy
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store
+from tests.faulty_proxy import FaultyProxy
 from tests.ray_cluster import ray_environ
 from tests.s3_server import s3_server
 
@@ -127,7 +127,8 @@ def place(kind: str, folder: Path, seed: int) -> Iterator[tuple[str, dict[str, s
         proxy = FaultyProxy(variables["AWS_ENDPOINT_URL"], 0.0, seed)
         os.environ.update(variables)
         with proxy.running() as url:
-            yield "s3://chaos/root", {**variables, "AWS_ENDPOINT_URL": url}, open_store("s3://chaos/root"), proxy
+            faulty = {name: url if name.startswith("AWS_ENDPOINT_URL") else text for name, text in variables.items()}
+            yield "s3://chaos/root", faulty, open_store("s3://chaos/root"), proxy
 
 
 def main() -> int:

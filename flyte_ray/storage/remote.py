@@ -58,13 +58,12 @@ class RemoteStore:
         def create(fs: Any, path: str) -> bool:
             try:
                 fs.pipe_file(path, data, mode="create")
-            except FileExistsError:
-                return False
             except OSError as error:
                 # Some servers say "precondition failed" without naming the condition: s3fs then raises EINVAL.
-                if error.errno != errno.EINVAL or not fs.exists(path):
+                if not isinstance(error, FileExistsError) and (error.errno != errno.EINVAL or not fs.exists(path)):
                     raise
-                return False
+                # The client asks again by itself where an answer was lost: then the object is ours.
+                return bool(fs.cat_file(path) == data)
             return True
 
         return self._ask(key, create, writes=True)

@@ -24,7 +24,10 @@ class Store(Protocol):
         """Write an object with the content of a local file, in parts if it is large."""
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist; False if it does, whoever wrote it."""
+        """Write an object that must not exist; False if it does.
+
+        Two writers must not write equal bytes: an object that holds them may count as written by this call.
+        """
 
     def get(self, key: str) -> bytes:
         """Read an object; raises `ObjectMissing` if there is none."""

@@ -33,12 +33,14 @@ class FaultyProxy:
 
         """
         self.rate = rate
+        self.planned: list[str] = []
+        """Faults of the next requests, before chance decides: `error`, `delay`, `no answer`, or none."""
         self.faults: Counter[str] = Counter()
         self._upstream, self._random = upstream.rstrip("/"), random.Random(seed)
         self._client: ClientSession | None = None
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
-        fault = self._random.choice(("error", "delay", "no answer")) if self._random.random() < self.rate else ""
+        fault = self.planned.pop(0) if self.planned else self._draw()
         self.faults[fault or "none"] += 1
         body = await request.read()
         if fault == "error":
@@ -56,6 +58,9 @@ class FaultyProxy:
         if fault == "no answer" and request.transport is not None:
             request.transport.close()
         return web.Response(status=answer.status, headers=kept, body=None if request.method == "HEAD" else data)
+
+    def _draw(self) -> str:
+        return self._random.choice(("error", "delay", "no answer")) if self._random.random() < self.rate else ""
 
     async def _serve(self, started: threading.Event, stop: asyncio.Event, port: list[int]) -> None:
         app = web.Application(client_max_size=1 << 30)
