@@ -18,9 +18,11 @@ import flyte_ray as flyte
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.ledger.query import load_state
+from flyte_ray.models import ActionPhase
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests import workloads
+from tests.inboxes import http_inbox
 from tests.ray_cluster import QUIET, cluster, ray_environ
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
@@ -61,6 +63,14 @@ def test_an_error_keeps_its_type_and_its_original_over_processes(connected: Path
         outputs(workloads.failing)
     assert caught.value.code == "ValueError"
     assert isinstance(caught.value.__cause__, ValueError) and caught.value.__cause__.args == ("boom",)
+
+
+def test_a_run_tells_how_it_ended(connected: Path) -> None:
+    with http_inbox() as inbox:
+        hook = flyte.notify.Webhook(on_phase=ActionPhase.FAILED, url=inbox.url)
+        flyte.with_runcontext(name="told", notifications=hook).run(workloads.failing).wait()
+        (told,) = inbox.received
+    assert (told.content["run"], told.content["phase"], told.content["error"]) == ("told", "failed", "ValueError: boom")
 
 
 def test_what_an_action_prints_is_kept(connected: Path) -> None:

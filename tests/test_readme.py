@@ -42,6 +42,11 @@ def test_what_a_task_may_declare_runs_and_its_outcome_is_kept(tmp_path: Path) ->
     assert first == second  # a random number, of which the second one is the kept first
 
 
+def test_who_is_told_of_an_end_is_named_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "notified.py").write_text(blocks("python")[2])
+    assert run_python(["notified.py"], tmp_path) == "(2,)\n"
+
+
 def test_only_versions_that_the_tests_ran_on_are_named() -> None:
     named = re.search(r"The tests ran on Python ([\d.]+)\s+with Ray ([\d.]+\d)", README)
     assert named is not None

@@ -47,12 +47,13 @@ from flyte_ray.runtime.logs import levels
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
+from flyte_ray.spec.notification import Notification, notifications_from
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
 
 Mode = Literal["local", "remote"]
-_REFUSED: Final = ("dry_run", "copy_bundle_to", "notifications", "debug", "tracked", "tracked_strict")
+_REFUSED: Final = ("dry_run", "copy_bundle_to", "debug", "tracked", "tracked_strict")
 _IGNORED: Final = (
     *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
     *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger", "queue"),
@@ -80,6 +81,7 @@ class Runner:
     lasting: bool = True
     """The cluster outlives this process; False for a Ray that this process started."""
     strict_replay: bool = False
+    notifications: tuple[Notification, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -202,6 +204,7 @@ class Runner:
             if self.overwrite_cache
             else earlier.get("cache") or "on",
             "strict_replay": self.strict_replay or bool(earlier.get("strict_replay")),
+            "notifications": [notice.dump() for notice in self.notifications] or earlier.get("notifications") or [],
         }
 
     def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
@@ -269,6 +272,7 @@ def with_runcontext(
     copy_style: CopyStyle = "loaded_modules",
     max_action_concurrency: int | None = None,
     strict_replay: bool = False,
+    notifications: Notification | tuple[Notification, ...] | None = None,
     **foreign: Any,
 ) -> Runner:
     """Return a runner with settings for its runs.
@@ -279,8 +283,7 @@ def with_runcontext(
         env_vars: Variables of all its slots; they win over those of the environments.
         labels: Shown with the run.
         custom_context: What `flyte.ctx().custom_context` says in every action.
-        raw_data_path: Folder or URL for values that do not lie in the log, instead of the run's own folder; every
-            node must reach it.
+        raw_data_path: Folder or URL, reached by every node, for values that do not lie in the log; None: the run's.
         overwrite_cache: Compute what is cached again, and cache the new outcome.
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
@@ -288,6 +291,7 @@ def with_runcontext(
         strict_replay: An action that runs again and calls something else than is on record fails, with
             `NondeterminismError`; without it that is recorded and warned of. Its new calls wait until it has called
             what is on record, and async code may sleep or compute for 10 s between these. Ours, not Flyte's.
+        notifications: Whom to tell how the run ended, from `flyte.notify`; what cannot be sent fails nothing.
         foreign: Other settings of Flyte's: those of its control plane are without effect, said once.
 
     Raises:
@@ -313,6 +317,7 @@ def with_runcontext(
         disable_run_cache,
         copy_style,
         strict_replay=strict_replay,
+        notifications=notifications_from(notifications),
     )
 
 

@@ -19,7 +19,6 @@ _REMEDIES: Final = {
     "produces_artifacts": "There is no registry of artifacts: return the value, and find it by its run's name",
     "dry_run": "'flyte-ray submit --dry-run' shows what would be run",
     "copy_bundle_to": "'flyte-ray submit --dry-run' lists the files of the bundle",
-    "notifications": "Nothing is sent yet: wait for the run, and send what its phase calls for",
     "debug": "Run the task with mode='local': its first slot is the calling thread, where debuggers work",
     "tracked": "Every run is on record, local ones too: leave it out",
     "tracked_strict": "Every run is on record, local ones too: leave it out",

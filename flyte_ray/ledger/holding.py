@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.book import RunBook
@@ -40,6 +40,8 @@ class HeldRun:
     lease: Lease
     reception: Reception
     watch: Standstill
+    notices: Sequence[Mapping[str, Any]] = ()
+    """Whom to tell how it ended, as recorded."""
     waiters: list[Waiter] = field(default_factory=list)
     """Called when the run has ended."""
 

@@ -14,8 +14,8 @@ from flyte_ray.storage.patient import Patience
 
 def list_run(store: Store, run: RunId, spec: Mapping[str, Any]) -> None:
     """Enter a run; waits for a store that does not answer, and changes nothing where it is entered."""
-    # What it was called with may be long, and lists do not show it.
-    listed = {name: value for name, value in spec.items() if name != "call"}
+    # What it was called with may be long, and lists show neither that nor whom to tell of its end.
+    listed = {name: value for name, value in spec.items() if name not in ("call", "notifications")}
     body = json.dumps(listed).encode()
     Patience(f"run {run}").ask(lambda: store.put(index_key(run, spec["started_us"]), body))
 

@@ -71,6 +71,11 @@ def cache_key(key: str) -> str:
     return f"{CACHE}/{key[:2]}/{key}.json"
 
 
+def notified_key(run: RunId, number: int, place: int) -> str:
+    """That a notification was sent: of the run's end `number`, the one at this place of those declared."""
+    return f"runs/{run}/notified/{number}-{place}.json"
+
+
 def index_key(run: RunId, started_us: int) -> str:
     """What a list of runs shows; the inverse time makes the newest come first in a plain listing."""
     return f"index/{10**16 - started_us:016d}-{run}.json"

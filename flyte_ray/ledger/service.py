@@ -26,6 +26,7 @@ from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Waiter
 from flyte_ray.ledger.lease import Claim
 from flyte_ray.ledger.losses import LAUNCHER, Loss
 from flyte_ray.ledger.messages import Bye, Message
+from flyte_ray.ledger.notifying import Notifier
 from flyte_ray.ledger.opening import Opener
 from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
@@ -69,6 +70,7 @@ class Ledger:
         self._fleet = Fleet(launcher, faults)
         self._grace = Grace(now_us)
         self._desk = CacheDesk(store, now_us, self._cached)
+        self._notifier = Notifier(store, now_us)
         self._conditions = ConditionDesk(store, now_us, self._decided)
 
     # Runs
@@ -148,7 +150,8 @@ class Ledger:
             strict = bool(spec.get("strict_replay"))
             book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict)
             reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
-            self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us)))
+            notices = spec.get("notifications") or ()
+            self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices))
             for keeper in self._keepers:
                 keeper.start()
         return book
@@ -214,6 +217,7 @@ class Ledger:
         with self._lock:
             runs = [self._runs.remove(run) for run in self.runs]
             finishing = list(self._finishing)
+        self._notifier.close()
         for held in filter(None, runs):
             held.let_go()
         for thread in finishing:
@@ -337,7 +341,10 @@ class Ledger:
         self._pump(run)
 
     def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
-        self._desk.finish(held.book.state.id)
+        state = held.book.state
+        self._desk.finish(state.id)
+        if isinstance(how, Ended):
+            self._notifier.tell(state.id, held.notices, how, state.resumes)
         held.finish(self._store, how)
 
     def tick(self) -> None:

@@ -10,32 +10,18 @@ import json
 import logging
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from flyte_ray.ledger.delivery import send
+from flyte_ray.ledger.notices import Request
 from flyte_ray.storage import Store
 
 THREADS: Final = 4
-ANSWER_S: Final = 10.0
-"""How long a server may take to answer."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Pauses between calls that fail: doubled from the first to the longest."""
 _log = logging.getLogger("flyte_ray.ledger")
-
-
-def post_json(url: str, payload: dict[str, Any]) -> None:
-    """POST a JSON object.
-
-    Raises:
-        OSError: Nobody answers in time, or the answer is not a success.
-
-    """
-    data = json.dumps(payload).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method="POST")
-    with urllib.request.urlopen(request, timeout=ANSWER_S):
-        pass
 
 
 class Webhooks:
@@ -81,7 +67,7 @@ class Webhooks:
     def _try(self, mark: str, url: str, payload: dict[str, Any]) -> None:
         try:
             if not self._store.exists(mark):
-                post_json(url, payload)
+                send(Request(url, "POST", {"Content-Type": "application/json"}, json.dumps(payload).encode()))
                 self._store.put(mark, b"{}")
         except Exception as error:  # the server's failure, the network's or the store's: the same to who waits
             with self._lock:

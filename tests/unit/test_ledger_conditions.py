@@ -13,6 +13,7 @@ from flyte_ray.errors import StoreError
 from flyte_ray.ledger import webhooks
 from flyte_ray.ledger.conditions import condition_ref
 from flyte_ray.ledger.messages import DISPLACED, Call, Outcome, Result
+from flyte_ray.ledger.notices import Request
 from flyte_ray.ledger.signals import decide, expiry_entry, find_decision, signal_entry
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.condition import ConditionSpec
@@ -168,12 +169,12 @@ def test_a_webhook_that_has_worked_is_not_called_again_after_a_restart(monkeypat
     calls: list[str] = []
     now = [0.0]
 
-    def post(url: str, payload: dict[str, Any]) -> None:
-        calls.append(url)
+    def post(request: Request) -> None:
+        calls.append(request.url)
         if len(calls) < 3:
             raise OSError("refused")
 
-    monkeypatch.setattr(webhooks, "post_json", post)
+    monkeypatch.setattr(webhooks, "send", post)
     store = MemoryStore()
     first = webhooks.Webhooks(store, lambda: now[0])
     deadline = time.monotonic() + 30

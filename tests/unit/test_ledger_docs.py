@@ -21,6 +21,7 @@ from flyte_ray.ledger.paths import (
     code_key,
     data_place,
     lease_key,
+    notified_key,
     segment_key,
     signal_key,
     snapshot_key,
@@ -90,6 +91,7 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     }
     made |= {code_key("<digest>"), "index/<inverse time>-<run>.json", "cache/<2 hex>/<key>.json"}
     made |= {key(run, "<action>", 0).replace("-0", "-<number>") for key in (signal_key, called_key)}
+    made |= {notified_key(run, 7, 8).replace("7-8", "<end>-<place>")}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 
