@@ -11,7 +11,8 @@ import pytest
 from flyte_ray.ledger.events import FORMAT
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import snapshot_key
-from flyte_ray.ledger.query import load_logs, load_state, load_steps
+from flyte_ray.ledger.printing import load_printed, write_printed
+from flyte_ray.ledger.query import load_state, load_steps
 from flyte_ray.storage import open_store
 from tests.golden.story import RUN
 from tests.golden.telling import tell
@@ -36,6 +37,6 @@ def test_a_recorded_run_tells_what_it_told(folder: Path, with_snapshot: bool, tm
 def test_a_recorded_runs_logs_steps_and_start_are_read(folder: Path) -> None:
     store = open_store(folder)
     retried = next(item.id for item in load_state(store, RUN).actions.values() if "lucky" in item.task_name)
-    assert load_logs(store, RUN, retried) == "tried\ntried\n"
+    assert write_printed(load_printed(store, RUN, retried)) == "tried\ntried\n"
     assert [step.name for step in load_steps(store, RUN, retried)] == ["draw"]
     assert [spec["labels"] for spec in list_runs(store, 10)] == [{"golden": "yes"}, {}]

@@ -41,6 +41,34 @@ async def echoes_later() -> int:
     return 1
 
 
+@env.task(retries=1)
+def hears_itself() -> int:
+    print("half a line, ", end="")
+    print("all of it")
+    deadline = time.monotonic() + 30
+    run = flyte.remote.Run.get(flyte.ctx().run_name)
+    while not (said := list(run.get_logs(attempt=flyte.ctx().attempt_number))):
+        assert time.monotonic() < deadline, "what it prints is not stored"
+        time.sleep(0.05)
+    if flyte.ctx().attempt_number == 0:
+        raise ValueError("once more")
+    return len(said)
+
+
+@env.task
+def prints_much() -> None:
+    for number in range(20_000):
+        print("line", number)
+
+
+@env.task
+def starts_another() -> str:
+    print("before")
+    flyte.with_runcontext(name="inner").run(echoes)
+    print("after")
+    return "".join(flyte.remote.Run.get("inner").get_logs())
+
+
 @env.task
 def square(x: int) -> int:
     return x * x
@@ -185,6 +213,28 @@ def test_what_a_library_prints_is_kept(task: Any) -> None:
     run = flyte.run(task)
     assert run.outputs() == (1,)
     assert list(run.get_logs()) == ["by click\n"]
+
+
+def test_what_an_action_prints_can_be_read_while_it_runs_by_attempt() -> None:
+    run = flyte.run(hears_itself)
+    assert run.outputs() == (1,)
+    line = "half a line, all of it\n"
+    assert "".join(run.get_logs()) == line * 2
+    assert "".join(run.get_logs(attempt=1)) == line
+    assert all(text.startswith("20") and "Z" not in text for text in run.get_logs(attempt=1, show_ts=True))
+
+
+def test_of_much_that_is_printed_the_last_is_kept_and_a_mark_says_what_is_not() -> None:
+    lines = list(flyte.run(prints_much).get_logs())
+    assert lines[-1] == "line 19999\n"
+    assert sum(map(len, lines)) < 200_000
+    assert sum("characters left out" in line for line in lines) >= 1
+
+
+def test_a_run_inside_of_another_keeps_what_it_prints_to_itself() -> None:
+    run = flyte.run(starts_another)
+    assert run.outputs() == ("by click\n",)
+    assert list(run.get_logs()) == ["before\n", "after\n"]
 
 
 @pytest.mark.parametrize("task", [echoes, echoes_later])

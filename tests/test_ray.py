@@ -79,6 +79,18 @@ def test_what_an_action_prints_is_kept(connected: Path) -> None:
     assert "".join(run.get_logs()) == "a word\nINFO flyte_ray.user: a line\n"
 
 
+def test_what_an_action_prints_is_read_while_it_runs_and_outlives_its_slot(connected: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    run = flyte.run(workloads.speaks_and_dies, marker=str(marker))
+    deadline = time.monotonic() + 60
+    while "".join(run.get_logs()) != "attempt 0\n":
+        assert time.monotonic() < deadline and not run.done(), "what it prints is not stored"
+        time.sleep(0.1)
+    marker.touch()
+    assert run.outputs() == (None,)
+    assert [list(run.get_logs(attempt=attempt)) for attempt in (0, 1, 2)] == [["attempt 0\n"], ["attempt 1\n"], []]
+
+
 def test_an_action_whose_slot_is_killed_runs_again(connected: Path, tmp_path: Path) -> None:
     run = flyte.run(workloads.suicidal, marker=str(tmp_path / "marker"))
     assert run.outputs() == (7,)

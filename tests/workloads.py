@@ -101,6 +101,16 @@ def speaking() -> str:
 
 
 @env.task
+def speaks_and_dies(marker: str) -> None:
+    attempt = flyte.ctx().attempt_number
+    print("attempt", attempt, flush=True)
+    while attempt == 0:
+        if os.path.exists(marker):
+            os.kill(os.getpid(), 9)
+        time.sleep(0.05)
+
+
+@env.task
 def suicidal(marker: str) -> int:
     path = Path(marker)
     if not path.exists():

@@ -173,7 +173,7 @@ class Action:
     @both_iterators_of_method
     def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:
         """Yield what its attempts printed, line by line; see `Run.get_logs`."""
-        yield from self._run.read_log(self.name).splitlines(keepends=True)
+        yield from self._run.read_log(self.name, attempt, show_ts=show_ts).splitlines(keepends=True)
 
 
 def _find(run: Run, name: str) -> ActionState:

@@ -25,7 +25,8 @@ from flyte_ray.errors import (
 )
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import data_place
-from flyte_ray.ledger.query import load_logs, load_spec, load_state
+from flyte_ray.ledger.printing import load_printed, write_printed
+from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.replay import warnings
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
@@ -258,19 +259,22 @@ class Run:
     def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:
         """Yield what the root action's attempts printed, line by line, oldest first, as far as it is stored.
 
+        While an action runs, that is what it printed more than about a second ago. What was too much to be kept is
+        marked in a line of its own.
+
         Args:
-            attempt: Accepted; the attempts of an action are not told apart yet.
+            attempt: Only what this attempt printed, counted from 0.
             filter_system: Accepted; nothing but what tasks print is kept.
-            show_ts: Accepted; no times are kept.
+            show_ts: Begin each line with the time when the ledger was told of it, UTC.
 
         """
-        yield from self.read_log().splitlines(keepends=True)
+        yield from self.read_log(ROOT_ACTION, attempt, show_ts=show_ts).splitlines(keepends=True)
 
     # For those who show or steer a run: the command line, `Action`
 
-    def read_log(self, action: str = ROOT_ACTION) -> str:
+    def read_log(self, action: str = ROOT_ACTION, attempt: int | None = None, *, show_ts: bool = False) -> str:
         """Return what the attempts of an action printed, oldest first, as far as it is stored."""
-        return load_logs(self._store, RunId(self.name), action)
+        return write_printed(load_printed(self._store, RunId(self.name), action, attempt), with_times=show_ts)
 
     def look(self) -> dict[str, Any] | None:
         """Ask the ledger of the cluster that this process is connected to for what a live view shows.

@@ -189,13 +189,24 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
 
 @get.command("logs")
 @common
+@click.option("--attempt", type=click.IntRange(0), help="Only what this attempt printed, counted from 0.")
+@click.option("--timestamps", is_flag=True, help="Begin each line with its time, UTC.")
 @click.argument("run")
 @click.argument("action", default=ROOT_ACTION)
-def get_logs(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+def get_logs(
+    run: str,
+    action: str,
+    attempt: int | None,
+    timestamps: bool,
+    root: str | None,
+    address: str | None,
+    output: str,
+    verbose: bool,
+) -> None:
     """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored."""
     prepare(root, address, verbose)
     _pick(_actions(run), run, action)
-    text = Run.get(run).read_log(action)
+    text = Run.get(run).read_log(action, attempt, show_ts=timestamps)
     if output == "json":
         click.echo(json.dumps({"run": run, "action": action, "text": text}))
     else:

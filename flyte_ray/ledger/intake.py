@@ -13,7 +13,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import STACKED, Loss
-from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Outcome, Result, Return, Step
+from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Log, Outcome, Result, Return, Step
 from flyte_ray.ledger.recovery import lose_attempt
 from flyte_ray.ledger.steps import StepBook
 from flyte_ray.ledger.verdicts import abandoned, aborted
@@ -41,6 +41,8 @@ class Intake:
             self._return(slot, item)
         elif type(item) is Drop:
             self._drop(item)
+        elif type(item) is Log:
+            self._log(item)
 
     def _call(self, slot: Slot, call: Call) -> None:
         book = self._book
@@ -87,15 +89,15 @@ class Intake:
         book = self._book
         book.leave(slot, result.action, result.attempt)
         action = book.state.actions.get(result.action)
+        if result.log:
+            self._log(Log(result.action, result.attempt, *result.log))
         if action is None:
             # Handed out by the ledger before this one, which had not stored the call: the parent's slot repeats it.
-            self._early[result.action] = slot, result
+            self._early[result.action] = slot, result._replace(log=None)
             return
         if action.phase.is_terminal or action.attempt != result.attempt:
             return
         book.dispatch.durations.add(action.task, result.seconds)
-        if result.log:
-            book.record(kinds.LOGGED, action.id, result.attempt, body=result.log)
         if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
             return  # it was lost or ran out of time, and will run again: only success counts late
         if result.kind == DISPLACED:
@@ -106,6 +108,11 @@ class Intake:
         if book.replays:
             result = book.replays.end(action, result)
         book.conclude(action, result, slot if knows else None)
+
+    def _log(self, item: Log) -> None:
+        # Also of an attempt that has ended or was replaced: it printed it all the same.
+        place = f'{{"from":{item.start},"to":{item.start + len(item.text)}}}'
+        self._book.record(kinds.LOGGED, item.action, item.attempt, body=item.text, context=place)
 
     def _drop(self, item: Drop) -> None:
         action = self._book.state.actions.get(item.action)

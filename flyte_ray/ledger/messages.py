@@ -136,7 +136,18 @@ class Result(NamedTuple):
     """Whether a failure may be retried."""
     seconds: float
     """How long it held its slot: without the time in which it waited for children."""
-    log: str | None
+    log: tuple[int, str] | None
+    """What it printed since the last `Log`: the number of its first character within the attempt, and the text."""
+
+
+class Log(NamedTuple):
+    """An attempt printed something, and goes on."""
+
+    action: str
+    attempt: int
+    start: int
+    """Number of the first character of `text`, counted from 0 within the attempt."""
+    text: str
 
 
 class Return(NamedTuple):
@@ -208,7 +219,7 @@ class Bye(NamedTuple):
     reason: str
 
 
-Item = Call | Result | Return | Drop | Step
+Item = Call | Result | Return | Drop | Step | Log
 Order = Work | Outcome | Cancel | Bye
 
 

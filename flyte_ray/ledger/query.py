@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
-from flyte_ray.ledger.events import LOGGED, TRACED
+from flyte_ray.ledger.events import TRACED
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import CACHE, spec_key
 from flyte_ray.ledger.snapshot import read_snapshot
@@ -50,14 +50,6 @@ def load_state(store: Store, run: RunId) -> RunState:
         for event in segment.events:
             fold(state, event)
     return state
-
-
-def load_logs(store: Store, run: RunId, action: str) -> str:
-    """Return what an action's attempts printed, as far as it is stored."""
-    segments = (segment.events for _, segment in read_segments(store, run))
-    return "".join(
-        event.body or "" for events in segments for event in events if event.kind == LOGGED and event.action == action
-    )
 
 
 def load_steps(store: Store, run: RunId, action: str) -> list[RecordedStep]:

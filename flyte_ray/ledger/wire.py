@@ -10,9 +10,9 @@ import dataclasses
 import pickle
 from typing import Any, Final
 
-from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Message, Outcome, Reply, Result, Return, Step, Work
+from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Log, Message, Outcome, Reply, Result, Return, Step, Work
 
-_KINDS: Final[tuple[Any, ...]] = (Call, Result, Return, Drop, Work, Outcome, Cancel, Bye, Step)
+_KINDS: Final[tuple[Any, ...]] = (Call, Result, Return, Drop, Work, Outcome, Cancel, Bye, Step, Log)
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
 
 

@@ -32,8 +32,6 @@ from flyte_ray.spec.task import TaskSpec
 if TYPE_CHECKING:
     from flyte_ray.runtime.slot import Slot
 
-MAX_LOG = 64 * 1024
-"""Characters of an attempt's output that are kept: the last ones."""
 MANY_CALLS = 500
 """Async calls of one turn of the loop that are asked for before the turn is over."""
 
@@ -127,8 +125,7 @@ class Controller:
 
     def _result(self, execution: Execution, kind: str, body: str, *, retry: bool) -> Result:
         work = execution.work
-        log = "".join(execution.printed)[-MAX_LOG:] or None
-        return Result(work.action, work.attempt, kind, body, retry, execution.seconds(), log)
+        return Result(work.action, work.attempt, kind, body, retry, execution.seconds(), execution.last_words())
 
     # Called by the user's code
 

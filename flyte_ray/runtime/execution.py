@@ -14,6 +14,7 @@ from flyte_ray.ledger.messages import Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Known
 from flyte_ray.runtime.failures import Aborted
 from flyte_ray.runtime.naming import child_id
+from flyte_ray.runtime.printed import Printed
 from flyte_ray.runtime.waits import Pending
 
 
@@ -55,7 +56,8 @@ class Execution:
     aio: asyncio.Task[None] | None = None
     counting: threading.Lock = field(default_factory=threading.Lock)
     """Guards what is counted, and `conditions`: threads of one action may make identical calls at once."""
-    printed: list[str] = field(default_factory=list)
+    printed: Printed | None = None
+    """What it printed; None for nothing."""
 
     @property
     def id(self) -> str:
@@ -91,6 +93,13 @@ class Execution:
         self.waiting = False
         self.awaited = None
         self.stopwatch = time.perf_counter()
+
+    def last_words(self) -> tuple[int, str] | None:
+        """Return what it printed and the ledger does not know: it has ended."""
+        if self.printed is None:
+            return None
+        with self.printed.taking:
+            return self.printed.end()
 
     def seconds(self) -> float:
         """Seconds that it held the slot so far."""

@@ -197,7 +197,9 @@ class LocalRun:
     def _serve_to_the_end(self, ctrl_c: CtrlC) -> None:
         stop = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
-        _ledgers[self._run], _ctrl_cs[threading.get_ident()] = self.ledger, ctrl_c
+        thread = threading.get_ident()
+        outer = _ctrl_cs.get(thread)  # of a run whose action has started this one
+        _ledgers[self._run], _ctrl_cs[thread] = self.ledger, ctrl_c
         ticker.start()
         try:
             with capture_output():
@@ -205,10 +207,12 @@ class LocalRun:
         finally:
             stop.set()
             ticker.join()
-            for thread in self._launcher.threads:
-                if thread not in self._abandoned:
-                    thread.join(JOIN_S)
-            del _ledgers[self._run], _ctrl_cs[threading.get_ident()]
+            for slot in self._launcher.threads:
+                if slot not in self._abandoned:
+                    slot.join(JOIN_S)
+            del _ledgers[self._run], _ctrl_cs[thread]
+            if outer is not None:
+                _ctrl_cs[thread] = outer
 
     def _serve_first(self) -> None:
         # A first slot that has nothing to do for a while says bye; the next one that is needed is again this thread.
