@@ -168,13 +168,20 @@ class RunRecorder:
                 self._changed.wait_for(lambda: self._hurry or self._closed or self._is_much, timeout=LINGER_S)
                 batch, size = self._take()
             if batch and not self._store(batch):
-                self._on_stored()
+                self._tell()
                 return
             with self._changed:
                 self.stored += len(batch)
                 self._unstored_bytes -= size
                 self._changed.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
             self._on_stored()
+        except Exception:
+            # What follows from it may fail for one run in one way; that events are stored must go on.
+            _log.exception("run %s could not be moved on after events were stored", self.state.id)
 
     @property
     def _is_much(self) -> bool:

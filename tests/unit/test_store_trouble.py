@@ -139,6 +139,20 @@ def test_whatever_a_put_meets_events_are_kept_until_they_are_stored(
     ]
 
 
+def test_whatever_comes_of_it_that_events_are_stored_the_next_ones_are_stored_too(troubled: Troubled) -> None:
+    def fail() -> None:
+        raise KeyError("ours")
+
+    found = RunRecorder(RUN, RunLog(troubled, RUN, "w"), "holder", fail)
+    for event in (CALL, START):
+        found.record(event)
+        found.commit()
+    found.close()
+    assert [event.kind for _, segment in read_segments(troubled, RUN) for event in segment.events][1:] == [
+        *("CALLED", "STARTED")
+    ]
+
+
 def test_a_damaged_snapshot_is_left_aside_and_the_log_is_read(
     troubled: Troubled, recording: RunRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
