@@ -125,6 +125,20 @@ def test_files_and_folders_are_read_when_the_store_is_back(tmp_path: Path) -> No
     assert run.outputs() == ("one a.txt one",)
 
 
+@env.task
+def copies(file: File[Any], target: str) -> str:
+    try:
+        return file.download_sync(target)
+    except OSError as error:
+        return type(error).__name__
+
+
+def test_a_copy_that_fails_at_its_other_end_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    target = tmp_path / "a.txt" / "copy"  # below a file
+    assert flyte.run(copies, File.from_local_sync(tmp_path / "a.txt"), str(target)).outputs() == ("FileExistsError",)
+
+
 def test_a_step_and_a_checkpoint_wait_for_the_store() -> None:
     assert flyte.run(steps).outputs() == (1,)
     assert executed == ["paid"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import uuid
@@ -18,7 +17,8 @@ from flyte_ray.storage.patient import PatientStore
 T = TypeVar("T")
 WORTH_ASKING: Final = 1 << 20
 """From so many bytes on it is asked first whether an object is there already."""
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+TRIES: Final = 3
+"""How often a file is asked for that cannot be read from a store that answers."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ class RunBlobs:
 
         Args:
             uri: Where it lies.
-            read: Reads, any number of times.
+            read: Reads, any number of times; what it raises `TRIES` times while the store answers is its own matter.
 
         """
         own = self.relative(uri)
         if own is None or not isinstance(self.store, PatientStore):
             return read()
         store, key = self.store.store, f"{self.prefix}/{own}"
-        return self.store.patience.ask(lambda: _read(store, key, read))
+        failures: list[Exception] = []
+        return self.store.patience.ask(lambda: _read(store, key, read, failures))
 
     def options(self, uri: str) -> dict[str, object]:
         """Return the root's fsspec arguments for what lies behind the same protocol."""
@@ -102,7 +103,7 @@ def blobs_at(store: Store, place: str) -> RunBlobs:
     return RunBlobs(store, base, prefix)
 
 
-def _read(store: Store, key: str, read: Callable[[], T]) -> T:
+def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exception]) -> T:
     try:
         found = read()
         if found is False or found == []:
@@ -114,8 +115,10 @@ def _read(store: Store, key: str, read: Callable[[], T]) -> T:
     except StoreError:
         raise
     except Exception as error:
-        # Libraries of stores have no error in common. A copy that has no room is no matter of waiting.
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        # Libraries of stores have no error in common, and a copy may fail at its other end: the store tells.
+        store.exists(key)
+        failures.append(error)
+        if len(failures) >= TRIES:
             raise
         raise StoreError(f"Cannot read {store.uri}/{key}: {type(error).__name__}: {error}") from error
 
