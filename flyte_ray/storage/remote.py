@@ -75,8 +75,11 @@ class RemoteStore:
         return data
 
     def exists(self, key: str) -> bool:
-        """Ask for the object's head."""
-        return bool(self._ask(key, lambda fs, path: fs.isfile(path)))
+        """Ask for the object's head; not by `isfile`, which takes a store that fails for one without the object."""
+        try:
+            return bool(self._ask(key, lambda fs, path: fs.info(path)["type"] == "file"))
+        except ObjectMissing:
+            return False
 
     def keys(self, prefix: str) -> list[str]:
         """List all pages below the prefix."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.ledger import events as kinds
@@ -64,6 +65,15 @@ def test_a_disk_that_fails_is_not_taken_for_one_without_the_file(
     for ask in (store.get, store.exists, store.keys):
         with pytest.raises(StoreError, match=os.strerror(number)):
             ask("start")
+
+
+def test_a_bucket_that_fails_is_not_taken_for_one_without_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = open_store("memory://bucket")
+    bucket.put("here", b"1")
+    assert bucket.exists("here") and not bucket.exists("there")
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_, **__: full())
+    with pytest.raises(StoreError, match="No space left on device"):
+        bucket.exists("here")
 
 
 def test_what_shows_in_place_of_a_folder_that_is_away_is_neither_read_nor_written(tmp_path: Path, store: Store) -> None:
