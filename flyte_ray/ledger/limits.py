@@ -44,7 +44,7 @@ class TimeLimits:
     """Watches the actions of one run whose tasks have time limits."""
 
     def __init__(self, state: RunState, ref_of: Callable[[ActionState], TaskRef], now_us: Callable[[], int]) -> None:
-        """Watch what runs or waits for a signal by the log; what is queued is watched when it is queued."""
+        """Watch nothing yet: see `take_up` for a run that goes on."""
         self._state, self._ref_of, self._now_us = state, ref_of, now_us
         self._began: dict[str, tuple[int, int]] = {}
         """Attempt that has begun, and when, by action."""
@@ -54,7 +54,14 @@ class TimeLimits:
         """Since when the slot of an action waits for its store, by action."""
         self._wakes: list[tuple[int, str]] = []
         """When to look at which action; looking too often does no harm."""
-        for action in state.actions.values():
+
+    def take_up(self) -> None:
+        """Watch what runs or waits for a signal by the log; what is queued is watched when it is queued.
+
+        Only when it is on record what was lost while no ledger was there, and who continues the run: until then the log
+        has actions running that have ended long ago.
+        """
+        for action in self._state.actions.values():
             if action.phase is ActionPhase.RUNNING:
                 self._began[action.id] = action.attempt, action.started_us
             if action.phase in (ActionPhase.RUNNING, ActionPhase.PAUSED):

@@ -41,6 +41,7 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision:
             lose_attempt(
                 book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False
             )
+    book.limits.take_up()
     if revision:
         _revise(book, revision)
     elif resumed and root.phase.is_terminal and not root.has_succeeded:

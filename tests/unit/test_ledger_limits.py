@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flyte_ray.ledger import events as kinds
-from flyte_ray.ledger import service
+from flyte_ray.ledger import opening, service
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.grace import GRACE_S
 from flyte_ray.ledger.limits import BEGIN_S
@@ -279,6 +279,23 @@ def test_a_backoff_does_not_count_as_time_in_the_queue(play: Any) -> None:
     assert cluster.root.phase is ActionPhase.QUEUED
     cluster.after(6)
     assert cluster.root.phase is ActionPhase.TIMED_OUT
+
+
+def test_who_continues_a_run_gives_it_time_anew_though_the_clock_ticks_while_it_is_opened(
+    play: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, slot = play(task(retries=1, limits=Limits(deadline_s=60, max_runtime_s=60)))
+    slot.say(active="a0")
+
+    def load(*_: object) -> dict[str, Any]:
+        cluster.ledger.tick()  # to read the outcomes of another run takes its time
+        return {}
+
+    monkeypatch.setattr(opening, "load_outcomes", load)
+    clock.us += 3_600_000_000
+    cluster.restart(by_person=True)
+    cluster.after(1)
+    assert (cluster.root.phase, cluster.root.failures, cluster.root.displaced) == (ActionPhase.QUEUED, 0, 1)
 
 
 def test_a_restart_of_the_ledger_does_not_prolong_a_deadline(play: Any) -> None:
