@@ -20,14 +20,14 @@ from typing import Any, Final, NamedTuple
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import CONDITION, Limits, TaskRef
-from flyte_ray.ledger.paths import called_key, signals_prefix
+from flyte_ray.ledger.paths import called_key, signals_prefix, spec_key
 from flyte_ray.ledger.signals import Entry, decide, expiry_entry, find_decision, is_signal
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.ledger.webhooks import Webhooks
 from flyte_ray.spec.condition import ConditionSpec, check_value
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store
+from flyte_ray.storage import Store, witnessed
 
 THREADS: Final = 4
 """Runs whose conditions are looked for at a time."""
@@ -175,16 +175,18 @@ class ConditionDesk:
             self._asking.discard(run)
 
     def _decisions(self, run: RunId, questions: list[Question]) -> list[Decision]:
-        keys = self._store.keys(signals_prefix(run))
+        # An empty folder in place of a disk that is away has no signals, and would hide what is decided there.
+        store = witnessed(self._store, spec_key(run))
+        keys = store.keys(signals_prefix(run))
         signalled = {key.rpartition("/")[2].partition("-")[0] for key in keys}
         found: list[Decision] = []
         for question in questions:
             entry: Entry | None = None
             if question.overdue is not None:
                 expiry = expiry_entry(question.overdue, question.rounds, self._now_us())
-                entry = decide(self._store, run, question.action, question.rounds, expiry)
+                entry = decide(store, run, question.action, question.rounds, expiry)
             elif question.action in signalled:
-                entry = find_decision(self._store, run, question.action, question.rounds)[1]
+                entry = find_decision(store, run, question.action, question.rounds)[1]
             if entry is not None:
                 found.append(Decision(question.action, question.rounds, *_outcome(question.spec, entry)))
             elif question.is_stored:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flyte_ray.errors import StoreError
-from flyte_ray.ledger import webhooks
-from flyte_ray.ledger.conditions import condition_ref
+from flyte_ray.ledger import conditions, webhooks
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.conditions import ConditionDesk, Decision, RunConditions, condition_ref
 from flyte_ray.ledger.messages import DISPLACED, Call, Outcome, Result
 from flyte_ray.ledger.notices import Request
+from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.signals import decide, expiry_entry, find_decision, signal_entry
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.condition import ConditionSpec
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import open_store
 from tests.unit.test_ledger_faults import MemoryStore
 from tests.unit.test_ledger_limits import RUN, Cluster, PlayedSlot, call, clock, play, task
 
@@ -125,6 +129,36 @@ def test_a_condition_waits_on_while_the_store_is_away(play: Any, monkeypatch: py
         assert action(cluster).phase is ActionPhase.PAUSED
     assert signalled(cluster, True)
     assert ends(cluster) is ActionPhase.SUCCEEDED
+
+
+def test_nothing_is_decided_in_an_empty_folder_that_shows_in_place_of_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conditions, "AWAY_S", 0.01)
+    root, away = tmp_path / "root", tmp_path / "away"
+    store = open_store(root)
+    store.put(spec_key(RUN), b"{}")
+    root.rename(away)
+    root.mkdir()
+    answers: list[list[Decision]] = []
+    desk, asked = ConditionDesk(store, lambda: 1, lambda _, found: answers.append(found)), RunConditions()
+    asked.add(ActionState("c", "a0", REF.key, None, ASKED.dump(), 1), 0)
+    asked.expire("c", EXPIRED)
+
+    def look(reached: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 30
+        while not reached():
+            assert time.monotonic() < deadline
+            desk.attend(RUN, asked, 1)
+            time.sleep(0.005)
+
+    look(lambda: "Is its disk mounted?" in caplog.text)
+    assert not answers and not list(root.iterdir())
+    root.rmdir()
+    away.rename(root)
+    look(lambda: answers)
+    assert [decision.kind for decision in answers[0]] == [kinds.TIMED_OUT]
+    desk.close()
 
 
 def test_who_left_its_slot_to_others_begins_again_without_blame_and_not_above_them(play: Any) -> None:
