@@ -20,7 +20,7 @@ class Faults(Protocol):
     """What happens at the points."""
 
     def at(self, point: str) -> None:
-        """Called on whatever thread comes to a point, without the ledger's lock."""
+        """Called on whatever thread comes to a point; at a `launch` that holds the ledger's lock."""
 
     def around(self, store: Store) -> Store:
         """Return a store whose writes are points, too."""

@@ -96,7 +96,6 @@ class Opener:
         start = start or read_start(run, spec)
         if start is None:
             raise RunNotFoundError(f"Run {run!r} was cut off before it began. Start it again under another name.")
-        # There is a run from here on, and it waits for its store.
-        Patience(f"run {run}").ask(lambda: list_run(self._store, run, spec))
+        list_run(self._store, run, spec)
         with self._lock:
             book.start(start.task, start.inputs, start.context, start.cache)
