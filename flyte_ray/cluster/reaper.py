@@ -54,10 +54,13 @@ class Reaper:
 
     def _greet(self) -> None:
         connection, _ = self._server.accept()
-        process, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        process, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if user != os.getuid():  # anybody on this machine may connect, and would have our processes ended
+            connection.close()
+            return
         connection.settimeout(HELLO_S)
         try:
-            mark = connection.recv(1024).decode()
+            mark = connection.recv(1024).decode(errors="replace")
             connection.sendall(b"1")
             ending = os.pidfd_open(process)
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -100,3 +101,15 @@ def test_the_nodes_reaper_leaves_with_its_raylet(raylet: subprocess.Popen[str]) 
     os.kill(slot_of(processes[0]), signal.SIGKILL)
     wait_until(lambda: not any(lives(process) for process in processes), "a process goes on")
     wait_until(lambda: not reaper_of(raylet), "it stays")
+
+
+def test_the_nodes_reaper_outlives_who_says_nonsense(raylet: subprocess.Popen[str]) -> None:
+    processes = started(raylet)
+    (reaper,) = reaper_of(raylet)
+    address = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\0")[-3]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
+        stranger.connect(b"\0" + address)
+        stranger.sendall(b"\xff")
+        assert stranger.recv(1) == b"1"
+    os.kill(slot_of(processes[0]), signal.SIGKILL)
+    wait_until(lambda: not any(lives(process) for process in processes), "a process goes on")
