@@ -243,6 +243,8 @@ class LedgerActor:
             self._adopting = True
             try:
                 adoption.look()
+            except StoreError as error:  # it may be away for hours, and is asked every few seconds
+                _log.warning("runs that were cut off could not be looked for, which is tried again: %s", error)
             except Exception:
                 _log.exception("runs that were cut off could not be looked for; that is tried again")
             self._adopting = False

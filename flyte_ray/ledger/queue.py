@@ -1,7 +1,7 @@
 """Queue one run's actions per shape, and measure how long each task takes.
 
 Invariants: deeper actions come first (so that a tree's memory is its depth, not its width), equally deep ones in the
-order of their calls. Pure: what is handed out, and to whom, is decided by `ledger/book.py`.
+order of their calls. Pure: what is handed out, and to whom, is decided by `ledger/dispatch.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write what the ledger itself says of an attempt: failures that are not the user's, the last of several, a loss.
 
-Pure: which verdict applies is decided by `ledger/book.py`.
+Pure: which verdict applies is decided by those who call.
 """
 
 from __future__ import annotations
