@@ -153,7 +153,7 @@ def test_a_run_that_ended_with_its_holder_is_closed(store: Flaky, watcher: Watch
     assert claim
     other = Ledger(store, Room(), "other")
     other.resume(RunId("over"), {}, by_person=False)
-    other.abort(RunId("over"), "a0", "enough")
+    other.abort(RunId("over"), "a0", "enough", "me@host")
     other.close()
     put(store, "over", **claim._asdict())
     watcher.look()
