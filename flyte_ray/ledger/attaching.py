@@ -75,12 +75,24 @@ def hold(book: RunBook, slot: Slot, held: Held, work: Work) -> None:
         slot.order(Cancel(action.id, REPLACED))
 
 
-def attend(book: RunBook, slot: Slot, held: Held) -> None:
-    """Take in outcomes that a slot has and no segment, and what it waits for; call after the slot's items."""
+def believe(book: RunBook, slot: Slot, held: Held) -> None:
+    """Take in outcomes that a slot has and no segment, where the calls are on record; call before each of its results.
+
+    An action went on with them before it ended: to take its end first would abort what had succeeded.
+    """
+    unknown: list[Outcome] = []
     for outcome in held.outcomes:
         action = book.state.actions.get(outcome.action)
-        if action and not action.phase.is_terminal:
+        if action is None:
+            unknown.append(outcome)
+        elif not action.phase.is_terminal:
             book.end(action, outcome.kind, outcome.body, slot)
+    held.outcomes[:] = unknown
+
+
+def attend(book: RunBook, slot: Slot, held: Held) -> None:
+    """Take in what a slot waits for, and the outcomes that are left; call after the slot's items."""
+    believe(book, slot, held)
     for name in held.awaiting:
         action = book.state.actions.get(name)
         if action is None:

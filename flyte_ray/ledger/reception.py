@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flyte_ray.errors import RunFencedError
-from flyte_ray.ledger.attaching import attend, catch_up, hand_in, hold, reconcile
+from flyte_ray.ledger.attaching import attend, believe, catch_up, hand_in, hold, reconcile
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.intake import Intake
-from flyte_ray.ledger.messages import Bye, Message, Reply
+from flyte_ray.ledger.messages import Bye, Message, Reply, Result
 
 Answers = list[tuple[Answer, Reply]]
 """Replies that wait to be delivered."""
@@ -97,6 +97,8 @@ class Reception:
         for item in items:
             if held:
                 catch_up(book, slot, item)
+                if type(item) is Result:
+                    believe(book, slot, held)
             self._intake.take(slot, item)
         if held:
             for work in later:

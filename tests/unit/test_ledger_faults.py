@@ -305,6 +305,12 @@ class World:
             return
         elif what == "speak":
             self.deliver(slot.name, slot.message())
+        elif what == "talk":
+            for _ in range(3):
+                slot.run()
+                self.deliver(slot.name, slot.message())
+                while slot.replies:
+                    slot.take(slot.replies.pop(0))
         elif what == "lose":
             slot.message()
             slot.mail.again()
@@ -349,7 +355,7 @@ class World:
         raise AssertionError(f"the run does not end: {self.ledger.look(RUN)}")
 
 
-NETWORK = ["speak", "hear"] * 6 + ["lose", "late", "land", "repeat"]
+NETWORK = ["talk"] * 6 + ["speak", "hear"] * 4 + ["lose", "late", "land", "repeat"]
 DEATHS = ["kill", "kill", "restart", "fall", "notice"]
 STEPS = st.sampled_from([*NETWORK, *DEATHS, *["run", "round"] * 3, "commit", "commit", "pack"])
 

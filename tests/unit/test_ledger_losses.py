@@ -12,7 +12,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger import service
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.losses import LAUNCHER, MAX_DELAY_S, MAX_DISPLACED, MAX_LOSSES, NODE, Loss, delay_s
-from flyte_ray.ledger.messages import Bye, Order, Result, Work
+from flyte_ray.ledger.messages import Bye, Held, Order, Outcome, Result, Work
 from flyte_ray.ledger.roll_call import SILENT_US
 from tests.unit.test_ledger_limits import RUN, Clock, Cluster, PlayedSlot, call, task
 
@@ -199,3 +199,20 @@ def test_the_record_says_why_a_slot_was_lost(cluster: Cluster) -> None:
     (body,) = (event.body for event in events if event.kind == kinds.LOST)
     told = {"reason": "its node (10.0.0.1) was preempted", "cause": "preempted", "to_blame": False}
     assert json.loads(body or "") == told
+
+
+def test_what_a_parent_went_on_with_counts_before_its_end_though_no_ledger_stored_it(cluster: Cluster) -> None:
+    first = begun(cluster, says=False)
+    cluster.others.append(task(name="e.child"))
+    first.say(call("x", cluster.others[0]), want=0, waiting=frozenset({"a0"}))
+    cluster.book.recorder.commit()
+    first.say(want=0, waiting=frozenset({"a0"}))  # hears that its call is stored
+    cluster.restart(alive=[first.name])
+    first.say(want=0)
+    # Before that restart another slot had ended x, and the parent went on with its outcome and ended too.
+    held = Held([], [], [Outcome("x", kinds.SUCCEEDED, "1")])
+    first.say(Result("a0", 0, kinds.SUCCEEDED, "2", False, 0.1, None), held=held)
+    assert {name: action.phase.value for name, action in cluster.book.state.actions.items()} == {
+        "a0": "succeeded",
+        "x": "succeeded",
+    }
