@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.cluster.names import ledger_name
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.remote import Action, Condition
 from tests import workloads
 from tests.ray_cluster import QUIET
-from tests.test_ray import ledger_pid
+from tests.test_ray import process_of
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_who_waits_for_a_person_lends_its_cpu_and_finds_the_signal_after_the_led
     condition = waiting(run.name, "how-many")
     assert [each.name for each in Action.listall(run.name, in_phase="paused")] == [condition.action_name]
     assert flyte.run(workloads.needs_both_cpus).outputs() == (2,)
-    os.kill(ledger_pid(connected), signal.SIGKILL)
+    os.kill(process_of(ledger_name(f"file://{connected}")), signal.SIGKILL)
     condition.signal(40)
     with pytest.raises(RuntimeUserError, match="was signalled with 40 by"):
         condition.signal(41)

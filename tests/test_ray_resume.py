@@ -12,7 +12,7 @@ import pytest
 import flyte_ray as flyte
 from tests import workloads
 from tests.ray_cluster import QUIET
-from tests.test_ray import ledger_pid, wait_for
+from tests.test_ray import process_of, wait_for
 from tests.test_resume import Project
 
 
@@ -93,7 +93,7 @@ def test_a_run_that_takes_outcomes_over_goes_on_with_that_after_its_ledger_was_k
     marker.unlink()
     again = flyte.rerun(run.name, recover=True)
     wait_for(counts, "waits")
-    os.kill(ledger_pid(connected), signal.SIGKILL)
+    os.kill(process_of(ledger_name(f"file://{connected}")), signal.SIGKILL)
     marker.touch()
     assert again.outputs() == (3,)
     assert [line for line in begun(counts) if line != "waits"] == ["begin 0", "begin 1", "begin 2"]
