@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.ray_cluster import ray_address
+from tests.ray_cluster import connected, ray_address
 from tests.s3_server import s3_root
 
-__all__ = ["ray_address", "s3_root"]
+__all__ = ["connected", "ray_address", "s3_root"]

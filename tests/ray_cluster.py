@@ -17,6 +17,9 @@ from types import MappingProxyType
 
 import pytest
 
+import flyte_ray as flyte
+from flyte_ray.cluster.names import NAMESPACE
+
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
 FAKE_HEAD = "f" * 51 + "00000"
 """Ray's pretended cloud knows the head by this id."""
@@ -107,3 +110,24 @@ def ray_address() -> Iterator[str]:
     """One cluster with two CPUs for all tests that do not harm it."""
     with cluster(2) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Connect this process to that cluster; one root, which is yielded, for all tests of a module."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        flyte.init(root=root, address=ray_address)
+        yield root
+        import ray
+
+        ray.shutdown()
+
+
+def process_of(actor: str) -> int:
+    """The process of one of our actors on the connected cluster."""
+    import ray
+
+    return int(ray.get(ray.get_actor(actor, NAMESPACE).process.remote()))

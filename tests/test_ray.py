@@ -9,13 +9,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
+from flyte_ray.cluster.names import launcher_name, ledger_name
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.ledger.query import load_state
 from flyte_ray.models import ActionPhase
@@ -23,25 +23,11 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests import workloads
 from tests.inboxes import http_inbox
-from tests.ray_cluster import QUIET, cluster, ray_environ
+from tests.ray_cluster import cluster, process_of, ray_environ
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 WORKLOADS = str(Path(workloads.__file__))
 DETACH = ["--detach"]
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
 
 
 def outputs(task: object, **inputs: object) -> object:
@@ -375,10 +361,3 @@ def named(run: flyte.Run, task: str) -> str:
         assert time.monotonic() < deadline, f"no action of {task} was stored"
         time.sleep(0.1)
     return str(found[0].name)
-
-
-def process_of(actor: str) -> int:
-    """The process of one of our actors on the connected cluster."""
-    import ray
-
-    return int(ray.get(ray.get_actor(actor, NAMESPACE).process.remote()))

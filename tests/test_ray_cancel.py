@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,23 +18,9 @@ from flyte_ray.remote import Action
 from flyte_ray.runtime.user import current_user
 from tests import cancelled
 from tests.cancelled import lives, processes, wait_until
-from tests.ray_cluster import QUIET, ray_environ
+from tests.ray_cluster import ray_environ
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,7 @@ from flyte_ray.cluster.names import ledger_name
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.remote import Action, Condition
 from tests import workloads
-from tests.ray_cluster import QUIET
-from tests.test_ray import process_of
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
+from tests.ray_cluster import process_of
 
 
 def waiting(run: str, name: str) -> Condition:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,6 @@ from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests import durable_tasks
-from tests.ray_cluster import QUIET
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
-
 
 SAID = (
     "durable.changes_its_mind (a0) was run again and called work.square(x=4) in group 'square_map'"

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,7 @@ from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests import limited
-from tests.ray_cluster import QUIET, cluster, ray_environ
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
+from tests.ray_cluster import cluster, ray_environ
 
 
 def test_whatever_an_attempt_does_its_time_ends(connected: Path, tmp_path: Path) -> None:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.cluster.names import ledger_name
 from tests import workloads
-from tests.ray_cluster import QUIET
-from tests.test_ray import process_of, wait_for
+from tests.ray_cluster import process_of
+from tests.test_ray import wait_for
 from tests.test_resume import Project
-
-
-@pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to the cluster, with one root for all tests of the module."""
-    root = tmp_path_factory.mktemp("root")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
-
-        ray.shutdown()
 
 
 def begun(counts: Path) -> list[str]:
