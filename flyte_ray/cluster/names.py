@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 NAMESPACE: Final = "flyte_ray"
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Version of messages between client, ledger and slots; two protocols run side by side."""
 
 

@@ -17,9 +17,11 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import flyte_ray as flyte
 from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.ledger import blocks
 from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
@@ -63,11 +65,31 @@ async def endless() -> None:
     await asyncio.sleep(60)
 
 
+@env.task(retries=1)
+def wavers() -> int:
+    attempt = flyte.ctx().attempt_number
+    found = fast(attempt)
+    if not attempt:
+        raise ValueError("the second attempt calls something else")
+    return found
+
+
+@env.task
+def fast(x: int) -> int:
+    return x
+
+
+@env.task
+def large(n: int) -> list[str]:
+    return [f"row {x}" for x in range(n)]
+
+
 @env.task
 async def story(n: int) -> int:
     with flyte.group("numbers"):
         found = sum(await asyncio.gather(*(kept.aio(x % 2) for x in range(n))))
     found += await second_time_lucky.aio(3)
+    found += await wavers.aio() + len(await large.aio(10_000))
     for task in (fails.aio(1), late.aio()):
         try:
             await task
@@ -78,7 +100,7 @@ async def story(n: int) -> int:
     except BaseRuntimeError:
         found += 1
     approval = flyte.new_condition("approval")
-    while (asked := flyte.remote.Condition.get("approval", run_name=RUN)) is None:
+    while (asked := flyte.remote.Condition.get("approval", run_name=flyte.ctx().run_name)) is None:
         await asyncio.sleep(0.05)
     asked.signal(True)
     found += await approval.wait.aio()
@@ -94,10 +116,13 @@ def record(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     flyte.init(root=folder)
     flyte.with_runcontext("local", name="before").run(kept, x=1)
-    flyte.with_runcontext("local", name=RUN, labels={"golden": "yes"}).run(story, n=4)
+    with mock.patch.object(blocks, "BLOCK", 3):  # else only long logs are packed
+        flyte.with_runcontext("local", name=RUN, labels={"golden": "yes"}).run(story, n=4)
+    flyte.with_runcontext("local", name="after").rerun(RUN, recover=True)
     time.sleep(1.0)  # the snapshot is written after the run's end is told
-    told = json.dumps(tell(load_state(open_store(folder), RUN)), indent=1)
-    (folder / "told.json").write_text(told + "\n")
+    for run in (RUN, RunId("after")):
+        told = json.dumps(tell(load_state(open_store(folder), run)), indent=1)
+        (folder / f"told-{run}.json").write_text(told + "\n")
 
 
 def main(folder: Path) -> None:
