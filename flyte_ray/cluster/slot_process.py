@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import queue
@@ -10,7 +11,7 @@ import time
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.collector import spare_collector
@@ -37,6 +38,7 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
 from flyte_ray.storage.patient import PatientStore
 
+_log: Final = logging.getLogger("flyte_ray.runtime")
 GONE_S: Final = 60.0
 """A slot ends itself when its ledger has not answered for this long."""
 
@@ -94,7 +96,10 @@ class RayPort:
             assert self.slot is not None
             try:
                 reply = load_reply(ray.get(ref))
-            except RayActorError:
+            except RayError as error:
+                if not isinstance(error, RayActorError):
+                    # It is said again; if it is never taken, this process ends, which is better than to hang.
+                    _log.error("the ledger met an error in a message of this slot: %s", error)
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > GONE_S:
                     os._exit(1)  # nobody is left to tell; the launcher, if it lives, reports the death
