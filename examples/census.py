@@ -1,6 +1,7 @@
 """Count what Python's standard library is made of: one action per package and one per file.
 
-The root gathers over packages, each package maps over its files, and the rows become an Arrow table and a Parquet file.
+The root gathers over packages, each package maps over its files, and the rows become an Arrow table and a Parquet file,
+which is stored with the run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 import flyte_ray as flyte
+from flyte_ray.io import File
 
 env = flyte.TaskEnvironment("census")
 
@@ -48,12 +50,12 @@ class PackageRow(BaseModel):
 
 
 class Summary(BaseModel):
-    """What all files hold together, and where their rows lie."""
+    """What all files hold together, and their rows."""
 
     files: int
     unparsable: int
     lines: int
-    parquet: str
+    parquet: File
     packages: list[PackageRow]
 
 
@@ -92,13 +94,14 @@ def join(rows: list[FileRow]) -> pa.Table:
 
 
 @env.task
-def save(table: pa.Table, path: str) -> str:
-    pq.write_table(table, path)  # a resumed run may write it again: the same rows to the same place
-    return path
+def save(table: pa.Table) -> File:
+    path = Path(tempfile.mkdtemp()) / "census.parquet"
+    pq.write_table(table, path)
+    return File.from_local_sync(path)
 
 
 @env.task
-def summarize(table: pa.Table, parquet: str) -> Summary:
+def summarize(table: pa.Table, parquet: File) -> Summary:
     sums = table.group_by("package").aggregate([("path", "count"), *((name, "sum") for name in COUNTS)])
     counts = sums.rename_columns(["package", "files", *COUNTS]).sort_by("package")
     things = pc.max_element_wise(pc.add(counts["functions"], counts["classes"]), 1.0)  # 1: a package may hold none
@@ -113,11 +116,10 @@ def summarize(table: pa.Table, parquet: str) -> Summary:
 
 
 @env.task
-async def census(limit: int = 0, out: str = "") -> Summary:
-    """Walk the standard library; `limit` bounds the number of packages (0: all), `out` is the Parquet file to write."""
+async def census(limit: int = 0) -> Summary:
+    """Walk the standard library; `limit` bounds the number of packages (0: all)."""
     packages = find_packages(Path(sysconfig.get_paths()["stdlib"]))
     chosen = list(packages.items())[: limit or None]
     found = await asyncio.gather(*(parse_package.aio(package, paths) for package, paths in chosen))
     table = await join.aio([row for rows in found for row in rows])
-    parquet = await save.aio(table, out or str(Path(tempfile.gettempdir()) / "census.parquet"))
-    return await summarize.aio(table, parquet)
+    return await summarize.aio(table, await save.aio(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from flyte_ray.ledger.events import STARTED, SUCCEEDED
@@ -32,14 +34,13 @@ def root(s3_root: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def printed(root: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def printed(root: str) -> str:
     """What an undisturbed run prints as its result."""
-    out = tmp_path_factory.mktemp("whole") / "census.parquet"
     done = subprocess.run(
-        submit(root, "whole", out), env=ray_environ(), capture_output=True, text=True, check=False, timeout=120
+        submit(root, "whole"), env=ray_environ(), capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    return result_line(done.stdout, out)
+    return result_line(done.stdout, "whole")
 
 
 def test_every_action_of_the_census_is_recorded_on_s3(root: str, printed: str) -> None:
@@ -51,15 +52,19 @@ def test_every_action_of_the_census_is_recorded_on_s3(root: str, printed: str) -
     assert len(actions) == 1 + LIMIT + files + 3
 
 
+def test_the_rows_of_the_census_are_stored_with_the_run(root: str, printed: str) -> None:
+    path = printed.partition("File(path='")[2].partition("'")[0].replace("RUN", "whole")
+    assert path.startswith(f"{root}/runs/whole/data/") and path.endswith("/census.parquet")
+    table = pq.read_table(io.BytesIO(open_store(root).get(path.removeprefix(f"{root}/"))))
+    assert f"files={len(table)}," in printed and "documented" in table.column_names
+
+
 def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     root: str, printed: str, tmp_path: Path
 ) -> None:
-    out = tmp_path / "census.parquet"
     store, run = open_store(root), RunId("cut")
     with (tmp_path / "submit.log").open("w") as log:
-        process = subprocess.Popen(
-            submit(root, run, out), env=ray_environ(), stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(submit(root, run), env=ray_environ(), stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for_successes(store, run, 500, process)
         finally:
@@ -72,7 +77,7 @@ def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     command = [*CLI, "resume", "--root", root, run]
     done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert result_line(done.stdout, out) == printed
+    assert result_line(done.stdout, run) == printed
     started = {
         event.action
         for _, segment in read_segments(store, run, position)
@@ -83,14 +88,13 @@ def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     assert not started & done_before
 
 
-def submit(root: str, name: str, out: Path) -> list[str]:
-    command = [*CLI, "submit", "--root", root, "--name", name, CENSUS, "census"]
-    return [*command, "--limit", str(LIMIT), "--out", str(out)]
+def submit(root: str, name: str) -> list[str]:
+    return [*CLI, "submit", "--root", root, "--name", name, CENSUS, "census", "--limit", str(LIMIT)]
 
 
-def result_line(text: str, out: Path) -> str:
-    """The printed result, without the one path that differs between the runs."""
-    return next(line for line in text.splitlines() if line.startswith("o0 = ")).replace(str(out), "OUT")
+def result_line(text: str, run: str) -> str:
+    """The printed result, without the run's name in the one path that it holds."""
+    return next(line for line in text.splitlines() if line.startswith("o0 = ")).replace(f"/runs/{run}/", "/runs/RUN/")
 
 
 def stored_successes(store: Store, run: RunId) -> tuple[int, set[str]]:

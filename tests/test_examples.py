@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.ray_cluster import ray_environ
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -16,11 +18,11 @@ def test_the_census_counts_files_of_the_standard_library(tmp_path: Path) -> None
     assert "Summary(files=" in done.stdout
 
 
-def test_the_sweep_finds_settings_that_read_digits(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--local", "--root", str(tmp_path)]
-    words = ["sweep", "--trees", "[2, 10]", "--depths", "[6]", "--folds", "2"]
+def test_the_sweep_finds_settings_that_read_digits_on_ray(ray_address: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--address", ray_address, "--root", str(tmp_path)]
+    words = [str(EXAMPLES / "sweep.py"), "sweep", "--trees", "[2, 10]", "--depths", "[6]", "--folds", "2"]
     done = subprocess.run(
-        [*command, str(EXAMPLES / "sweep.py"), *words], capture_output=True, text=True, check=False, timeout=120
+        [*command, *words], env=ray_environ(), capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stderr
     assert "Candidate(trees=10, depth=6)" in done.stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import (
@@ -59,6 +59,11 @@ class Located(BaseModel):
             object.__setattr__(self, "path", place.absolute(self.path.removeprefix(OWN_MARK)))
         if self.name is None:
             object.__setattr__(self, "name", os.path.basename(self.path.rstrip("/")) or None)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show where it lies, and what else was said of it."""
+        yield "path", self.path
+        yield from ((key, value) for key in ("format", "hash") if (value := getattr(self, key)))
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
