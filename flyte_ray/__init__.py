@@ -31,11 +31,12 @@ from flyte_ray.spec.policies import (
 )
 from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
 from flyte_ray.spec.secret import Secret, SecretRequest
+from flyte_ray.spec.version import VERSION
 
 if TYPE_CHECKING:
     from flyte_ray import io
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def version() -> str:

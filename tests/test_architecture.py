@@ -20,26 +20,59 @@ def layers() -> dict[str, int]:
     return {name: depth for depth, row in enumerate(rows) for name in row.split()}
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path, text: str) -> set[str]:
+    """Full names of the modules that a module imports, also by relative imports and inside functions."""
+    inside = path.relative_to(TOP).parts[:-1]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.ImportFrom):
+            above = inside[: len(inside) - node.level + 1] if node.level else ()
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{start}.{alias.name}" for alias in node.names} if start == "flyte_ray" else {start}
+    return found
+
+
+def breaches(path: Path, text: str) -> list[str]:
+    """Imports of a module that the table does not allow."""
+    depth = layers()
+    package = path.relative_to(TOP / "flyte_ray").parts[0].removesuffix(".py")
+    if package == "__init__":
+        return []  # the public face, above all
+    if package not in depth:
+        return [f"flyte_ray/{package} has no place in the table"]
+    found = []
+    for name in sorted(imported(path, text)):
+        head, *rest = name.split(".")
+        if head in SEAMS and package != SEAMS[head]:
+            found.append(f"{name}: only flyte_ray/{SEAMS[head]} may")
+        elif head == "flyte_ray" and (not rest or rest[0] not in depth):
+            found.append(f"{name} is the public face, which is above all")
+        elif head == "flyte_ray" and rest[0] != package and depth[rest[0]] <= depth[package]:
+            found.append(f"{name} is not below it")
     return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
 def test_a_module_imports_only_downwards(path: Path) -> None:
-    depth = layers()
-    package = path.relative_to(TOP / "flyte_ray").parts[0].removesuffix(".py")
-    for name in imported(path):
-        head, *rest = name.split(".")
-        if head in SEAMS:
-            assert package == SEAMS[head], f"{path.name} imports {name}: only flyte_ray/{SEAMS[head]} may"
-        if head == "flyte_ray" and rest and package in depth and rest[0] in depth and rest[0] != package:
-            assert depth[rest[0]] > depth[package], f"{path.name} imports {name}, which is not below it"
+    assert not breaches(path, path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "found"),
+    [
+        ("ledger/x.py", "from flyte_ray.runtime.slot import Slot", ["flyte_ray.runtime.slot is not below it"]),
+        ("ledger/x.py", "def f():\n    from ..runtime import slot", ["flyte_ray.runtime is not below it"]),
+        ("ledger/x.py", "from ..storage import Store\nfrom . import log\nfrom flyte_ray import errors", []),
+        ("cluster/x.py", "import flyte_ray", ["flyte_ray is the public face, which is above all"]),
+        ("cluster/x.py", "from flyte_ray import run", ["flyte_ray.run is the public face, which is above all"]),
+        ("newcomer/x.py", "", ["flyte_ray/newcomer has no place in the table"]),
+        ("api/x.py", "import ray.util", ["ray.util: only flyte_ray/cluster may"]),
+    ],
+)
+def test_what_the_table_does_not_allow_is_seen(module: str, text: str, found: list[str]) -> None:
+    assert breaches(TOP / "flyte_ray" / module, text) == found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))

@@ -92,8 +92,8 @@ def test_the_drivers_version_replaces_another_one_unless_that_still_runs_somethi
     bare: str, project: Path, tmp_path: Path
 ) -> None:
     newer = shutil.copytree(Path(TOP, "flyte_ray"), tmp_path / "flyte_ray", ignore=shutil.ignore_patterns("*.pyc"))
-    text = (newer / "__init__.py").read_text()
-    (newer / "__init__.py").write_text(text.replace('__version__ = "', '__version__ = "9.'))
+    version = newer / "spec" / "version.py"
+    version.write_text(version.read_text().replace('VERSION: Final = "', 'VERSION: Final = "9.'))
     submit(bare, project, "long", options=["--detach", "--name", "long"])
     done = submit(bare, project, "where", package=str(tmp_path))
     assert "goes on with flyte-ray 0.1.0 (" in done.stderr and "this process has 9.0.1.0 (" in done.stderr

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import flyte_ray  # for its number alone, and not before it is complete
 from flyte_ray.cluster import arrival
+from flyte_ray.spec.version import VERSION
 
 PACKAGE: Final = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def own_digest() -> str:
 
 def own_version() -> str:
     """Return the package's number and the beginning of its digest, for people."""
-    return f"{flyte_ray.__version__} ({own_digest()[:8]})"
+    return f"{VERSION} ({own_digest()[:8]})"
 
 
 def send_package() -> str:
