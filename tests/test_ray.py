@@ -38,6 +38,21 @@ def test_sync_and_async_tasks_nest(connected: Path) -> None:
     assert outputs(workloads.mixed, n=10) == 570
 
 
+def test_map_bounds_gives_failures_as_values_and_is_closed_early(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(workloads.maps_in_every_way, counts=str(tmp_path / "counts"))
+    assert run.outputs()[0] == [
+        "[0, 1, 4, 9, 16, 25, 36]",
+        "int 0",
+        "RuntimeUserError 1 is odd",
+        "int 2",
+        "raised 1 is odd",
+        "first 0",
+    ]
+    steps = [action for action in flyte.remote.Action.listall(run.name) if action.task_name == "work.slow_step"]
+    # The second was called with the first; the others never.
+    assert [action.phase.value for action in steps] == ["succeeded", "aborted"]
+
+
 def test_5000_actions_run_in_one_run(connected: Path) -> None:
     run = flyte.run(workloads.fan_out, n=5000)
     assert run.outputs() == (sum(x * x for x in range(5000)),)

@@ -43,6 +43,28 @@ def mapped(n: int) -> int:
 
 
 @env.task
+def only_even(x: int) -> int:
+    if x % 2:
+        raise ValueError(f"{x} is odd")
+    return x
+
+
+@env.task
+def maps_in_every_way(counts: str) -> list[str]:
+    told = [str(list(flyte.map(square, range(7), concurrency=2)))]
+    told += [f"{type(each).__name__} {each}" for each in flyte.map(only_even, range(3))]
+    try:
+        list(flyte.map(only_even, range(3), return_exceptions=False))
+    except flyte.errors.RuntimeUserError as error:
+        told.append(f"raised {error}")
+    seconds = [0.0, 600.0, 600.0, 600.0]
+    items = flyte.map(slow_step, range(4), seconds, [counts] * 4, concurrency=2)
+    told.append(f"first {next(items)}")
+    items.close()
+    return told
+
+
+@env.task
 def mixed(n: int) -> int:
     return int(mapped(n)) + sum(asyncio.run(gathered(n)))
 

@@ -250,6 +250,9 @@ def test_the_public_names_are_these() -> None:
     assert {"ctx", "init", "logger", "version", "Documentation", "Link", "CachePolicy", "TimeoutType"} < names
     assert all(hasattr(flyte, name) for name in names)
     assert flyte.version() == flyte.__version__
-    assert f'version = "{flyte.version()}"' in Path(__file__).parents[2].joinpath("pyproject.toml").read_text().splitlines()
+    assert (
+        f'version = "{flyte.version()}"'
+        in Path(__file__).parents[2].joinpath("pyproject.toml").read_text().splitlines()
+    )
     code = "import sys, flyte_ray; print({'ray', 'pandas', 'pyarrow', 'pydantic', 'fsspec'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
