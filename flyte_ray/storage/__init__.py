@@ -23,7 +23,7 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
         options: Arguments for the fsspec file system, such as `endpoint_url`; never recorded.
 
     Raises:
-        InvalidDeclaration: It names no bucket.
+        InvalidDeclaration: It names no bucket, or a file.
 
     """
     text = os.fspath(uri)
@@ -32,7 +32,10 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
             f"A root names a folder or a bucket, got {text!r}. Write for example 's3://bucket/runs'."
         )
     if "://" not in text or text.startswith("file://"):
-        return DiskStore(os.path.abspath(os.path.expanduser(text.removeprefix("file://"))))
+        path = os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
+        if os.path.isfile(path):
+            raise InvalidDeclaration(f"A root names a folder or a bucket, got the file {path}. Name a folder.")
+        return DiskStore(path)
     from flyte_ray.storage.remote import RemoteStore  # fsspec and s3fs take half a second to import
 
     return RemoteStore(text.rstrip("/"), dict(options or {}))

@@ -144,7 +144,10 @@ def test_two_runs_of_one_name_are_refused_and_the_first_stays() -> None:
 def test_a_root_that_cannot_be_written_is_named(root: Path) -> None:
     (root / "file").write_text("")
     flyte.init(root=root / "file")
-    with pytest.raises(StoreError, match=r"file should be writable, but: Cannot write .+: Not a directory. Choose"):
+    with pytest.raises(InvalidDeclaration, match="A root names a folder or a bucket, got the file"):
+        flyte.run(count, 1)
+    flyte.init(root=root / "file" / "below")
+    with pytest.raises(StoreError, match=r"below should be writable, but: Cannot write .+: Not a directory. Choose"):
         flyte.run(count, 1)
     flyte.init(root="s3://")
     with pytest.raises(InvalidDeclaration, match="A root names a folder or a bucket, got 's3://'. Write"):
