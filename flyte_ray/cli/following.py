@@ -25,6 +25,8 @@ from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
+INTERRUPTED: Final = "interrupted by Ctrl-C"
+"""The recorded reason of an abort."""
 LINES_SHOWN: Final = 20
 """How much of an output a terminal shows."""
 
@@ -79,7 +81,9 @@ def report(store: Store, run: Run, output: str) -> RunState:
         for number, value in enumerate(run.outputs()):
             click.echo(f"o{number} = {show_value(value, run.name)}")
     else:
-        click.echo(in_users_files(user_traceback(state), load_spec(store, RunId(run.name))), err=True, nl=False)
+        spec = load_spec(store, RunId(run.name))
+        code = state.code or spec["code"]
+        click.echo(in_users_files(user_traceback(state), spec["source"], code), err=True, nl=False)
     click.echo(f"Look at it: {again('get action', run.name)}")
     return state
 
@@ -118,12 +122,19 @@ def user_traceback(state: RunState) -> str:
         action = same[0]
 
 
-def in_users_files(text: str, spec: dict[str, Any]) -> str:
-    """Name the files that the user submitted in place of their copies in a code bundle, where they are at hand."""
-    digest, *folders = (spec.get("code") or "").split(":")
+def in_users_files(text: str, source: str, code: str | None) -> str:
+    """Name the files that the user submitted in place of their copies in a code bundle, where they are at hand.
+
+    Args:
+        text: A traceback.
+        source: The file that was submitted.
+        code: Marker of the code that the run used last, None if none travelled.
+
+    """
+    digest, *folders = (code or "").split(":")
     if not digest:
         return text
-    own = Path(spec["source"]).parent
+    own = Path(source).parent
     # One of the folders is the file's own, below the project's root.
     inside = [
         parts for parts in (PurePosixPath(folder).parts for folder in folders) if own.parts[-len(parts) :] == parts
@@ -187,7 +198,7 @@ def _end(store: Store, run: Run) -> str:
         if run.look() is None and load_spec(store, RunId(run.name))["mode"] == "local":
             # It was this process that was about to run it.
             return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
-        run.abort("interrupted by Ctrl-C")
+        run.abort(INTERRUPTED)
     return f"Interrupted: run {run.name} was aborted."
 
 
@@ -196,7 +207,7 @@ def _end_unseen(run: Run, *, begun: bool) -> str:
     if not begun:
         return f"Interrupted: run {run.name} had not begun."
     if run.look() is not None:
-        run.abort_action(ROOT_ACTION, "interrupted by the user")
+        run.abort_action(ROOT_ACTION, INTERRUPTED)
         return f"Interrupted: run {run.name} is aborted, which is stored when its store answers again."
     return (
         f"Interrupted: run {run.name} stops where it is, and its store does not answer.\n"

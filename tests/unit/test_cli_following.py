@@ -45,10 +45,9 @@ def test_the_copy_in_a_bundle_is_named_as_the_file_that_was_submitted(tmp_path: 
     source = tmp_path / inside / "work.py"
     source.parent.mkdir(parents=True, exist_ok=True)
     source.touch()
-    spec = {"source": str(source), "code": marker}
     copy = f"/tmp/codes/{DIGEST}"
     told = f'  File "{copy}/{Path(inside, "work.py")}", line 3\n  File "{copy}/gone.py", line 4\n  File "/x.py", line 5'
-    assert in_users_files(told, spec).splitlines() == [
+    assert in_users_files(told, str(source), marker).splitlines() == [
         f'  File "{source}", line 3',
         f'  File "{copy}/gone.py", line 4',
         '  File "/x.py", line 5',
@@ -56,7 +55,7 @@ def test_the_copy_in_a_bundle_is_named_as_the_file_that_was_submitted(tmp_path: 
 
 
 def test_code_that_did_not_travel_keeps_its_names() -> None:
-    assert in_users_files('  File "/x.py"', {"source": "/x.py", "code": None}) == '  File "/x.py"'
+    assert in_users_files('  File "/x.py"', "/x.py", None) == '  File "/x.py"'
 
 
 def test_an_output_is_whole_for_programs_and_cut_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
