@@ -217,7 +217,7 @@ def test_a_dry_run_shows_options_and_bundle_and_runs_nothing(cli: Cli) -> None:
     done = cli.submit("triple", "--x", "3", "--dry-run", "--env", "A=1")
     assert done.stdout.startswith('Environment demo: {\n  "num_cpus": 1')
     assert "Environment other: " in done.stdout
-    assert f"Code bundle: 1 files, {cli.program.stat().st_size:,} bytes" in done.stdout
+    assert f"Code bundle: 1 file, {cli.program.stat().st_size:,} bytes" in done.stdout
     plan = json.loads(cli.submit("triple", "--x", "3", "--dry-run", "-o", "json", "--env", "A=1").stdout)
     assert plan["files"] == [{"path": "demo.py", "bytes": cli.program.stat().st_size}]
     assert plan["environments"]["other"]["num_cpus"] == 2
@@ -276,6 +276,7 @@ Call = Callable[[Cli], Result]
         (lambda cli: cli("submit", "--bogus", str(cli.program), "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", str(cli.program), "--bogus", "two"), "No such option '--bogus'"),
         (lambda cli: cli("submit", "--address", "127.0.0.1:1", str(cli.program), "two"), "127.0.0.1:1"),
+        (lambda cli: cli("get", "run", "--root", str(cli.program)), "A root names a folder or a bucket, got the file"),
         (lambda cli: cli("get", "condition"), "Missing argument 'RUN'"),
         (lambda cli: cli("signal", "condition", "--root", str(cli.root), "a", "b", "1"), "should hold a run 'a', but"),
         (lambda cli: cli("abort", "--root", str(cli.root), "nope"), "should hold a run 'nope', but does not"),
@@ -404,6 +405,8 @@ def test_what_an_action_printed_can_be_read(cli: Cli) -> None:
     cli.submit("triple", "--x", "3", "--name", "first")
     root = ("--root", str(cli.root))
     assert cli("get", "logs", *root, "first").stdout == "note none False\n"
+    cli.submit("two", "--name", "silent")
+    assert "Nothing is stored that action a0 of run silent printed." in cli("get", "logs", *root, "silent").stderr
     assert json.loads(cli("get", "logs", *root, "-o", "json", "first").stdout)["text"] == "note none False\n"
 
 

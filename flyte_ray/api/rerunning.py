@@ -96,7 +96,10 @@ def find_source(store: Store, name: str, action: str = ROOT_ACTION) -> Source:
 def check_request(action: str, recover: bool, forced: Sequence[str] | None) -> None:
     """Refuse requests that contradict themselves; raises ValueError, as Flyte does."""
     if forced and not recover:
-        raise ValueError("force_rerun_actions requires recover=True, got it without. Without it all actions run again.")
+        raise ValueError(
+            "force_rerun_actions requires recover=True (--force-rerun-action: --recover), got it without. Add that, or"
+            " leave it out: all actions run again then."
+        )
     if recover and action != ROOT_ACTION:
         raise ValueError(
             f"recover=True cannot be combined with action_name={action!r}: recovery takes over outcomes by the names of"

@@ -11,7 +11,7 @@ from flyte_ray.ledger.paths import cache_key
 from flyte_ray.ledger.query import list_kept
 
 
-@get.command("cache")
+@get.command("cache", short_help="List kept outcomes.")
 @common
 @click.option("--task", help="Those of one task only, such as 'env.function'.")
 def get_cache(task: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:

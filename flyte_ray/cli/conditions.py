@@ -15,7 +15,7 @@ from flyte_ray.spec.condition import ConditionValue, parse_value
 from flyte_ray.spec.phase import ActionPhase
 
 
-@get.command("condition")
+@get.command("condition", short_help="List the conditions of a run.")
 @common
 @click.argument("run")
 @click.argument("action", required=False)
@@ -47,7 +47,7 @@ def signal() -> None:
     """Signal what a run waits for."""
 
 
-@signal.command("condition")
+@signal.command("condition", short_help="Answer a condition of a run.")
 @common
 @click.argument("run")
 @click.argument("name")
@@ -76,7 +76,7 @@ def signal_condition(
 
 def _ask(condition: Condition) -> ConditionValue:
     if not sys.stdin.isatty():
-        raise ValueError(f"say VALUE, a {condition.expected_type.__name__}, where no terminal can be asked")
+        raise ValueError(f"expected VALUE, of type {condition.expected_type.__name__}, got none. Add it behind NAME.")
     if condition.description:
         click.echo(condition.description)
     question = f"{condition.prompt} [{condition.expected_type.__name__}]"

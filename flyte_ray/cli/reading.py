@@ -99,7 +99,7 @@ def _origin(spec: dict[str, Any]) -> str:
     return f"{'recovers' if rerun['recover'] else 'reruns'} {rerun['run']}{action}"
 
 
-@get.command("action")
+@get.command("action", short_help="List the actions of a run, or show one.")
 @common
 @click.argument("run")
 @click.argument("action", required=False)
@@ -173,7 +173,7 @@ def _row(item: ActionState) -> dict[str, Any]:
     }
 
 
-@get.command("io")
+@get.command("io", short_help="Print inputs and result of an action as JSON.")
 @common
 @click.argument("run")
 @click.argument("action", default=ROOT_ACTION)
@@ -187,7 +187,7 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
     click.echo(json.dumps({"inputs": json.loads(item.inputs), "result": result}, indent=2))
 
 
-@get.command("logs")
+@get.command("logs", short_help="Print what an action printed.")
 @common
 @click.option("--attempt", type=click.IntRange(0), help="Only what this attempt printed, counted from 0.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with its time, UTC.")
@@ -209,8 +209,11 @@ def get_logs(
     text = Run.get(run).read_log(action, attempt, show_ts=timestamps)
     if output == "json":
         click.echo(json.dumps({"run": run, "action": action, "text": text}))
-    else:
+    elif text:
         click.echo(text, nl=False)
+    else:
+        others = f"'{again('get action', run)}' lists its actions"
+        click.echo(f"Nothing is stored that action {action} of run {run} printed. {others}.", err=True)
 
 
 def _actions(run: str) -> dict[str, ActionState]:

@@ -117,7 +117,7 @@ def todays_tasks(spec: Mapping[str, Any], state: RunState, root_dir: str | None)
 
 def show_plan(run: str, plan: Plan) -> None:
     """Print what becomes of a run's actions, on stderr."""
-    click.echo(f"Run {run} goes on with today's code:", err=True)
+    click.echo(f"With today's code, of run {run}:", err=True)
     names = max(len(judged.task) for judged in plan.judged)
     counts = max(len(f"{judged.count:,}") for judged in plan.judged)
     for judged in plan.judged:

@@ -142,6 +142,6 @@ def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
         return
     for name, plan in plans.items():
         click.echo(f"Environment {name}: {json.dumps(plan, indent=2)}")
-    click.echo(f"Code bundle: {len(files)} files, {sum(size for _, size in files):,} bytes")
+    click.echo(f"Code bundle: {len(files)} file{'s' * (len(files) != 1)}, {sum(size for _, size in files):,} bytes")
     for name, size in files:
         click.echo(f"  {size:>9,}  {name}")
