@@ -65,7 +65,7 @@ class Lookout:
         try:
             claim = read_claim(self._store, self._run)
         except StoreError:
-            return
+            return  # who waits asks the store for the run, too, and says that it is away
         still_s = self._watch.look(self._run, claim and claim.mark)
         if still_s >= STILL_S or (claim and claim.is_over):
             self._is_told = True

@@ -198,14 +198,15 @@ class Runner:
             "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),
             "copy_style": earlier.get("copy_style") or self.copy_style,
             "include": earlier.get("include") or self.include,
-            "cache": "off"
-            if self.disable_run_cache
-            else "overwrite"
-            if self.overwrite_cache
-            else earlier.get("cache") or "on",
+            "cache": self._cache_mode() or earlier.get("cache") or "on",
             "strict_replay": self.strict_replay or bool(earlier.get("strict_replay")),
             "notifications": [notice.dump() for notice in self.notifications] or earlier.get("notifications") or [],
         }
+
+    def _cache_mode(self) -> str | None:
+        if self.disable_run_cache:
+            return "off"
+        return "overwrite" if self.overwrite_cache else None
 
     def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
         include = inclusions_of(task, about["include"])
