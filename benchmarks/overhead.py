@@ -8,77 +8,37 @@ from __future__ import annotations
 
 import argparse
 import functools
-import logging
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
 
-import flyte_ray as flyte
 from benchmarks import work
+from benchmarks.measuring import (
+    CORES,
+    Bench,
+    Row,
+    bare_nothing,
+    bare_tasks,
+    measure,
+    report,
+    seconds_of,
+    session,
+    watch_ledger,
+)
 
 TOP = Path(__file__).resolve().parent.parent
-CORES = 2
 BURN_S = 0.05
-LEDGER_TITLE = "ray::Ledger"
-HEADINGS = ("work", "bare Ray", "flyte-ray", "ratio", "run wall", "target")
 
-bare_nothing: Any = ray.remote(lambda index: index)
 bare_pause: Any = ray.remote(work.pause)
 bare_burn: Any = ray.remote(work.burn)
 bare_begun: Any = ray.remote(lambda: time.time())
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table, as shown."""
-
-    work: str
-    bare: str = "-"
-    flyte: str = "-"
-    ratio: str = "-"
-    wall: str = "-"
-    target: str = "-"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """How this session measures."""
-
-    mode: str
-    repeat: int
-    root: Path
-
-    def start(self, task: Any, *args: Any) -> tuple[Any, float]:
-        """Run a task as a run of its own; return its output and the run's wall time in seconds."""
-        begin = time.perf_counter()
-        run = flyte.with_runcontext("local").run(task, *args) if self.mode == "local" else flyte.run(task, *args)
-        run.wait()
-        output = run.outputs()[0]
-        return output, time.perf_counter() - begin
-
-    def compare(self, bare: Callable[[], float], task: Any, *args: Any) -> tuple[float, float, float]:
-        """Measure both sides in turns; return medians: bare seconds, seconds inside the root task, run's wall."""
-        rows = [(bare(), *self.start(task, *args)) for _ in range(self.repeat)]
-        medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-        return medians[0], medians[1], medians[2]
-
-
-def bare_tasks(count: int) -> float:
-    """Submit `count` bare Ray tasks, get them all; seconds."""
-    start = time.perf_counter()
-    ray.get([bare_nothing.remote(index) for index in range(count)])
-    return time.perf_counter() - start
 
 
 def bare_chain(count: int) -> float:
@@ -228,50 +188,6 @@ def large(bench: Bench, count: int = 100_000) -> Iterator[Row]:
     yield Row(f"ledger's resident memory, peak at {count:,}", flyte=peak, target="< 500 MB")
 
 
-@contextmanager
-def watch_ledger() -> Iterator[list[float]]:
-    """Note the resident memory of this session's ledger five times a second, in MB."""
-    seen: list[float] = []
-    ended = threading.Event()
-
-    def note() -> None:
-        while not ended.wait(0.2):
-            seen.append(ledger_megabytes())
-
-    thread = threading.Thread(target=note)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        seen.append(ledger_megabytes())
-        ended.set()
-        thread.join()
-
-
-def ledger_megabytes() -> float:
-    """Resident memory of the ledger that descends from this process, found by its title; 0 without one or /proc."""
-    parents: dict[int, int] = {}
-    ledgers: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            pid = int(folder.name)
-            # The name may hold spaces and brackets: the fields that follow it are counted from its end.
-            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_bytes().startswith(LEDGER_TITLE.encode()):
-                pages = int((folder / "statm").read_text().split()[1])
-                ledgers[pid] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-        except OSError:  # ended meanwhile
-            continue
-    return sum(size for pid, size in ledgers.items() if os.getpid() in ancestors(pid, parents))
-
-
-def ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
-    """Yield a process's parent, its parent, and so on."""
-    while pid in parents:
-        pid = parents[pid]
-        yield pid
-
-
 def hello(bench: Bench) -> Iterator[Row]:
     """From the command line to the greeting, in a fresh process each time: attached, embedded, local."""
     local = submit_seconds(bench, ["--local"], None)
@@ -318,21 +234,6 @@ def script_seconds(bench: Bench, arguments: list[str], address: str | None) -> f
     return statistics.median(seconds_of(once) for _ in range(bench.repeat))
 
 
-def seconds_of(call: Callable[[], Any]) -> float:
-    """Wall time of a call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def show(rows: list[Row]) -> str:
-    """Lay the rows out as one aligned text table."""
-    cells = [HEADINGS, *((row.work, row.bare, row.flyte, row.ratio, row.wall, row.target) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
 # `hello` stands last: it ends this session's Ray.
 MEASURES = {measure.__name__: measure for measure in (first, fan_out, chain, tree, burn, overlap, large, hello)}
 
@@ -344,25 +245,14 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="measure 100,000 actions too")
     parser.add_argument("--repeat", type=int, default=3, help="measures per figure, median shown (default 3)")
     parser.add_argument("--mode", choices=("ray", "local"), default="ray", help="where flyte-ray's runs run")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     options = parser.parse_args()
     names = options.only or [name for name in MEASURES if name != "large"]
     if options.large and "large" not in names:
         names = [*names, "large"]
-    rows: list[Row] = []
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
-        flyte.init(root=folder)
-        bench = Bench(options.mode, options.repeat, Path(folder))
-        for name in sorted(names, key=list(MEASURES).index):
-            print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            try:
-                rows.extend(MEASURES[name](bench))
-            except Exception as error:
-                rows.append(Row(name, flyte=f"failed: {type(error).__name__}"))
-                print(f"{name}: {error}", file=sys.stderr)
-        ray.shutdown()
-    print(f"Python {sys.version.split()[0]}, Ray {ray.__version__}, {CORES} of {os.cpu_count()} cores, {options.mode}")
-    print(show(rows))
+    with session(options.mode, options.repeat) as bench:
+        rows = measure(bench, {name: MEASURES[name] for name in MEASURES if name in names})
+    print(report(rows, options.mode, as_json=options.json))
 
 
 if __name__ == "__main__":
