@@ -52,10 +52,14 @@ class Bench:
     def start(self, task: Any, *args: Any) -> tuple[Any, float]:
         """Run a task as a run of its own; return its output and the run's wall time in seconds."""
         begin = time.perf_counter()
-        run = flyte.with_runcontext("local").run(task, *args) if self.mode == "local" else flyte.run(task, *args)
-        run.wait()
-        output = run.outputs()[0]
+        output = self.run(task, *args).outputs()[0]
         return output, time.perf_counter() - begin
+
+    def run(self, task: Any, *args: Any) -> flyte.Run:
+        """Run a task as a run of its own, to its end."""
+        run: flyte.Run = flyte.with_runcontext("local" if self.mode == "local" else "remote").run(task, *args)
+        run.wait()
+        return run
 
     def compare(self, bare: Callable[[], float], task: Any, *args: Any) -> tuple[float, float, float]:
         """Measure both sides in turns; return medians: bare seconds, seconds inside the root task, run's wall."""
