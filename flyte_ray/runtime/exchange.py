@@ -148,11 +148,18 @@ class Exchange:
     def flush(self, timeout_s: float) -> None:
         """Have everything said now and wait until it is on its way; the lock is let go meanwhile.
 
-        What is on its way arrives, also if the user's code holds Python's lock from here on, or the process ends.
+        What is on its way arrives, also if the user's code holds Python's lock from here on.
         """
         awaited = self._awaited = self._seq + 1
         self.hurry()
         self._changed.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
+
+    def flush_heard(self, timeout_s: float) -> None:
+        """Have everything said now and wait until the ledger has answered: what is on its way dies with the process."""
+        self.flush(timeout_s)
+        said = self._awaited
+        self.flush(timeout_s)  # a newer message has the older one answered
+        self._changed.wait_for(lambda: self._answered >= said or self._closed, timeout_s)
 
     def close(self) -> None:
         """Have `run` send what is left and return."""

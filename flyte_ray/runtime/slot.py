@@ -185,12 +185,12 @@ class Slot:
             return (work, self._refs[work.task]) if work else None
 
     def tell_last(self, *results: Result) -> None:
-        """Tell that this process ends, and with what results; returns when that is on its way. The caller ends it."""
+        """Tell that this process ends, and with what results; returns when that is heard. The caller ends it."""
         with self._changed:
             for result in results:
                 self._exchange.post(result)
             self._exchange.ends = True
-            self._exchange.flush(LAST_S)
+            self._exchange.flush_heard(LAST_S)
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a loop is the one that runs this slot's async actions."""
