@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.ray_cluster import connected, ray_address
-from tests.s3_server import s3_root
+from tests.s3_server import s3_root, s3_running
 
-__all__ = ["connected", "ray_address", "s3_root"]
+__all__ = ["connected", "ray_address", "s3_root", "s3_running"]

@@ -9,11 +9,32 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 STARTER = Path(__file__).parent / "s3" / "start-s3.sh"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that runs."""
+
+    folder: Path
+    variables: dict[str, str]
+    """Those that reach it."""
+
+    def kill(self) -> None:
+        """Kill what answers requests; all that was acknowledged stays."""
+        self._call("rgw-kill")
+
+    def start(self) -> None:
+        """Have it answer again; returns when it does."""
+        self._call("rgw-start")
+
+    def _call(self, command: str) -> None:
+        subprocess.run([str(STARTER), command, str(self.folder)], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -31,15 +52,22 @@ def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def s3_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield a fresh `s3://bucket/prefix` and set the AWS variables that reach it."""
+def s3_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Start the server and set the AWS variables that reach it."""
     # CI is root on Debian and never skips; elsewhere the server must be installed already.
     if not os.environ.get("CI") and not shutil.which("radosgw") and (os.geteuid() or not shutil.which("apt-get")):
         pytest.skip("the S3 server is Debian's radosgw: not installed, and only root can install it")
-    with s3_server(tmp_path_factory.mktemp("s3"), "tests") as variables, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("s3")
+    with s3_server(folder, "tests") as variables, pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        yield f"s3://tests/{uuid.uuid4().hex}"
+        yield S3Server(folder, variables)
+
+
+@pytest.fixture(scope="session")
+def s3_root(s3_running: S3Server) -> str:
+    """Return a fresh `s3://bucket/prefix`."""
+    return f"s3://tests/{uuid.uuid4().hex}"
 
 
 def _free_pair() -> int:

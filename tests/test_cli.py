@@ -294,7 +294,7 @@ def test_an_unwritable_root_is_named(cli: Cli) -> None:
     blocked = cli.root.parent / "file"
     blocked.write_text("not a folder")
     done = cli.submit("two", "--root", str(blocked / "root"))
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert f"The root file://{blocked}/root should be writable, but" in done.stderr
 
 

@@ -101,7 +101,9 @@ def test_values_go_to_the_raw_data_path_when_one_is_given(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_pickled_leaves_the_stores_arguments_behind(tmp_path: Path) -> None:
-    with placed(RunBlobs(RemoteStore("s3://b", {"secret": "TOPSECRET"}), RemoteStore("s3://b", {}), "p")):
+    store = RemoteStore("s3://b", {"s3": {"secret": "TOPSECRET"}})
+    assert "TOPSECRET" not in repr(store)
+    with placed(RunBlobs(store, store, "p")):
         file: File = File(path="s3://b/p/x")
     assert b"TOPSECRET" not in pickle.dumps(file)
     assert pickle.loads(pickle.dumps(file)).path == file.path
@@ -130,14 +132,19 @@ def test_async_code_has_the_same_operations(program: Path, tmp_path: Path) -> No
     async def main() -> None:
         file: File = await File.from_local("letters/a.txt")
         async with file.open("r") as opened:
-            assert opened.read() == "one "
+            assert await opened.read() == "one "
+        async with file.open("r") as opened:
+            assert [line async for line in opened] == ["one "]
         assert await file.exists()
         assert Path(await file.download(tmp_path / "copy")).read_text() == "one "
         folder: Dir = await Dir.from_local("letters")
         assert [found.name async for found in folder.walk()] == ["a.txt", "b.txt"]
         assert sorted(path.name for path in Path(await folder.download()).iterdir()) == ["a.txt", "b.txt"]
-        with pytest.raises(flyte.errors.UnsupportedError, match="mode 'rb' or 'r', got 'wb'"):
-            async with file.open("wb"):
+        assert [found.name for found in await folder.list_files()] == ["a.txt", "b.txt"]
+        found = await folder.get_file("b.txt")
+        assert found is not None and await folder.get_file("c.txt") is None
+        with pytest.raises(flyte.errors.UnsupportedError, match="mode 'rb', 'r', 'wb' or 'w', got 'a'"):
+            async with file.open("a"):
                 pass
 
     asyncio.run(main())

@@ -67,7 +67,7 @@ def resume_run(
     from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
     revision = _revise(store, spec, plan) if plan else None
-    client = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=lasting))
+    client = LedgerClient(store, ensure_ledger(store, lasting=lasting))
     if not take_over and client.look(run) is None:
         announce_wait(store, run)
     client.resume(run, take_over=take_over, revision=revision)

@@ -236,7 +236,7 @@ class Runner:
         connect(settings.address)
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-        client = LedgerClient(store, ensure_ledger(store, settings.storage, lasting=self.lasting))
+        client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting))
         client.start(Start(run, nonce, task, inputs, custom, cache, about))
 
 

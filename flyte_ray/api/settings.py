@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
@@ -12,7 +12,9 @@ from flyte_ray.api.unsupported import ignore_foreign
 from flyte_ray.runtime.logs import logger as logger
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.logs import system_logger as system_logger
-from flyte_ray.storage import Store, open_store
+from flyte_ray.storage import Storage, Store, open_store
+from flyte_ray.storage.providers import options_of
+from flyte_ray.storage.working import configure
 
 DEFAULT_ROOT: Final = "~/.flyte-ray"
 _FOREIGN: Final = (
@@ -31,7 +33,7 @@ class Settings:
 
     root: str | os.PathLike[str] | None = None
     address: str | None = None
-    storage: dict[str, Any] = field(default_factory=dict)
+    storage: Storage | dict[str, Any] | None = None
     root_dir: str | None = None
 
 
@@ -42,7 +44,7 @@ settings = Settings()
 def init(
     root: str | os.PathLike[str] | None = None,
     address: str | None = None,
-    storage: dict[str, Any] | None = None,
+    storage: Storage | dict[str, Any] | None = None,
     root_dir: str | os.PathLike[str] | None = None,
     log_level: int | str | None = None,
     user_log_level: int | str | None = None,
@@ -54,7 +56,9 @@ def init(
         root: Where the record lies: a path or `s3://…`; default `FLYTE_RAY_ROOT`, else `~/.flyte-ray`.
         address: The Ray cluster to run on; default the Ray this process is connected to, else `RAY_ADDRESS`, else
             local mode. Nothing is connected before the first run.
-        storage: fsspec arguments for the root, such as `endpoint_url`; they reach the cluster and are never recorded.
+        storage: How stores are reached: `flyte.storage.S3(...)`, `GCS`, `ABFS`, or fsspec arguments for the root, such
+            as `endpoint_url`. It reaches the cluster and is never recorded. Default: Flyte's variables, such as
+            `FLYTE_AWS_ENDPOINT`, and what each store's client finds by itself.
         root_dir: The project's folder: its code travels, and its modules are imported from there (`pkg.flows` for
             `pkg/flows.py`, so that `from . import other` works in it). Default: found from the task's file, the nearest
             folder above with a `pyproject.toml` or a `.git`.
@@ -78,12 +82,13 @@ def init(
             )
     if address is not None and not isinstance(address, str):
         raise TypeError(f"flyte.init: address must be text such as 'host:6379', got {address!r:.80}. Leave it out.")
-    if storage is not None and not isinstance(storage, dict):
+    if storage is not None and not isinstance(storage, (Storage, dict)):
         raise TypeError(
-            f"flyte.init: storage must be a dict of fsspec arguments, got {type(storage).__name__}."
-            f" Write storage={{'endpoint_url': ...}}."
+            f"flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got"
+            f" {type(storage).__name__}. Write storage=flyte.storage.S3(endpoint=...)."
         )
-    settings.root, settings.address, settings.storage = root, address, dict(storage or {})
+    settings.root, settings.address, settings.storage = root, address, storage
+    configure(options_of(storage, _root()))
     settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
     set_levels(log_level, user_log_level)
 
@@ -96,4 +101,8 @@ def again(verb: str, *words: str) -> str:
 
 def current_store() -> Store:
     """Open the root that applies: `init`, `FLYTE_RAY_ROOT`, `~/.flyte-ray`."""
-    return open_store(settings.root or os.environ.get("FLYTE_RAY_ROOT") or DEFAULT_ROOT, settings.storage)
+    return open_store(_root(), options_of(settings.storage, _root()))
+
+
+def _root() -> str:
+    return os.fspath(settings.root or os.environ.get("FLYTE_RAY_ROOT") or DEFAULT_ROOT)

@@ -1,6 +1,6 @@
 """The command `flyte-ray`: its verbs in one table.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 the run failed or its store cannot be used, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flyte_ray.cli.rerunning import rerun
 from flyte_ray.cli.resuming import resume
 from flyte_ray.cli.running import submit
 from flyte_ray.cli.steering import abort
-from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, DeclarationError
+from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, DeclarationError, ObjectMissing, StoreError
 
 VERBS: Final = (submit, rerun, resume, abort, signal, get, delete)
 
@@ -29,14 +29,22 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
+class Failed(Refused):
+    """What was asked for could not be done."""
+
+    exit_code = 1
+
+
 class Verbs(click.Group):
-    """A group whose commands show our errors as one sentence, exit 2."""
+    """A group whose commands show our errors as one sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (ActionNotFoundError, BaseRuntimeError, DeclarationError) as error:
+        except StoreError as error:
+            raise Failed(str(error)) from error
+        except (ActionNotFoundError, BaseRuntimeError, DeclarationError, ObjectMissing) as error:
             raise Refused(str(error)) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)

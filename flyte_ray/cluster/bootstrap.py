@@ -24,6 +24,7 @@ from typing import Any, Final
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import arriving, arriving_actor, send_package
 from flyte_ray.errors import ClusterError
+from flyte_ray.storage.providers import Options
 
 READY_S: Final = 15.0
 """How long the actors may take before the user's own process makes them."""
@@ -36,12 +37,12 @@ _READY: Final = b"ready\n"
 _OF_ONE_WORKER: Final = ("RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK", "RAY_CLIENT_MODE")
 
 
-def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[Any, Any]:
+def make_actors(root: str, storage: Options, *, lasting: bool) -> tuple[Any, Any]:
     """Return the handles of a root's launcher and ledger, made on the connected cluster unless it has them.
 
     Args:
         root: Its URI.
-        storage: fsspec arguments for it; they travel to the actors and are never recorded.
+        storage: fsspec arguments by protocol; they travel to the actors and are never recorded.
         lasting: The actors outlive this process; the others end with their last handle.
 
     """
@@ -62,7 +63,7 @@ def make_actors(root: str, storage: dict[str, Any], *, lasting: bool) -> tuple[A
     return launcher, ledger
 
 
-def make_launcher(root: str, storage: dict[str, Any], *, lasting: bool) -> Any:
+def make_launcher(root: str, storage: Options, *, lasting: bool) -> Any:
     """Return the handle of a root's launcher, made unless the cluster has it; arguments as of `make_actors`.
 
     The ledger does so too when the launcher has died. It then belongs to the ledger's job, as the first one did.
@@ -87,7 +88,7 @@ def _placed(lasting: bool) -> dict[str, Any]:
     }
 
 
-def bootstrap(root: str, storage: dict[str, Any]) -> str:
+def bootstrap(root: str, storage: Options) -> str:
     """Have a root's lasting actors made by a process on the head node, within `READY_S`.
 
     Returns:
@@ -112,7 +113,7 @@ def bootstrap(root: str, storage: dict[str, Any]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def start_holder(root: str, storage: dict[str, Any], address: str) -> str:
+def start_holder(root: str, storage: Options, address: str) -> str:
     """Start the process that makes and holds the actors, from a Ray worker; return why it failed, empty if it did not.
 
     The process leaves the worker's process group and parent, which Ray ends with the worker.

@@ -18,6 +18,7 @@ from flyte_ray.cluster.deaths import SLOT_TASK, read_death
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.package import arriving
 from flyte_ray.ledger.losses import Loss
+from flyte_ray.storage.providers import Options
 
 
 class SlotOrder(NamedTuple):
@@ -45,7 +46,7 @@ class SlotDeath(NamedTuple):
 class Launcher:
     """The actor; create it with `max_restarts=0`, before the ledger, so that memory pressure hits it last."""
 
-    def __init__(self, program: str, ledger: str, root: str, storage: dict[str, Any]) -> None:
+    def __init__(self, program: str, ledger: str, root: str, storage: Options) -> None:
         """Launch slots for the ledger of this name; `program` brings them this package (`package.py`)."""
         self._program, self._ledger, self._root, self._storage = program, ledger, root, storage
         self._node = ray.util.get_node_ip_address()

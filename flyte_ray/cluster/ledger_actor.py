@@ -33,6 +33,7 @@ from flyte_ray.ledger.wire import dump_reply, load_message
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from flyte_ray.storage.patient import Patience
+from flyte_ray.storage.providers import Options
 
 TICK_S: Final = 0.05
 NODES_S: Final = 1.0
@@ -55,12 +56,12 @@ _log = logging.getLogger("flyte_ray.ledger")
 class LedgerActor:
     """The actor; its methods only carry what `ledger/service.py` decides."""
 
-    def __init__(self, root: str, storage: dict[str, Any], launcher: str, holder: str, lasting: bool = False) -> None:
+    def __init__(self, root: str, storage: Options, launcher: str, holder: str, lasting: bool = False) -> None:
         """Serve a root.
 
         Args:
             root: Its URI.
-            storage: fsspec arguments; never recorded.
+            storage: fsspec arguments by protocol; never recorded.
             launcher: Name of the launcher actor.
             holder: Stays the same when this actor is restarted.
             lasting: It outlives who made it, and continues what others leave in the root.

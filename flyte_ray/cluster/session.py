@@ -106,15 +106,14 @@ def find_ledger(store: Store) -> Any | None:
         return None
 
 
-def ensure_ledger(store: Store, storage: dict[str, Any], *, lasting: bool) -> Any:
+def ensure_ledger(store: Store, *, lasting: bool) -> Any:
     """Return the handle of a root's ledger, which is made with its launcher if the cluster has none.
 
     A ledger with another content of this package is replaced if it holds no run; else it stays, and so does the package
     of its slots, which is said.
 
     Args:
-        store: The root.
-        storage: fsspec arguments for it; they travel to the actors and are never recorded.
+        store: The root; its fsspec arguments travel to the actors and are never recorded.
         lasting: The actors outlive this process.
 
     """
@@ -122,12 +121,12 @@ def ensure_ledger(store: Store, storage: dict[str, Any], *, lasting: bool) -> An
     if found is not None and not _end_other_version(store, found):
         return found
     if lasting:
-        failed = bootstrap(store.uri, storage)
+        failed = bootstrap(store.uri, store.options)
         found = None if failed else find_ledger(store)
         if found is not None:
             return found
         _log.info("this process makes the ledger of %s itself: %s", store.uri, failed)
-    launcher, ledger = make_actors(store.uri, storage, lasting=lasting)
+    launcher, ledger = make_actors(store.uri, store.options, lasting=lasting)
     if not lasting:
         _KEPT.extend((launcher, ledger))  # an actor that is not detached ends with its last handle
     return ledger

@@ -37,6 +37,8 @@ from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
 from flyte_ray.storage.patient import PatientStore
+from flyte_ray.storage.providers import Options
+from flyte_ray.storage.working import configure
 
 _log: Final = logging.getLogger("flyte_ray.runtime")
 GONE_S: Final = 60.0
@@ -117,7 +119,7 @@ class RayPort:
             return  # not there yet: the old handle fails again, and we come back
 
 
-def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: dict[str, Any], keeper: str) -> None:
+def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: Options, keeper: str) -> None:
     """Run a slot of a run to its end; the calling thread must be the process's main thread.
 
     Args:
@@ -126,11 +128,12 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
         shape: The slot's shape.
         ledger: Name of the ledger actor.
         root: URI of the root.
-        storage: fsspec arguments for it.
+        storage: fsspec arguments by protocol.
         keeper: Address of the ledger's node, for the sentence that refuses a root that is not shared.
 
     """
     port = RayPort(ledger)
+    configure(storage)
     try:
         slot = _make_slot(name, RunId(run), shape, port, open_store(root, storage), keeper)
         if ray.get_runtime_context().get_assigned_resources().get("memory"):

@@ -1,15 +1,16 @@
-"""What `File` and `Dir` have in common: a path that is stored with the value.
+"""What `File` and `Dir` have in common: a path that is stored with the value, and a hash that stands for the content.
 
-Invariants: what lies on this machine's disk is stored by content when a task's inputs or outputs are recorded, and
-only then; what lies behind a URL is referred to.
+Invariants: what lies on this machine's disk is stored by content when a task's inputs or outputs are recorded, and only
+then; what lies behind a URL is referred to; a recorded file is never written to again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,10 +23,17 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from flyte_ray.storage.files import has_uri
+from flyte_ray.errors import StoreError
+from flyte_ray.storage.files import look_at
+from flyte_ray.storage.local import local_path
+from flyte_ray.storage.providers import Options
+from flyte_ray.storage.working import Place, current_options, working_place
+from flyte_ray.types.hashing import SEEN
 from flyte_ray.types.place import OWN_MARK, Blobs, current_place
+from flyte_ray.types.references import is_by_content
 
 T = TypeVar("T")
+_log: Final = logging.getLogger("flyte_ray.store")
 
 
 class Located(BaseModel):
@@ -33,6 +41,8 @@ class Located(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    lies_beside_the_log: ClassVar[bool] = True
+    """To store one takes time."""
     _kind: ClassVar[str] = "file"
 
     path: str
@@ -42,19 +52,21 @@ class Located(BaseModel):
     format: str = ""
     """What it holds, such as `csv`; not looked at."""
     hash: str | None = None
-    """Stands for the content where values are compared."""
-    _place: Blobs | None = PrivateAttr(default=None)
+    """Stands for the content where values are compared, by calls that are made again and by the cache."""
+    _place: Place | None = PrivateAttr(default=None)
+    _recorded: bool = PrivateAttr(default=False)
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, raw: Any, info: ValidationInfo) -> Any:
         # A text is taken from JSON only, which is what the command line and a parameter file give.
-        return {"path": _found(raw)} if isinstance(raw, str) and info.mode == "json" else raw
+        return {"path": cls._named_by_text(raw)} if isinstance(raw, str) and info.mode == "json" else raw
 
     def model_post_init(self, _: Any) -> None:
         """Turn what a record says into a path of this process."""
         place = current_place()
-        self._place = place
+        self._recorded = place is not None
+        self._place = place if place is not None else working_place()
         if place is not None and self.path.startswith(OWN_MARK):
             object.__setattr__(self, "path", place.absolute(self.path.removeprefix(OWN_MARK)))
         if self.name is None:
@@ -69,68 +81,108 @@ class Located(BaseModel):
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         place = current_place()
         raw: dict[str, Any] = write(self)
-        if place is not None:
-            own = place.put_path(self.path) if "://" not in self.path else place.relative(self.path)
-            raw["path"] = self.path if own is None else f"{OWN_MARK}{own}"
-        return raw
+        if place is None:
+            return raw
+        if "://" in self.path:
+            own = place.relative(self.path)
+            path = self.path if own is None else f"{OWN_MARK}{own}"
+            # What we have named by its content need not be looked at.
+            is_known = self.hash is not None or is_by_content(path)
+            return {**raw, "path": path, "hash": self.hash if is_known else self._stamp()}
+        return {**raw, **self._store(place)}
+
+    def _store(self, place: Blobs) -> dict[str, str]:
+        """Store what lies at the local path; returns the recorded path and hash."""
+        self._check_kind(os.path.isdir(self.path), self.path)
+        uri, content = place.put_path(self.path)
+        return {"path": f"{OWN_MARK}{uri}", "hash": self.hash or content}
+
+    def _stamp(self) -> str | None:
+        """Look at what is referred to: its size, and what its server changes with its content."""
+        raise NotImplementedError
+
+    def _look(self, look: Callable[[], T]) -> T | None:
+        """Look at what is referred to; None if this process may not, or cannot, as a laptop beside a cluster."""
+        try:
+            return self._reading(self.path, look)
+        except (PermissionError, StoreError) as error:
+            _log.warning("%s is told from others by its path alone: %s", self.path, error)
+            return None
 
     @classmethod
-    def from_local_sync(cls, local_path: str | os.PathLike[str]) -> Self:
-        """Refer to what lies at a local path; it is stored when a task takes or returns it.
+    def _check_kind(cls, is_folder: bool, path: str) -> None:
+        if is_folder and cls._kind == "file":
+            raise IsADirectoryError(f"a file was expected, got the folder {path!r}. Take flyte.io.Dir for folders")
+        if not is_folder and cls._kind == "folder" and os.path.isfile(local_path(path) or ""):
+            raise NotADirectoryError(f"a folder was expected, got the file {path!r}. Take flyte.io.File for files")
+
+    @classmethod
+    def _check_local(cls, local_path: str | os.PathLike[str]) -> str:
+        """Return a local path made absolute.
 
         Raises:
-            FileNotFoundError: Nothing of the kind lies there.
+            FileNotFoundError: Nothing lies there.
+            IsADirectoryError: A folder lies there, for a file.
+            NotADirectoryError: A file lies there, for a folder.
 
         """
         text = os.path.abspath(os.path.expanduser(os.fspath(local_path)))
-        if not (os.path.isdir(text) if cls._kind == "folder" else os.path.isfile(text)):
+        if not os.path.exists(text):
             raise FileNotFoundError(
                 f"Expected a local {cls._kind}, got {os.fspath(local_path)!r}, where there is none."
             )
-        return cls(path=text)
+        cls._check_kind(os.path.isdir(text), text)
+        return text
 
     @classmethod
-    async def from_local(cls, local_path: str | os.PathLike[str]) -> Self:
-        """Refer to what lies at a local path, see `from_local_sync`."""
-        return cls.from_local_sync(local_path)
+    def _named_by_text(cls, path: str) -> str:
+        """Return a URL as it is, and a local path made absolute.
+
+        Raises:
+            ValueError: Nothing of the kind lies at the local path.
+
+        """
+        if "://" in path:
+            return path
+        if not os.path.exists(path):
+            raise ValueError(f"there is no file or folder {path!r} here")
+        try:
+            cls._check_kind(os.path.isdir(path), path)
+        except OSError as error:
+            raise ValueError(str(error)) from error
+        return os.path.abspath(path)
 
     @classmethod
-    def from_existing_remote(cls, remote_path: str) -> Self:
-        """Refer to what lies behind a URL, which stays where it is."""
-        return cls(path=remote_path)
+    def _refer(cls, remote_path: str, key: str | None) -> Self:
+        if not isinstance(remote_path, str) or "://" not in remote_path:
+            raise ValueError(
+                f"{cls.__name__}.from_existing_remote expects a URL such as 's3://bucket/key', got {remote_path!r}."
+                f" Take from_local for what lies on this machine."
+            )
+        return cls(path=remote_path, hash=key)
 
     async def exists(self) -> bool:
         """Tell whether it is there, without blocking the loop."""
         return await asyncio.to_thread(self.exists_sync)
 
+    def exists_sync(self) -> bool:
+        """Tell whether it is there."""
+        return self._reading(self.path, lambda: look_at(self.path, self._options)) is not None
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the place behind: it holds the arguments of the store, which are never recorded."""
         state = super().__getstate__()
-        return {**state, "__pydantic_private__": {"_place": None}}
+        return {**state, "__pydantic_private__": {"_place": None, "_recorded": self._recorded}}
 
     @property
-    def _options(self) -> dict[str, object]:
-        return self._place.options(self.path) if self._place else {}
-
-    def exists_sync(self) -> bool:
-        """Tell whether it is there."""
-        return self._reading(self.path, lambda: has_uri(self.path, self._options))
+    def _options(self) -> Options:
+        return self._place.options if self._place is not None else current_options()
 
     def _reading(self, uri: str, read: Callable[[], T]) -> T:
         """Read something that lies there, which may take as long as the run's store is away."""
-        return self._place.reading(uri, read) if self._place else read()
+        return self._place.reading(uri, read) if self._place is not None else read()
 
 
-def _found(path: str | os.PathLike[str]) -> str:
-    """Return a URL as it is, and a local path made absolute.
-
-    Raises:
-        ValueError: Nothing lies at the local path.
-
-    """
-    text = os.fspath(path)
-    if "://" in text:
-        return text
-    if not os.path.exists(text):
-        raise ValueError(f"there is no file or folder {text!r} here")
-    return os.path.abspath(text)
+def seen(size: int | None, mark: str) -> str | None:
+    """Write what was seen of a file as a hash; None if that tells nothing."""
+    return f"{SEEN}{size}:{mark}" if mark else None

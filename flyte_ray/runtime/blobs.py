@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from flyte_ray.errors import StoreError
 from flyte_ray.storage import Store, open_place
 from flyte_ray.storage.patient import PatientStore
+from flyte_ray.storage.providers import Options
+from flyte_ray.storage.writing import writing, writing_to
+from flyte_ray.types.hashing import CONTENT
 
 T = TypeVar("T")
 WORTH_ASKING: Final = 1 << 20
 """From so many bytes on it is asked first whether an object is there already."""
 TRIES: Final = 3
 """How often a file is asked for that cannot be read from a store that answers."""
+SETTLED_NS: Final = 2_000_000_000
+"""A file that was changed longer ago than this cannot change without another time of change."""
+HASHERS: Final = 4
+"""Files hashed at a time."""
+_Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class RunBlobs:
     root: Store
     store: Store
     prefix: str
+    _known: dict[tuple[str, _Stamp], tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
+    """What `put_path` answered for files that have not changed since."""
 
     def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
         """Store bytes under a fresh name, or under one of their content."""
@@ -42,26 +56,51 @@ class RunBlobs:
         """Read bytes."""
         return self.store.get(f"{self.prefix}/{uri}")
 
-    def put_path(self, path: str) -> str:
+    def put_path(self, path: str) -> tuple[str, str]:
         """Store a file or folder under the digest of its content and its own name.
 
         The same content always gets the same URI, so that a parent that runs again makes the same calls.
 
+        Returns:
+            The URI, and the hash of the content, of a folder without its own name.
+
         Raises:
-            FileNotFoundError: There is no such path.
+            FileNotFoundError: There is no such path, or a link in a folder leads to nothing.
+            OSError: It was changed while it was stored.
 
         """
         top = Path(path)
         if not top.exists():
             raise FileNotFoundError(f"there is no file or folder {path!r} on this machine")
-        parts = sorted(part for part in top.rglob("*") if part.is_file()) if top.is_dir() else [top]
-        digests = [(part.relative_to(top.parent).as_posix(), _digest(part)) for part in parts]
-        uri = f"{hashlib.sha256(repr(digests).encode()).hexdigest()[:32]}/{top.name}"
-        for part, (name, _) in zip(parts, digests, strict=True):
-            key = f"{self.prefix}/{uri.partition('/')[0]}/{name}"
-            if not self.store.exists(key):
-                self.store.put_file(key, os.fspath(part))
-        return uri
+        parts = _parts(top)
+        stamp = _stamp(parts)
+        known = self._known.get((path, stamp))
+        if known is not None:
+            return known
+        hashed_ns = time.time_ns()
+        with ThreadPoolExecutor(HASHERS, "flyte-ray-hash") as pool:
+            names = [part.relative_to(top.parent).as_posix() for part in parts]
+            digests = dict(zip(names, pool.map(_digest, parts), strict=True))
+        uri = f"{hashlib.sha256(repr(list(digests.items())).encode()).hexdigest()[:32]}/{top.name}"
+        self._send(uri, dict(zip(digests, parts, strict=True)), stamp, is_folder=top.is_dir())
+        found = uri, _content_hash(top, digests)
+        if all(changed_ns < hashed_ns - SETTLED_NS for _, _, _, changed_ns in stamp):
+            self._known[path, stamp] = found
+        return found
+
+    def _send(self, uri: str, parts: dict[str, Path], stamp: _Stamp, *, is_folder: bool) -> None:
+        start = f"{self.prefix}/{uri.partition('/')[0]}"
+        files = {f"{start}/{name}": os.fspath(part) for name, part in parts.items()}
+        there = set(self.store.keys(start)) if is_folder else {key for key in files if self.store.exists(key)}
+        missing = {key: part for key, part in files.items() if key not in there}
+        self.store.put_files(missing)
+        if missing and _stamp(list(parts.values())) != stamp:
+            self.store.delete(list(missing))  # it does not hold what its name says
+            raise OSError(errno.EBUSY, f"{next(iter(files.values()))!r} was changed while it was stored")
+
+    def fresh(self, name: str) -> str:
+        """Return the URL of a file that is in nobody's way, with an own name."""
+        return self.absolute(f"{uuid.uuid4().hex}/{name}")
 
     def relative(self, uri: str) -> str | None:
         """Return what `absolute` was given, None for what lies elsewhere."""
@@ -91,10 +130,15 @@ class RunBlobs:
         failures: list[Exception] = []
         return self.store.patience.ask(lambda: _read(store, key, read, failures))
 
-    def options(self, uri: str) -> dict[str, object]:
-        """Return the root's fsspec arguments for what lies behind the same protocol."""
-        same = uri.partition("://")[0] == self.store.uri.partition("://")[0]
-        return dict(self.store.options) if same else {}
+    def writing(self, uri: str) -> AbstractContextManager[IO[bytes]]:
+        """Yield what a path or URL is written to; it appears when the block ends without an error."""
+        own = self.relative(uri)
+        return writing_to(uri, self.options) if own is None else writing(self.store, f"{self.prefix}/{own}")
+
+    @property
+    def options(self) -> Options:
+        """The fsspec arguments by protocol of the root."""
+        return self.store.options
 
 
 def blobs_at(store: Store, place: str) -> RunBlobs:
@@ -106,7 +150,7 @@ def blobs_at(store: Store, place: str) -> RunBlobs:
 def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exception]) -> T:
     try:
         found = read()
-        if found is False or found == []:
+        if found is None or found is False or found == []:
             store.exists(key)  # a store that is away looks empty to who reads without it, and says so here
         return found
     except FileNotFoundError:
@@ -123,9 +167,32 @@ def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exceptio
         raise StoreError(f"Cannot read {store.uri}/{key}: {type(error).__name__}: {error}") from error
 
 
+def _parts(top: Path) -> list[Path]:
+    """Return a file, or all files of a folder, in the order of their names."""
+    if not top.is_dir():
+        return [top]
+    found = sorted(top.rglob("*"))
+    for part in found:
+        if not part.exists():
+            raise FileNotFoundError(f"the link {os.fspath(part)!r} leads to nothing, so that it cannot be stored")
+    return [part for part in found if part.is_file()]
+
+
+def _stamp(parts: list[Path]) -> _Stamp:
+    stats = [(part, part.stat()) for part in parts]
+    return tuple((os.fspath(part), about.st_ino, about.st_size, about.st_mtime_ns) for part, about in stats)
+
+
 def _digest(path: Path) -> str:
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
+
+
+def _content_hash(top: Path, digests: dict[str, str]) -> str:
+    if not top.is_dir():
+        return f"{CONTENT}{digests[top.name]}"
+    below = [(name.partition("/")[2], digest) for name, digest in digests.items()]
+    return f"{CONTENT}{hashlib.sha256(repr(below).encode()).hexdigest()}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flyte_ray.runtime.blobs import RunBlobs
-from flyte_ray.storage.files import fetch
+from flyte_ray.storage.files import fetch_all
 
 _FILE: Final = "file"
 _FOLDER: Final = "tar.gz"
@@ -123,7 +123,7 @@ class Checkpoint:
 
     def _fetch(self, key: str, into: Path) -> None:
         uri = f"{self._store.uri}/{key}"
-        self._blobs.reading(uri, lambda: fetch(uri, os.fspath(into), self._store.options))
+        self._blobs.reading(uri, lambda: fetch_all({uri: os.fspath(into)}, self._store.options))
 
     def _put(self, form: str, put: Callable[[str], Any]) -> None:
         handed = self._previous()

@@ -28,6 +28,7 @@ from flyte_ray.runtime.stack import require_room
 from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.task import TaskSpec
+from flyte_ray.storage.working import work_in
 
 if TYPE_CHECKING:
     from flyte_ray.runtime.slot import Slot
@@ -105,6 +106,7 @@ class Controller:
         custom = json.loads(work.context) if work.context else {}
         current_step.set(None)  # a local run may be started inside a step of another
         current_action.set(ActionContext(self._run, work.action, work.attempt, self, execution, self._mode, custom))
+        work_in(self.blobs, work.action)
         return execution.known.codec.decode_inputs(work.inputs, self.blobs)
 
     def _success(self, execution: Execution, output: Any) -> Result:

@@ -1,26 +1,63 @@
-"""Bytes at a key below a root: one protocol, with a folder and S3 (or any fsspec URL) behind it."""
+"""Bytes at a key below a root, be it a folder, S3 or any fsspec URL; and the functions of `flyte.storage`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from flyte_ray.errors import InvalidDeclaration, StoreError
+from flyte_ray.storage.copying import (
+    exists,
+    exists_sync,
+    get,
+    get_configured_fsspec_kwargs,
+    get_random_local_directory,
+    get_random_local_path,
+    get_underlying_filesystem,
+    is_remote,
+    join,
+    put,
+)
 from flyte_ray.storage.disk import DiskStore
+from flyte_ray.storage.local import local_path
 from flyte_ray.storage.patient import PatientStore
+from flyte_ray.storage.providers import ABFS, GCS, S3, Options, Storage
+from flyte_ray.storage.remote import RemoteStore
 from flyte_ray.storage.store import Store
+from flyte_ray.storage.streams import get_stream, open, put_stream
 
-__all__ = ["Store", "ensure_writable", "open_place", "open_store", "witnessed"]
+__all__ = [
+    "ABFS",
+    "GCS",
+    "S3",
+    "Storage",
+    "Store",
+    "ensure_writable",
+    "exists",
+    "exists_sync",
+    "get",
+    "get_configured_fsspec_kwargs",
+    "get_random_local_directory",
+    "get_random_local_path",
+    "get_stream",
+    "get_underlying_filesystem",
+    "is_remote",
+    "join",
+    "open",
+    "open_place",
+    "open_store",
+    "put",
+    "put_stream",
+    "witnessed",
+]
 
 
-def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Store:
+def open_store(uri: str | os.PathLike[str], options: Options | None = None) -> Store:
     """Open a root: a path (`~` is expanded), `file://…`, `s3://bucket/prefix` or another fsspec URL.
 
     Args:
         uri: The root; it need not exist yet.
-        options: Arguments for the fsspec file system, such as `endpoint_url`; never recorded.
+        options: fsspec arguments by protocol, for the root and for files elsewhere that its runs use; never recorded.
 
     Raises:
         InvalidDeclaration: It names no bucket, or a file.
@@ -31,21 +68,13 @@ def open_store(uri: str | os.PathLike[str], options: Mapping[str, Any] | None = 
         raise InvalidDeclaration(
             f"A root names a folder or a bucket, got {text!r}. Write for example 's3://bucket/runs'."
         )
-    if "://" not in text or text.startswith("file://"):
-        path = os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
-        if os.path.isfile(path):
-            raise InvalidDeclaration(f"A root names a folder or a bucket, got the file {path}. Name a folder.")
-        return DiskStore(path)
-    from flyte_ray.storage.remote import RemoteStore  # fsspec and s3fs take half a second to import
-
-    return RemoteStore(text.rstrip("/"), dict(options or {}))
-
-
-def _open_beside(store: Store, uri: str) -> Store:
-    """Open another place with the patience of a store, and with its arguments where the same file system takes them."""
-    same = uri.partition("://")[0] == store.uri.partition("://")[0]
-    beside = open_store(uri, store.options if same else None)
-    return PatientStore(beside, store.patience) if isinstance(store, PatientStore) else beside
+    path = local_path(text)
+    if path is not None:
+        folder = os.path.abspath(os.path.expanduser(path))
+        if os.path.isfile(folder):
+            raise InvalidDeclaration(f"A root names a folder or a bucket, got the file {folder}. Name a folder.")
+        return DiskStore(folder, options=options or {})
+    return RemoteStore(text.rstrip("/"), options or {})
 
 
 def open_place(store: Store, place: str) -> tuple[Store, str]:
@@ -59,7 +88,8 @@ def open_place(store: Store, place: str) -> tuple[Store, str]:
     if "://" not in place and not os.path.isabs(place):
         return store, place
     base, _, prefix = place.rpartition("/")
-    return _open_beside(store, base), prefix
+    beside = open_store(base, store.options)
+    return PatientStore(beside, store.patience) if isinstance(store, PatientStore) else beside, prefix
 
 
 def witnessed(store: Store, key: str) -> Store:

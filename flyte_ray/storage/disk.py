@@ -12,15 +12,18 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from flyte_ray.errors import ObjectMissing, StoreError
+from flyte_ray.storage.local import TEMPORARY
+from flyte_ray.storage.providers import Options
 
-_TEMPORARY: Final = ".writing-"
 _MISSING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+COPIES_AT_A_TIME: Final = 8
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,13 @@ class DiskStore:
     root: str
     witness: str | None = None
     """Key of an object without which this is not the root that is meant: a disk that is away leaves an empty folder."""
+    options: Options = field(default_factory=dict, repr=False)
+    """Of no use to a folder, but to files elsewhere that its runs refer to."""
 
     @property
     def uri(self) -> str:
         """The root as a URL."""
         return f"file://{self.root}"
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """A folder needs none."""
-        return {}
 
     def put(self, key: str, data: bytes) -> None:
         """Write through a temporary file and a rename."""
@@ -52,6 +52,23 @@ class DiskStore:
         target = self._path(key)
         with open(path, "rb") as source, self._written(target, partial(shutil.copyfileobj, source)) as temporary:
             os.replace(temporary, target)
+
+    def put_files(self, files: Mapping[str, str]) -> None:
+        """Copy some at a time, and make their names last together."""
+
+        def copy(key: str, path: str) -> Path:
+            target = self._path(key)
+            with (
+                open(path, "rb") as source,
+                self._written(target, partial(shutil.copyfileobj, source), named_later=True) as temporary,
+            ):
+                os.replace(temporary, target)
+            return target.parent
+
+        with ThreadPoolExecutor(COPIES_AT_A_TIME, "flyte-ray-copy") as pool:
+            folders = set(pool.map(copy, files.keys(), files.values()))
+        for folder in folders:
+            _sync_folder(folder)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write through a temporary file and a hard link, which fails if the name is taken."""
@@ -87,7 +104,7 @@ class DiskStore:
         top = self._path(prefix)
         with _told("read", top):
             self._look_for_witness()
-            found = (path for path in _walk(top) if _TEMPORARY not in path.name)
+            found = (path for path in _walk(top) if TEMPORARY not in path.name)
             return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -104,8 +121,8 @@ class DiskStore:
         return path
 
     @contextlib.contextmanager
-    def _written(self, path: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
-        temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    def _written(self, path: Path, write: Callable[[BinaryIO], object], *, named_later: bool = False) -> Iterator[Path]:
+        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             with _told("write", path):
                 self._look_for_witness()
@@ -115,7 +132,8 @@ class DiskStore:
                     file.flush()
                     os.fsync(file.fileno())
                 yield temporary
-                _sync_folder(path.parent)
+                if not named_later:
+                    _sync_folder(path.parent)
         finally:
             # Where the folder could not be made there is no temporary file either.
             with contextlib.suppress(OSError):

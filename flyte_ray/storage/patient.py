@@ -11,9 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
 
 from flyte_ray.errors import StoreDamagedError, StoreError
+from flyte_ray.storage.providers import Options
 from flyte_ray.storage.store import Store
 
 T = TypeVar("T")
@@ -28,6 +31,8 @@ LOUD: Final = 3
 """Failures of one question after which the log says that somebody waits."""
 SLOW_S: Final = 5.0
 """How long an answer may take before that is worth a word."""
+BATCH: Final = 500
+"""Files that are sent again together where one of them failed."""
 _log: Final = logging.getLogger("flyte_ray.store")
 
 
@@ -151,7 +156,7 @@ class PatientStore:
         return self.store.uri
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> Options:
         """See `Store`."""
         return self.store.options
 
@@ -162,6 +167,12 @@ class PatientStore:
     def put_file(self, key: str, path: str) -> None:
         """See `Store`."""
         self.patience.ask(lambda: self.store.put_file(key, path))
+
+    def put_files(self, files: Mapping[str, str]) -> None:
+        """See `Store`; in batches, so that one that fails does not have all sent again."""
+        left = iter(files.items())
+        while batch := dict(islice(left, BATCH)):
+            self.patience.ask(partial(self.store.put_files, batch))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `Store`; after a failure it counts as ours if it holds our bytes."""

@@ -1,56 +1,58 @@
 """A root behind fsspec: S3 through s3fs, and what else fsspec offers.
 
-Invariants: no file system instance crosses a fork or a pickle; listings are never answered from a cache.
+Invariant: the file system is that of the process that asks, so nothing of it crosses a fork or a pickle.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import threading
+import mimetypes
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from flyte_ray.errors import ObjectMissing, StoreError
+from flyte_ray.errors import ObjectMissing
+from flyte_ray.storage.filesystems import locate
+from flyte_ray.storage.providers import Options, protocol_of
+from flyte_ray.storage.s3 import read_object, send_files
+from flyte_ray.storage.trouble import is_missing_bucket, told
 
 T = TypeVar("T")
 
-_S3_OPTIONS: dict[str, Any] = {
-    "use_listings_cache": False,
-    "skip_instance_cache": True,
-    "default_block_size": 16 << 20,
-    "max_concurrency": 8,
-    "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}, "max_pool_connections": 32},
-}
 
-
+@dataclass(frozen=True)
 class RemoteStore:
     """A store below an fsspec URL."""
 
-    def __init__(self, uri: str, options: dict[str, Any]) -> None:
-        """Prepare; the connection is made at first use, in the process that uses it."""
-        self.uri = uri
-        self._options = options
-        self._scheme, _, self._base = uri.partition("://")
-        self._made: tuple[int, Any] | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """As given, without our defaults."""
-        return self._options
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteStore, (self.uri, self._options)
+    uri: str
+    """Without a slash at its end."""
+    options: Options = field(repr=False)
+    """As given, without our defaults."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write with one call, which S3 makes atomic."""
-        self._ask(key, lambda fs, path: fs.pipe_file(path, data), writes=True)
+        kind = mimetypes.guess_type(key)[0] if self._is_s3 else None
+        about = {"ContentType": kind} if kind else {}
+        self._ask("write", key, lambda fs, path: fs.pipe_file(path, data, **about))
 
     def put_file(self, key: str, path: str) -> None:
         """Write in parts, of which a reader sees none before the last."""
-        with open(path, "rb"):  # what is missing here is no matter of the store
-            self._ask(key, lambda fs, target: fs.put_file(path, target), writes=True)
+        self.put_files({key: path})
+
+    def put_files(self, files: Mapping[str, str]) -> None:
+        """Write many side by side."""
+        for path in files.values():
+            with open(path, "rb"):  # what is missing here is no matter of the store
+                pass
+
+        def send(fs: Any, _: str) -> None:
+            there = {f"{self._base}/{key}": path for key, path in files.items()}
+            if self._is_s3:
+                send_files(fs, there)
+            else:
+                fs.put(list(there.values()), list(there))
+
+        self._ask("write", next(iter(files), ""), send)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write with a conditional, single-part put."""
@@ -66,49 +68,70 @@ class RemoteStore:
                 return bool(fs.cat_file(path) == data)
             return True
 
-        return self._ask(key, create, writes=True)
+        return self._ask("write", key, create)
 
     def get(self, key: str) -> bytes:
-        """Read with one request where the client allows it."""
-        small = {"max_concurrency": 1} if self._scheme == "s3" else {}
-        data: bytes = self._ask(key, lambda fs, path: fs.cat_file(path, **small))
-        return data
+        """Read with one request, a large object with several side by side."""
+
+        def read(fs: Any, path: str) -> bytes:
+            try:
+                data: bytes = read_object(fs, path) if self._is_s3 else fs.cat_file(path)
+            except FileNotFoundError as error:
+                if is_missing_bucket(error):
+                    raise
+                raise ObjectMissing(f"{self.uri}/{key}") from error
+            return data
+
+        return self._ask("read", key, read)
 
     def exists(self, key: str) -> bool:
-        """Ask for the object's head; not by `isfile`, which takes a store that fails for one without the object."""
-        try:
-            return bool(self._ask(key, lambda fs, path: fs.info(path)["type"] == "file"))
-        except ObjectMissing:
-            return False
+        """Ask for the object's head."""
+
+        def look(fs: Any, path: str) -> bool:
+            # Not `isfile`, which takes a store that does not answer for one without the object.
+            try:
+                if self._is_s3:
+                    bucket, name, _ = fs.split_path(path)
+                    fs.call_s3("head_object", Bucket=bucket, Key=name)
+                    return True
+                return bool(fs.info(path)["type"] == "file")
+            except FileNotFoundError:
+                return False
+
+        return self._ask("read", key, look)
 
     def keys(self, prefix: str) -> list[str]:
         """List all pages below the prefix."""
-        found = self._ask(prefix, lambda fs, path: fs.find(path))
+        found = self._ask("read", prefix, lambda fs, path: fs.find(path))
         skip = len(self._base) + 1
         return sorted(str(path)[skip:] for path in found)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove one by one; bulk removal is for retention."""
-        for key in keys:
+
+        def remove(fs: Any, path: str) -> None:
             try:
-                self._ask(key, lambda fs, path: fs.rm_file(path))
-            except ObjectMissing:
-                continue
+                fs.rm_file(path)
+            except FileNotFoundError as error:
+                if is_missing_bucket(error):
+                    raise
 
-    def _ask(self, key: str, call: Callable[[Any, str], T], *, writes: bool = False) -> T:
-        try:
-            return call(self._filesystem(), f"{self._base}/{key}")
-        except Exception as error:
-            if isinstance(error, FileNotFoundError) and not writes:
-                raise ObjectMissing(f"{self.uri}/{key}") from error
-            # botocore's connection errors have no base in common with OSError; all of them mean the same to us.
-            raise StoreError(f"The store did not take {self.uri}/{key}: {type(error).__name__}: {error}") from error
+        for key in keys:
+            self._ask("delete", key, remove)
 
-    def _filesystem(self) -> Any:
-        with self._lock:
-            if self._made is None or self._made[0] != os.getpid():
-                import fsspec
+    @property
+    def _base(self) -> str:
+        return self.uri.partition("://")[2]
 
-                defaults = _S3_OPTIONS if self._scheme == "s3" else {}
-                self._made = os.getpid(), fsspec.filesystem(self._scheme, **{**defaults, **self._options})
-            return self._made[1]
+    @property
+    def _is_s3(self) -> bool:
+        return protocol_of(self.uri) == "s3"
+
+    def _ask(self, what: str, key: str, call: Callable[[Any, str], T]) -> T:
+        uri = f"{self.uri}/{key}" if key else self.uri
+
+        def ask() -> T:
+            fs, _ = locate(self.uri, self.options)
+            return call(fs, f"{self._base}/{key}")
+
+        return told(what, uri, ask)

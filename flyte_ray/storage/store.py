@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
+
+from flyte_ray.storage.providers import Options
 
 
 class Store(Protocol):
@@ -14,14 +16,17 @@ class Store(Protocol):
         """The root as a URL, without a trailing slash."""
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """The fsspec arguments it was opened with; never recorded."""
+    def options(self) -> Options:
+        """The fsspec arguments by protocol that it was opened with; never recorded."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write or replace an object; a reader sees the old or the new one, never a part."""
 
     def put_file(self, key: str, path: str) -> None:
         """Write an object with the content of a local file, in parts if it is large."""
+
+    def put_files(self, files: Mapping[str, str]) -> None:
+        """Write many objects, given as local path by key; if that fails some of them may be there."""
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False if it does.

@@ -14,9 +14,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from flyte_ray.storage import Store
+from flyte_ray.storage.providers import Options
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class _WatchedStore:
         return self.inner.uri
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> Options:
         return self.inner.options
 
     def put(self, key: str, data: bytes) -> None:
@@ -88,6 +89,9 @@ class _WatchedStore:
 
     def put_file(self, key: str, path: str) -> None:
         self._write(_step(key), lambda: self.inner.put_file(key, path))
+
+    def put_files(self, files: Mapping[str, str]) -> None:
+        self._write(_step(next(iter(files), "")), lambda: self.inner.put_files(files))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         return self._write(_step(key), lambda: self.inner.put_if_absent(key, data))

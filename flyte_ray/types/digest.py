@@ -11,7 +11,7 @@ import json
 from typing import Any, Final
 
 from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, DICT_MARK, JSON_MARK, PICKLE_MARK, write_sorted
-from flyte_ray.types.references import by_content, is_located
+from flyte_ray.types.references import identity_of, is_located
 
 _REFERRING: Final = (JSON_MARK, BYTES_MARK)
 _SIGNS: Final = (*(f'"{mark}":' for mark in (PICKLE_MARK, ARROW_MARK, DICT_MARK, *_REFERRING)), '"path":')
@@ -42,7 +42,7 @@ def _canonical(part: Any) -> Any:
         if DICT_MARK in part:
             return {DICT_MARK: sorted((_canonical(pair) for pair in part[DICT_MARK]), key=write_sorted)}
         if is_located(part):
-            return {**part, "path": by_content(part["path"])}
+            return identity_of(part)
         return {key: _canonical(value) for key, value in part.items()}
     return [_canonical(value) for value in part] if isinstance(part, list) else part
 

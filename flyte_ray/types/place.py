@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol, TypeVar
+from typing import IO, Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 OWN_MARK: Final = "run:"
@@ -21,8 +21,8 @@ class Blobs(Protocol):
     def get(self, uri: str) -> bytes:
         """Read what `put` stored."""
 
-    def put_path(self, path: str) -> str:
-        """Store a local file, or a folder with all its files, by content; return its URI, relative to the run."""
+    def put_path(self, path: str) -> tuple[str, str]:
+        """Store a local file, or a folder with all its files, by content; return its URI and the content's hash."""
 
     def relative(self, uri: str) -> str | None:
         """Return the URI relative to the run, None for what lies elsewhere."""
@@ -36,8 +36,15 @@ class Blobs(Protocol):
     def reading(self, uri: str, read: Callable[[], T]) -> T:
         """Read a file behind a URI; what lies in the run's place is asked for until the store answers."""
 
-    def options(self, uri: str) -> dict[str, object]:
-        """Return the fsspec arguments with which a URI is read."""
+    def writing(self, uri: str) -> AbstractContextManager[IO[bytes]]:
+        """Yield what a path or URL is written to; it appears when the block ends without an error."""
+
+    def fresh(self, name: str) -> str:
+        """Return the URL of a file that is in nobody's way, with an own name."""
+
+    @property
+    def options(self) -> Mapping[str, Mapping[str, Any]]:
+        """The fsspec arguments by protocol with which URIs are read."""
 
 
 _place: ContextVar[Blobs | None] = ContextVar("flyte_ray_place", default=None)

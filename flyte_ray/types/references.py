@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from flyte_ray.types.hashing import CONTENT, SEEN
 from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, JSON_MARK, PICKLE_MARK, PLACE_MARK
 from flyte_ray.types.place import OWN_MARK
 
-_BY_CONTENT: Final = re.compile(r"://.*/runs/[^/]+/data/([0-9a-f]{32}/[^/]+)$")
-"""The URL of what `put_path` stored in a run's own folder."""
+_BY_CONTENT: Final = re.compile(rf"(?:^{OWN_MARK}|://.*/runs/[^/]+/data/)([0-9a-f]{{32}}/.+)$")
+"""The recorded path or the URL of what `put_path` stored in a run's own folder, or of a file in such a folder."""
 _REFERRING: Final = (JSON_MARK, PICKLE_MARK, BYTES_MARK)
 
 
@@ -49,13 +50,23 @@ def is_located(part: dict[str, Any]) -> bool:
     return isinstance(part.get("path"), str) and {"name", "format", "hash"} <= part.keys()
 
 
-def by_content(path: str) -> str:
-    """Return the stored path of a file or folder without the run that has it, where it is stored by content.
+def is_by_content(path: str) -> bool:
+    """Tell whether the recorded path of a file or folder says what it holds."""
+    return _BY_CONTENT.search(path) is not None
 
-    So a call with it is the same call in every run.
+
+def identity_of(located: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells a stored file or folder from others, so that a call with it is the same call in every run.
+
+    That is its content where we have stored it, what the user says of it, or its URL with what was seen there.
     """
-    found = _BY_CONTENT.search(path)
-    return f"{OWN_MARK}{found[1]}" if found else path
+    stamp = located["hash"]
+    if stamp is None or stamp.startswith(SEEN):
+        found = _BY_CONTENT.search(located["path"])
+        return {**located, "path": f"{OWN_MARK}{found[1]}" if found else located["path"]}
+    if stamp.startswith(CONTENT):
+        return {name: value for name, value in located.items() if name != "path"}
+    return {"hash": stamp}
 
 
 def taken_from(place: str, text: str) -> str:
