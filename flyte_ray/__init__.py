@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray import durable, errors, models, notify, remote
+from flyte_ray import durable, errors, models, notify, remote, report, storage
 from flyte_ray.api.condition import new_condition
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
@@ -95,8 +95,10 @@ __all__ = [
     "new_condition",
     "notify",
     "remote",
+    "report",
     "rerun",
     "run",
+    "storage",
     "system_logger",
     "trace",
     "version",

@@ -170,6 +170,16 @@ class Action:
         """
         self._run.abort_action(self.name, reason)
 
+    @both_forms_of_method
+    def get_report(self, attempt: int | None = None) -> str:
+        """Return the HTML page that its attempt has reported; see `Run.get_report`.
+
+        Raises:
+            ObjectMissing: It has none.
+
+        """
+        return self._run.read_report(self.name, attempt)
+
     @both_iterators_of_method
     def get_logs(self, attempt: int | None = None, filter_system: bool = False, show_ts: bool = False) -> Iterator[str]:
         """Yield what its attempts printed, line by line; see `Run.get_logs`."""

@@ -15,6 +15,7 @@ from flyte_ray.spec.ids import RunId
 
 if TYPE_CHECKING:
     from flyte_ray.runtime.checkpoint import Checkpoint
+    from flyte_ray.runtime.report import Report
 
 
 class TaskContext:
@@ -127,6 +128,11 @@ class TaskContext:
     def checkpoint(self) -> Checkpoint:
         """What an earlier attempt of this action saved, and where this one saves."""
         return self._inside("checkpoint").checkpoint
+
+    @property
+    def report(self) -> Report:
+        """What this attempt has to show; see `flyte.report`."""
+        return self._inside("report").report
 
     @property
     def mode(self) -> str:

@@ -31,6 +31,7 @@ from flyte_ray.ledger.replay import warnings
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
+from flyte_ray.runtime.report import read_report
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -270,11 +271,29 @@ class Run:
         """
         yield from self.read_log(ROOT_ACTION, attempt, show_ts=show_ts).splitlines(keepends=True)
 
+    @both_forms_of_method
+    def get_report(self, attempt: int | None = None) -> str:
+        """Return the HTML page that the root action's attempt has reported, as it was stored last.
+
+        Args:
+            attempt: Number of the attempt, from 0; default: the latest that has one.
+
+        Raises:
+            ObjectMissing: It has none.
+
+        """
+        return self.read_report(attempt=attempt)
+
     # For those who show or steer a run: the command line, `Action`
 
     def read_log(self, action: str = ROOT_ACTION, attempt: int | None = None, *, show_ts: bool = False) -> str:
         """Return what the attempts of an action printed, oldest first, as far as it is stored."""
         return write_printed(load_printed(self._store, RunId(self.name), action, attempt), with_times=show_ts)
+
+    def read_report(self, action: str = ROOT_ACTION, attempt: int | None = None) -> str:
+        """Return the page that an attempt of an action has reported; see `get_report`."""
+        blobs = self.blobs()
+        return read_report(blobs.store, blobs.prefix, action, attempt)
 
     def look(self) -> dict[str, Any] | None:
         """Ask the ledger of the cluster that this process is connected to for what a live view shows.

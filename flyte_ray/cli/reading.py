@@ -1,4 +1,4 @@
-"""The verbs that show what a root holds: `get run|action|io|logs`."""
+"""The verbs that show what a root holds: `get run|action|io|logs|report`."""
 
 from __future__ import annotations
 
@@ -214,6 +214,23 @@ def get_logs(
     else:
         others = f"'{again('get action', run)}' lists its actions"
         click.echo(f"Nothing is stored that action {action} of run {run} printed. {others}.", err=True)
+
+
+@get.command("report")
+@common
+@click.option(
+    "--attempt", type=click.IntRange(0), help="The one of this attempt, counted from 0 (default: the latest)."
+)
+@click.argument("run")
+@click.argument("action", default=ROOT_ACTION)
+def get_report(
+    run: str, action: str, attempt: int | None, root: str | None, address: str | None, output: str, verbose: bool
+) -> None:
+    """Print the HTML page that ACTION of RUN (default a0) has reported: `get report RUN > report.html`."""
+    prepare(root, address, verbose)
+    _pick(_actions(run), run, action)
+    page = Run.get(run).read_report(action, attempt)
+    click.echo(json.dumps({"run": run, "action": action, "html": page}) if output == "json" else page)
 
 
 def _actions(run: str) -> dict[str, ActionState]:

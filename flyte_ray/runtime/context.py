@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from flyte_ray.runtime.checkpoint import Checkpoint
     from flyte_ray.runtime.controller import Controller
     from flyte_ray.runtime.execution import Execution
+    from flyte_ray.runtime.report import Report
     from flyte_ray.runtime.steps import OpenStep
 
 
@@ -27,6 +28,8 @@ class ActionContext:
     mode: str = "remote"
     """`local` or `remote`."""
     custom_context: dict[str, str] = field(default_factory=dict)
+    report_stored: bool = False
+    """The code has had its report stored itself."""
 
     @property
     def attempt(self) -> tuple[str, str, int]:
@@ -39,6 +42,27 @@ class ActionContext:
         from flyte_ray.runtime.checkpoint import Checkpoint  # few tasks have any
 
         return Checkpoint(self.controller.blobs, self.action_name, self.attempt_number)
+
+    @functools.cached_property
+    def report(self) -> Report:
+        """What this attempt has to show; made when it is first asked for."""
+        from flyte_ray.runtime.report import Report  # few tasks have any
+
+        return Report(f"{self.execution.known.task.name}, {self.action_name} of run {self.run_name}")
+
+    @property
+    def has_report(self) -> bool:
+        """Whether anything was reported."""
+        return "report" in self.__dict__ and self.report.has_content()
+
+    def store_report(self) -> None:
+        """Store the report as it is now, in the place of what was stored before."""
+        from flyte_ray.runtime.report import report_key  # see above
+
+        blobs = self.controller.blobs
+        key = report_key(blobs.prefix, self.action_name, self.attempt_number)
+        blobs.store.put(key, self.report.get_final_report().encode())
+        self.report_stored = True
 
 
 current_action: ContextVar[ActionContext | None] = ContextVar("flyte_ray_action", default=None)

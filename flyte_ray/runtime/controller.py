@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flyte_ray.errors import TraceDoesNotAllowNestedTasksError
 from flyte_ray.ledger import events as kinds
@@ -24,6 +24,7 @@ from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.offspring import Attempt, offspring
+from flyte_ray.runtime.report import keep_report, keep_report_of_failure
 from flyte_ray.runtime.stack import require_room
 from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
@@ -33,6 +34,8 @@ from flyte_ray.storage.working import work_in
 if TYPE_CHECKING:
     from flyte_ray.runtime.slot import Slot
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MANY_CALLS = 500
 """Async calls of one turn of the loop that are asked for before the turn is over."""
 
@@ -66,15 +69,18 @@ class Controller:
 
     def _run_sync(self, execution: Execution) -> Result:
         try:
-            values = self._enter(execution)
+            self._enter(execution)
+            values = self._inputs(execution)
             execution.check()
             output = execution.known.task.func(**values)
             execution.in_user_code = False
+            keep_report()
             return self._success(execution, output)
         except BaseException as error:
             execution.in_user_code = False
             if isinstance(error, KeyboardInterrupt) and self._mode == "local":
                 raise  # Ctrl-C is meant for the run, which ends in this process
+            keep_report_of_failure()
             return self._failure(execution, error)
 
     async def run_async(self, execution: Execution) -> Result:
@@ -86,9 +92,13 @@ class Controller:
 
     async def _run_async(self, execution: Execution) -> Result:
         try:
-            values = self._enter(execution)
-            return self._success(execution, await execution.known.task.func(**values))
+            self._enter(execution)
+            values = self._inputs(execution)
+            output = await execution.known.task.func(**values)
+            await _beside(_has_report(), keep_report)
+            return self._success(execution, output)
         except BaseException as error:
+            await _beside(_has_report(), keep_report_of_failure)
             return self._failure(execution, error)
 
     def _leaves_processes(self, execution: Execution) -> bool:
@@ -101,13 +111,15 @@ class Controller:
         active = self.slot.active()
         return (self._run, active[0].action, active[0].attempt) if active else None
 
-    def _enter(self, execution: Execution) -> dict[str, Any]:
+    def _enter(self, execution: Execution) -> None:
         work = execution.work
         custom = json.loads(work.context) if work.context else {}
         current_step.set(None)  # a local run may be started inside a step of another
         current_action.set(ActionContext(self._run, work.action, work.attempt, self, execution, self._mode, custom))
         work_in(self.blobs, work.action)
-        return execution.known.codec.decode_inputs(work.inputs, self.blobs)
+
+    def _inputs(self, execution: Execution) -> dict[str, Any]:
+        return execution.known.codec.decode_inputs(execution.work.inputs, self.blobs)
 
     def _success(self, execution: Execution, output: Any) -> Result:
         body = execution.known.codec.encode_output(output, self.blobs)
@@ -279,6 +291,16 @@ class Controller:
             return known.codec.decode_output(pending.body, self.blobs)
         error = rebuild(pending.body)
         raise error from error.__cause__
+
+
+async def _beside(takes_time: bool, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call, on a thread beside the loop if that takes time."""
+    return await asyncio.to_thread(call, *args, **kwargs) if takes_time else call(*args, **kwargs)
+
+
+def _has_report() -> bool:
+    action = current_action.get()
+    return action is not None and action.has_report
 
 
 def _current() -> ActionContext:
