@@ -93,10 +93,11 @@ class Controller:
     async def _run_async(self, execution: Execution) -> Result:
         try:
             self._enter(execution)
-            values = self._inputs(execution)
+            codec = execution.known.codec
+            values = await _beside(codec.has_heavy_inputs, self._inputs, execution)
             output = await execution.known.task.func(**values)
             await _beside(_has_report(), keep_report)
-            return self._success(execution, output)
+            return await _beside(codec.has_heavy_output, self._success, execution, output)
         except BaseException as error:
             await _beside(_has_report(), keep_report_of_failure)
             return self._failure(execution, error)
@@ -186,7 +187,8 @@ class Controller:
         """Run a task as a child of the current action and return its output, without blocking the loop."""
         parent = _current().execution
         loop = asyncio.get_running_loop()
-        known, call = self._name(parent, task, values)
+        heavy = self._catalog.know(task).codec.has_heavy_inputs
+        known, call = await _beside(heavy, self._name, parent, task, values)
         pending = Pending(call.action)
         pending.future = loop.create_future()
         if not parent.is_async or not self.slot.is_loop(loop):
@@ -204,7 +206,7 @@ class Controller:
         except asyncio.CancelledError:
             self.slot.drop(parent, pending, "its parent cancelled it")
             raise
-        return self._outcome(known, pending)
+        return await _beside(known.codec.has_heavy_output, self._outcome, known, pending)
 
     def request(self, ref: TaskRef, call: Call, pending: Pending) -> None:
         """Ask for what no slot runs, and do not wait for it yet."""

@@ -23,6 +23,7 @@ from flyte_ray.types.large import INLINE_BYTES, inline, outline, size_of
 from flyte_ray.types.marks import write
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import place_of
+from flyte_ray.types.weight import is_heavy
 
 _PLAIN = frozenset({int, str, bool, float, type(None)})
 _REFERS = '"bytes":'
@@ -47,6 +48,10 @@ class TaskCodec:
         self._inputs = {item.name: build_form(item.annotation) for item in interface.parameters}
         self._returns = None if interface.returns is inspect.Signature.empty else interface.returns
         self._output = build_form(self._returns)
+        self.has_heavy_inputs = any(is_heavy(item.annotation) for item in interface.parameters)
+        """To store or load the inputs takes time."""
+        self.has_heavy_output = is_heavy(self._returns)
+        """To store or load the output takes time."""
 
     def encode_inputs(self, values: Mapping[str, Any], blobs: Blobs) -> Encoded:
         """Check and encode the arguments by parameter name.
