@@ -437,3 +437,15 @@ def test_async_code_goes_on_while_a_file_is_stored(
     monkeypatch.setattr(blobs, "_digest", wait_for_the_loop)
     monkeypatch.setattr(asyncio, "sleep", note)
     assert run(hand_over, str(tmp_path / "in.txt"), str(tmp_path / "marker")) > 0
+
+
+@env.task
+def each_length(folder: Dir) -> list[int]:
+    return [cached_length(file) for file in folder.walk_sync()]
+
+
+def test_of_a_folder_only_the_files_that_have_changed_are_other_files(root: str, letters: Path) -> None:
+    assert run(each_length, Dir.from_local_sync(letters)) == [3, 5, 7, 1]
+    (letters / "a.txt").write_text("changed")
+    assert run(each_length, Dir.from_local_sync(letters)) == [7, 5, 7, 1]
+    assert ran["cached_length"] == 5

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from typing_extensions import Self
@@ -20,7 +20,9 @@ from flyte_ray.io.located import Located, seen
 from flyte_ray.storage.files import Found, fetch_all, list_files, look_at, send_all
 from flyte_ray.storage.local import TEMPORARY, local_path
 from flyte_ray.storage.working import require_working
-from flyte_ray.types.place import Blobs
+from flyte_ray.types.hashing import CONTENT
+from flyte_ray.types.place import OWN_MARK, Blobs
+from flyte_ray.types.references import is_by_content
 
 T = TypeVar("T")
 EMPTY: Final = "empty://"
@@ -158,7 +160,11 @@ class Dir(Located, Generic[T]):
         uri = f"{self.path.rstrip('/')}/{file_name}"
         if self.path == EMPTY:
             return None
-        found = self._reading(uri, lambda: look_at(uri, self._options))
+        known = self._contents()
+        if known is not None:
+            found = Found(uri, known[file_name][1], known[file_name][0]) if file_name in known else None
+        else:
+            found = self._reading(uri, lambda: look_at(uri, self._options))
         if found is None or found.is_folder:
             return None
         file: File[Any] = File(path=uri, hash=self._hash_of(found))
@@ -222,6 +228,10 @@ class Dir(Located, Generic[T]):
     def _files(self, depth: int | None = None) -> list[Found]:
         if self.path == EMPTY:
             return []
+        known = self._contents()
+        if known is not None:
+            near = (name for name in known if depth is None or name.count("/") < depth)
+            return [Found(f"{self.path}/{name}", known[name][1], known[name][0]) for name in sorted(near)]
         found = self._reading(self.path, lambda: list_files(self.path, self._options, depth))
         if not found:
             there = self._reading(self.path, lambda: look_at(self.path, self._options))
@@ -230,10 +240,18 @@ class Dir(Located, Generic[T]):
             self._check_kind(there.is_folder, self.path)
         return found
 
+    def _contents(self) -> Mapping[str, tuple[str, int]] | None:
+        """Return what was stored, if it was stored by content and lies in the run's place."""
+        own = self._place.relative(self.path) if self._recorded and self._place is not None else None
+        if own is None or self._place is None or not is_by_content(f"{OWN_MARK}{own}"):
+            return None
+        return self._place.contents(own)
+
     def _hash_of(self, found: Found) -> str | None:
-        """Say of a file what was seen in the listing, unless its path says what it holds."""
-        is_own = self._recorded and self._place is not None and self._place.relative(self.path) is not None
-        return None if is_own or local_path(found.uri) == found.uri else seen(found.size, found.mark)
+        """Say of a file what is known of it by the folder."""
+        if found.mark.startswith(CONTENT):
+            return found.mark
+        return None if local_path(found.uri) == found.uri else seen(found.size, found.mark)
 
     def _stamp(self) -> str | None:
         if self.path == EMPTY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import time
 import uuid
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage import Store, open_place
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
@@ -28,6 +29,8 @@ TRIES: Final = 3
 """How often a file is asked for that cannot be read from a store that answers."""
 SETTLED_NS: Final = 2_000_000_000
 """A file that was changed longer ago than this cannot change without another time of change."""
+CONTENTS: Final = ".contents.json"
+"""Beside a folder that is stored by content lies this: paths, digests and sizes of its files."""
 HASHERS: Final = 4
 """Files hashed at a time."""
 _Stamp = tuple[tuple[str, int, int, int], ...]
@@ -82,21 +85,38 @@ class RunBlobs:
             names = [part.relative_to(top.parent).as_posix() for part in parts]
             digests = dict(zip(names, pool.map(_digest, parts), strict=True))
         uri = f"{hashlib.sha256(repr(list(digests.items())).encode()).hexdigest()[:32]}/{top.name}"
-        self._send(uri, dict(zip(digests, parts, strict=True)), stamp, is_folder=top.is_dir())
+        there = f"{self.prefix}/{uri.partition('/')[0]}"
+        if not self.store.exists(f"{there}/{top.name if top.is_file() else CONTENTS}"):
+            self._send(there, dict(zip(digests, parts, strict=True)), stamp)
+            if top.is_dir():  # last: what it names is there
+                self.store.put(f"{there}/{CONTENTS}", _contents(digests, stamp))
         found = uri, _content_hash(top, digests)
         if all(changed_ns < hashed_ns - SETTLED_NS for _, _, _, changed_ns in stamp):
             self._known[path, stamp] = found
         return found
 
-    def _send(self, uri: str, parts: dict[str, Path], stamp: _Stamp, *, is_folder: bool) -> None:
-        start = f"{self.prefix}/{uri.partition('/')[0]}"
-        files = {f"{start}/{name}": os.fspath(part) for name, part in parts.items()}
-        there = set(self.store.keys(start)) if is_folder else {key for key in files if self.store.exists(key)}
-        missing = {key: part for key, part in files.items() if key not in there}
+    def _send(self, there: str, parts: dict[str, Path], stamp: _Stamp) -> None:
+        # Another attempt may have stored some of a folder's files.
+        known = set(self.store.keys(there)) if len(parts) > 1 else set[str]()
+        files = {f"{there}/{name}": os.fspath(part) for name, part in parts.items()}
+        missing = {key: part for key, part in files.items() if key not in known}
         self.store.put_files(missing)
-        if missing and _stamp(list(parts.values())) != stamp:
+        if _stamp(list(parts.values())) != stamp:
             self.store.delete(list(missing))  # it does not hold what its name says
             raise OSError(errno.EBUSY, f"{next(iter(files.values()))!r} was changed while it was stored")
+
+    def contents(self, uri: str) -> dict[str, tuple[str, int]] | None:
+        """Return hash and size of each file of a folder that `put_path` has stored, by its path in the folder.
+
+        None for any other folder.
+        """
+        digest, _, name = uri.partition("/")
+        try:
+            known = json.loads(self.store.get(f"{self.prefix}/{digest}/{CONTENTS}"))
+        except ObjectMissing:
+            return None
+        start = f"{name}/"
+        return {path.removeprefix(start): (f"{CONTENT}{sha}", size) for path, (sha, size) in known.items()}
 
     def fresh(self, name: str) -> str:
         """Return the URL of a file that is in nobody's way, with an own name."""
@@ -189,6 +209,11 @@ def _digest(path: Path) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
+
+
+def _contents(digests: dict[str, str], stamp: _Stamp) -> bytes:
+    sizes = (size for _, _, size, _ in stamp)
+    return json.dumps({name: [sha, size] for (name, sha), size in zip(digests.items(), sizes, strict=True)}).encode()
 
 
 def _content_hash(top: Path, digests: dict[str, str]) -> str:

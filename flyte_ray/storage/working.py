@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import IO, Final, NamedTuple, Protocol, TypeVar
@@ -29,6 +29,9 @@ class Place(Protocol):
 
     def relative(self, uri: str) -> str | None:
         """Return what `absolute` was given, None for what lies elsewhere."""
+
+    def contents(self, uri: str) -> Mapping[str, tuple[str, int]] | None:
+        """Return hash and size of the files of a folder that was stored by content, None for any other."""
 
     def reading(self, uri: str, read: Callable[[], T]) -> T:
         """Read a file behind a URL; what lies in this place is asked for until the store answers."""

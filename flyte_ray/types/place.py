@@ -24,6 +24,9 @@ class Blobs(Protocol):
     def put_path(self, path: str) -> tuple[str, str]:
         """Store a local file, or a folder with all its files, by content; return its URI and the content's hash."""
 
+    def contents(self, uri: str) -> Mapping[str, tuple[str, int]] | None:
+        """Return hash and size of the files of a folder that was stored by content, None for any other."""
+
     def relative(self, uri: str) -> str | None:
         """Return the URI relative to the run, None for what lies elsewhere."""
 
