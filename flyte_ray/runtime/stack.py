@@ -16,8 +16,9 @@ from flyte_ray.runtime.execution import Execution
 MAX_DEPTH: Final = 64
 """Actions on one stack; Python's own calls in between end in C, whose stack is not measured."""
 
-SLOT_FRAMES: Final = 1500
-"""Frames that a slot's process allows: those that Python allows by default are left to what stands on others."""
+SLOT_FRAMES: Final = 3000
+"""Frames that a slot's process allows: room for as many actions as may stand on each other, and above them for more
+than Python allows by default."""
 _SHARE: Final = 3
 """One part in so many of a thread's frames may lie below an action."""
 _OWN_FRAMES: Final = 100
