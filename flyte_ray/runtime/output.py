@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import queue
 import sys
 import threading
@@ -35,7 +36,7 @@ class _Tee(io.TextIOBase):
         # First, because it refuses what is no text: libraries write empty bytes to find out what a stream takes.
         written = self._below.write(text)
         action = current_action.get()
-        if action is not None and text:
+        if action is not None and text and _is_told:
             _keep(action, text)
         return written
 
@@ -96,6 +97,13 @@ def _keep_telling() -> None:
                 _log.exception("what action %s printed could not be told", action.action_name)
 
 
+def _leave_alone() -> None:
+    global _is_told  # in a fork nobody takes what is kept
+    _is_told = False
+
+
+_is_told = True
+os.register_at_fork(after_in_child=_leave_alone)
 _noted: queue.SimpleQueue[ActionContext] = queue.SimpleQueue()
 _changing: Final = threading.Lock()
 _captures: list[tuple[TextIO, TextIO]] = []
