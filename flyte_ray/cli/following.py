@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn
 
@@ -27,6 +27,8 @@ from flyte_ray.storage import Store
 
 INTERRUPTED: Final = "interrupted by Ctrl-C"
 """The recorded reason of an abort."""
+ERRORS_SHOWN: Final = 3
+"""How many errors of children that one holds are told in full."""
 LINES_SHOWN: Final = 20
 """How much of an output a terminal shows."""
 
@@ -104,22 +106,33 @@ def user_traceback(state: RunState) -> str:
     """Join the tracebacks from the root action down to the action where the error began.
 
     It reads as if the tasks had been plain functions: each parent's frames, then those of the child whose error it
-    passed on, and the error itself once.
+    passed on, and the error itself once. An error that holds those of children, a group or one raised from them, is
+    followed by theirs.
     """
     failed: dict[str, list[ActionState]] = {}
     for action in state.actions.values():
         if action.phase.is_terminal and not action.has_succeeded and action.parent is not None:
             failed.setdefault(action.parent, []).append(action)
+    return _told(state.root, failed)
+
+
+def _told(action: ActionState, failed: Mapping[str, list[ActionState]]) -> str:
     text = ""
-    action = state.root
     while True:
         body = _error_of(action)
         told = body.get("traceback") or ""
         same = [child for child in failed.get(action.id, ()) if _cause(_error_of(child)) == _cause(body)]
         if not same:
-            return text + (told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n")
+            text += told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n"
+            held = [child for child in failed.get(action.id, ()) if _holds(told, _error_of(child))][:ERRORS_SHOWN]
+            return text + "".join(f"\nAction {each.id} failed with that:\n{_told(each, failed)}" for each in held)
         text += _frames(told)
         action = same[0]
+
+
+def _holds(told: str, error: dict[str, Any]) -> bool:
+    first = str(error.get("message") or "").partition("\n")[0]
+    return bool(first) and f"RuntimeUserError: {first}" in told
 
 
 def in_users_files(text: str, source: str, code: str | None) -> str:

@@ -35,6 +35,18 @@ def test_frames_of_parent_and_child_are_joined_and_the_error_is_told_once() -> N
     assert user_traceback(run) == "  in root\n  in child\nValueError: boom\n"
 
 
+def test_an_error_that_holds_those_of_children_is_followed_by_theirs() -> None:
+    run = run_of(
+        failed("a0", None, "  in root\n  | RuntimeUserError: boom\n  +--\n", "ExceptionGroup: one of them"),
+        failed("other", "a0", "  in other\n", "KeyError: no"),
+        failed("child", "a0", "  in child\n", "ValueError: boom"),
+        failed("below", "child", "  in below\n", "ValueError: boom"),
+    )
+    own = "  in root\n  | RuntimeUserError: boom\n  +--\nExceptionGroup: one of them\n"
+    theirs = "  in child\n  in below\nValueError: boom\n"
+    assert user_traceback(run) == f"{own}\nAction child failed with that:\n{theirs}"
+
+
 def test_an_error_without_frames_is_told_by_name() -> None:
     run = run_of(failed("a0", None, "", "ResourcesUnavailableError: needs 1 GPU"))
     assert user_traceback(run) == "ResourcesUnavailableError: needs 1 GPU\n"
