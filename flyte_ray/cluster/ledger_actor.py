@@ -21,7 +21,6 @@ from flyte_ray.cluster.launching import RayLauncher
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.adoption import Adoption
-from flyte_ray.ledger.columns import warm_up
 from flyte_ray.ledger.lease import read_claims
 from flyte_ray.ledger.messages import Reply
 from flyte_ray.ledger.paths import spec_key
@@ -40,8 +39,6 @@ NODES_S: Final = 1.0
 """Age at which the list of nodes is asked for again."""
 HOPELESS_S: Final = 3.0
 """How long no node may fit a shape before its actions fail."""
-WARM_S: Final = 3.0
-"""Age at which an idle ledger loads what its first large segment would load."""
 FIRST_LOOK_S: Final = 5.0
 """Age at which runs that were cut off are looked for: who made this ledger to continue one has a say before that."""
 LOOK_S: Final = 5.0
@@ -192,13 +189,9 @@ class LedgerActor:
         self._recover()
         self._ready.set()
         asked = 0.0
-        warm_at: float | None = time.monotonic() + WARM_S
         while True:
             time.sleep(TICK_S)
             try:
-                if warm_at and time.monotonic() > warm_at and not self._ledger.runs:
-                    warm_at = None
-                    warm_up()
                 self._watch_launcher()
                 if self._ledger.starts_slots:
                     self._launcher.look_for_room()

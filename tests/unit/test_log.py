@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,16 @@ def test_half_a_surrogate_pair_is_stored_as_json_writes_it(store: Store, count: 
     log.append([Event(kinds.SUCCEEDED, 1, "a0", body='"\ud800"')] * count)
     (text,) = {event.body or "" for event in open_log(store, "second")[1] if event.kind == kinds.SUCCEEDED}
     assert json.loads(text) == "\ud800"
+
+
+def test_writing_and_reading_a_large_log_does_not_load_pandas() -> None:
+    script = """
+import sys
+from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
+events = [Event("CALLED", number, str(number), task="e.f", body="{}") for number in range(5000)]
+assert decode_segment(encode_segment(Segment(1, "w", events)), "").events == events
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
