@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import NotRequired
 
 import flyte_ray as flyte
+from tests.matrix_tables import TABLES, Trained, same_table
 
 T = TypeVar("T")
 env = flyte.TaskEnvironment("matrix")
@@ -261,6 +262,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "opaque_in_dict": (dict[str, list[Opaque]], {"a": [Opaque(3)]}),
     "abstract": (list[Shape], [Circle(1.5)]),
     "error": (ValueError, ValueError("as a value")),
+    **TABLES,
 }
 """Annotation and value of each kind, by name."""
 
@@ -269,6 +271,11 @@ def same(left: Any, right: Any) -> bool:
     """Tell whether two values are equal in class and content, at any depth."""
     if type(left) is not type(right):
         return False
+    found = same_table(left, right)
+    if found is not None:
+        return found
+    if isinstance(left, Trained):
+        return same(vars(left), vars(right))
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict):
@@ -297,6 +304,14 @@ def _define(name: str, annotation: Any, value: Any) -> Any:
 
 TASKS = {name: _define(f"case_{name}", *case) for name, case in CASES.items()}
 """Takes the value, hands it to its child, and returns what that returned."""
+
+
+@env.task
+def every_case(names: list[str]) -> list[str]:
+    """Hand the value of each case to its task, and return the cases."""
+    for name in names:
+        assert same(TASKS[name](CASES[name][1]), CASES[name][1]), name
+    return names
 
 
 def check(name: str, **settings: Any) -> None:

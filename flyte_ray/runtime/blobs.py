@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage import Store, open_place
+from flyte_ray.storage.files import arrow_place
+from flyte_ray.storage.local import local_path
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.writing import writing, writing_to
@@ -54,6 +56,33 @@ class RunBlobs:
         if name is None or len(data) < WORTH_ASKING or not self.store.exists(key):
             self.store.put(key, data)
         return uri
+
+    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str) -> str:
+        """Store what a function writes to a file under a name of its content."""
+        uri = f"{name}{suffix}"
+        key = f"{self.prefix}/{uri}"
+        if not self.store.exists(key):
+            self.store.put_written(key, write)
+        return uri
+
+    def local_path(self, uri: str) -> str | None:
+        """Return the path of an object on this machine's disk; None if it lies elsewhere.
+
+        Raises:
+            ObjectMissing: It is not there.
+
+        """
+        folder = local_path(self.store.uri)
+        if folder is None:
+            return None
+        key = f"{self.prefix}/{uri}"
+        if not self.store.exists(key):
+            raise ObjectMissing(f"{self.store.uri}/{key}")
+        return os.path.join(folder, key)
+
+    def arrow_place(self, uri: str) -> tuple[str, Any]:
+        """Return the path of a URI, and the `pyarrow.fs` file system that has it."""
+        return arrow_place(self.absolute(uri), self.options)
 
     def get(self, uri: str) -> bytes:
         """Read bytes."""

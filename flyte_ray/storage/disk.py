@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage.local import TEMPORARY
@@ -43,15 +43,18 @@ class DiskStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write through a temporary file and a rename."""
-        path = self._path(key)
-        with self._written(path, lambda file: file.write(data)) as temporary:
-            os.replace(temporary, path)
+        self.put_written(key, lambda file: file.write(data))
 
     def put_file(self, key: str, path: str) -> None:
         """Copy through a temporary file and a rename."""
-        target = self._path(key)
-        with open(path, "rb") as source, self._written(target, partial(shutil.copyfileobj, source)) as temporary:
-            os.replace(temporary, target)
+        with open(path, "rb") as source:
+            self.put_written(key, partial(shutil.copyfileobj, source))
+
+    def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
+        """Write through a temporary file and a rename."""
+        path = self._path(key)
+        with self._written(path, write) as temporary:
+            os.replace(temporary, path)
 
     def put_files(self, files: Mapping[str, str]) -> None:
         """Copy some at a time, and make their names last together."""
@@ -121,7 +124,9 @@ class DiskStore:
         return path
 
     @contextlib.contextmanager
-    def _written(self, path: Path, write: Callable[[BinaryIO], object], *, named_later: bool = False) -> Iterator[Path]:
+    def _written(
+        self, path: Path, write: Callable[[IO[bytes]], object], *, named_later: bool = False
+    ) -> Iterator[Path]:
         temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
         try:
             with _told("write", path):

@@ -134,6 +134,17 @@ def send_all(files: Mapping[str, str], options: Options) -> None:
         told("write", first, lambda: fs.put(list(there.values()), list(there)))
 
 
+def arrow_place(uri: str, options: Options) -> tuple[str, Any]:
+    """Return what `pyarrow.fs` calls the place of a URI: a path, and a file system."""
+    from pyarrow import fs as arrow  # a tenth of a second; only who has other libraries read or write there asks
+
+    path = local_path(uri)
+    if path is not None:
+        return path, arrow.LocalFileSystem()
+    fs, there = locate(uri, options)
+    return there, arrow.PyFileSystem(arrow.FSSpecHandler(fs))
+
+
 def fetch_all(files: Mapping[str, str], options: Options) -> tuple[str, ...]:
     """Copy files of one kind of store to local paths, whose folders are made; each appears when it is whole.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from flyte_ray.errors import StoreDamagedError, StoreError
 from flyte_ray.storage.providers import Options
@@ -173,6 +173,10 @@ class PatientStore:
         left = iter(files.items())
         while batch := dict(islice(left, BATCH)):
             self.patience.ask(partial(self.store.put_files, batch))
+
+    def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
+        """See `Store`."""
+        self.patience.ask(lambda: self.store.put_written(key, write))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `Store`; after a failure it counts as ours if it holds our bytes."""

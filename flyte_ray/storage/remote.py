@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import errno
 import mimetypes
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.storage.filesystems import locate
@@ -53,6 +54,13 @@ class RemoteStore:
                 fs.put(list(there.values()), list(there))
 
         self._ask("write", next(iter(files), ""), send)
+
+    def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
+        """Write to a temporary file first: what fails half-way is never seen."""
+        with tempfile.NamedTemporaryFile(prefix="flyte-ray-") as file:
+            write(cast("IO[bytes]", file))
+            file.flush()
+            self.put_file(key, file.name)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write with a conditional, single-part put."""

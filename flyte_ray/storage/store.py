@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Protocol
 
 from flyte_ray.storage.providers import Options
 
@@ -27,6 +27,9 @@ class Store(Protocol):
 
     def put_files(self, files: Mapping[str, str]) -> None:
         """Write many objects, given as local path by key; if that fails some of them may be there."""
+
+    def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
+        """Write or replace an object with what a function writes to a file that it is given, maybe more than once."""
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False if it does.

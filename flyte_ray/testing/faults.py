@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from flyte_ray.storage import Store
 from flyte_ray.storage.providers import Options
@@ -92,6 +92,9 @@ class _WatchedStore:
 
     def put_files(self, files: Mapping[str, str]) -> None:
         self._write(_step(next(iter(files), "")), lambda: self.inner.put_files(files))
+
+    def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
+        self._write(_step(key), lambda: self.inner.put_written(key, write))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         return self._write(_step(key), lambda: self.inner.put_if_absent(key, data))

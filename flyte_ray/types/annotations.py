@@ -15,16 +15,19 @@ from typing import Any, Final
 
 import typing_extensions
 
+from flyte_ray.types.arrays import array_form
 from flyte_ray.types.choices import enum_form, is_union, literal_form, optional_form, union_form
 from flyte_ray.types.containers import dict_form, fixed_tuple_form, list_form, set_form, tuple_form
+from flyte_ray.types.datasets import dataset_form, is_dataset
 from flyte_ray.types.form import Form, name_of
 from flyte_ray.types.models import is_constraint, is_model, model_form, pydantic_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
-from flyte_ray.types.tables import is_table, table_form
+from flyte_ray.types.tables import table_form
+from flyte_ray.types.tensors import tensor_form
 from flyte_ray.types.untyped import is_path, opaque_form, untyped_form
 
-_SCALARS: Final[dict[Any, Form]] = {
+SCALARS: Final[dict[Any, Form]] = {
     **{cls: scalar_form(cls) for cls in (int, str, bool, float, type(None))},
     None: scalar_form(type(None)),
 }
@@ -32,10 +35,15 @@ _kept: dict[Any, Form] = {}
 """Forms of classes of fields, and of what no annotation tells."""
 
 
+def forget_forms() -> None:
+    """Find forms anew from here on: a type may be known now that was not."""
+    _kept.clear()
+
+
 def build_form(annotation: Any) -> Form:
     """Choose how values of an annotation are stored; worth keeping, it compiles the annotation."""
     try:
-        found = _SCALARS.get(annotation) or _kept.get(annotation)
+        found = SCALARS.get(annotation) or _kept.get(annotation)
     except TypeError:  # an annotation with metadata that cannot be hashed
         found = None
     return found or _by_kind(annotation)
@@ -66,9 +74,8 @@ def _keep(annotation: Any, form: Form) -> Form:
 
 def _annotated(annotation: Any) -> Form:
     inner, *metadata = typing.get_args(annotation)
-    if any(is_constraint(each) for each in metadata):
-        return pydantic_form(annotation, build_form) or build_form(inner)
-    return build_form(inner)
+    is_checked = any(is_constraint(each) for each in metadata)
+    return (pydantic_form(annotation, build_form) if is_checked else None) or build_form(inner)
 
 
 def _union(parts: tuple[Any, ...]) -> Form:
@@ -108,8 +115,11 @@ def _of_class(annotation: Any, cls: Any) -> Form:
         return complex_form(build_form)
     if is_path(cls):
         return path_form(cls)
-    if is_table(cls):
-        return table_form(cls)
+    found = table_form(cls, build_form) or array_form(annotation, build_form) or tensor_form(cls, build_form)
+    if found is not None:
+        return found
+    if is_dataset(cls):
+        return dataset_form(cls, build_form)
     if isinstance(cls, type) and issubclass(cls, enum.Enum):
         return enum_form(cls)
     record = record_form(annotation, build_form)

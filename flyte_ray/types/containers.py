@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from flyte_ray.types.form import Build, Form, MismatchError
-from flyte_ray.types.marks import DICT_MARK, MARKS, write, write_sorted
+from flyte_ray.types.marks import DICT_MARK, MARKS, TORCH_MARK, write, write_sorted
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.scalars import kept_subclass
+from flyte_ray.types.tensors import dump_tensors, is_state, load_tensors
 
 _KEYS: Final = ("bool", "int", "float", "null")
 """Shapes of keys that JSON can only write as text."""
@@ -118,6 +119,8 @@ def dict_form(cls: type, key: Form, value: Form, build: Build) -> Form:
                     raise error.at(f"[{name!r:.80}]") from None
 
     def dump(given: Any, blobs: Blobs) -> Any:
+        if value.told and is_state(given):
+            return dump_tensors(given, blobs)
         values = given.values() if all_plain(given.values(), value) else [value.dump(v, blobs) for v in given.values()]
         keys = list(given) if all_plain(given, key) else [key.dump(k, blobs) for k in given]
         if keys_as_json:
@@ -127,6 +130,8 @@ def dict_form(cls: type, key: Form, value: Form, build: Build) -> Form:
         return {DICT_MARK: [list(pair) for pair in zip(keys, values, strict=True)]}
 
     def load(raw: Any, blobs: Blobs) -> Any:
+        if TORCH_MARK in raw:
+            return load_tensors(raw, blobs)
         pairs = raw[DICT_MARK] if DICT_MARK in raw else raw.items()
         read = _reader(key, keys_as_json)
         if read is None and value.verbatim:

@@ -10,11 +10,24 @@ import hashlib
 import json
 from typing import Any, Final
 
-from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, DICT_MARK, JSON_MARK, PICKLE_MARK, write_sorted
+from flyte_ray.types.marks import (
+    ARROW_MARK,
+    BYTES_MARK,
+    DATASET_MARK,
+    DICT_MARK,
+    HASH_MARK,
+    JSON_MARK,
+    NPY_MARK,
+    PICKLE_MARK,
+    TORCH_MARK,
+    write_sorted,
+)
 from flyte_ray.types.references import identity_of, is_located
 
-_REFERRING: Final = (JSON_MARK, BYTES_MARK)
-_SIGNS: Final = (*(f'"{mark}":' for mark in (PICKLE_MARK, ARROW_MARK, DICT_MARK, *_REFERRING)), '"path":')
+_REFERRING: Final = (JSON_MARK, BYTES_MARK, NPY_MARK, TORCH_MARK)
+_UNEQUAL: Final = (PICKLE_MARK, DATASET_MARK)
+"""What may have another stored form in each process."""
+_SIGNS: Final = (*(f'"{mark}":' for mark in (*_UNEQUAL, ARROW_MARK, DICT_MARK, HASH_MARK, *_REFERRING)), '"path":')
 """Without one of these a stored form means what it says."""
 _DIGITS: Final = 32
 
@@ -32,10 +45,13 @@ def digest_of(raw: Any) -> str:
 
 def _canonical(part: Any) -> Any:
     if isinstance(part, dict):
-        if PICKLE_MARK in part:
-            return PICKLE_MARK
+        if HASH_MARK in part:
+            return {HASH_MARK: part[HASH_MARK]}
+        for mark in _UNEQUAL:
+            if mark in part:
+                return mark
         if ARROW_MARK in part:
-            return part["sha256"]
+            return {ARROW_MARK: part["sha256"]}
         for mark in _REFERRING:
             if isinstance(part.get(mark), dict):
                 return {mark: part[mark]["digest"]}
@@ -55,7 +71,9 @@ def is_comparable(text: str) -> bool:
 def is_comparable_raw(part: Any) -> bool:
     """Tell of a stored form whether equal values have equal ones."""
     if isinstance(part, dict):
-        if PICKLE_MARK in part or (JSON_MARK in part and "pickled" in part[JSON_MARK]):
+        if HASH_MARK in part:
+            return True
+        if any(mark in part for mark in _UNEQUAL) or (JSON_MARK in part and "pickled" in part[JSON_MARK]):
             return False
         return all(is_comparable_raw(value) for value in part.values())
     return all(is_comparable_raw(value) for value in part) if isinstance(part, list) else True

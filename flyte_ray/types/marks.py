@@ -15,6 +15,12 @@ JSON_MARK: Final = "$json"
 """Reference to a whole value that is large."""
 ARROW_MARK: Final = "$arrow"
 """URI of an Arrow table."""
+NPY_MARK: Final = "$npy"
+"""An array of numpy: base64 of a `.npy` file, or a reference to it."""
+TORCH_MARK: Final = "$torch"
+"""A tensor or a state dict of torch: base64 of what `torch.save` writes, or a reference to it."""
+DATASET_MARK: Final = "$dataset"
+"""URI of a folder of Parquet files that Ray has written."""
 CLASS_MARK: Final = "$class"
 """`module:qualname` of the value's class, where the annotation does not tell it; `value` holds it."""
 MEMBER_MARK: Final = "$is"
@@ -26,14 +32,17 @@ BYTES_MARK: Final = "$bytes"
 """Bytes where no annotation says so: base64, or a reference to them, which is so for annotated ones too."""
 DICT_MARK: Final = "$dict"
 """Pairs of key and value, of a dict whose keys are not all text, or that has a mark among them."""
+HASH_MARK: Final = "$hash"
+"""What the user says that tells a `value` from others."""
 PLACE_MARK: Final = "$place"
 """Names the place of another run's large values, in an output that was taken from there."""
 OTHER_MARK: Final = "$other"
 """An output of a step that is not of the annotated type."""
 MARKS: Final = frozenset(
     {
-        *(PICKLE_MARK, JSON_MARK, ARROW_MARK, CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK),
-        *(BYTES_MARK, DICT_MARK, PLACE_MARK, OTHER_MARK),
+        *(PICKLE_MARK, JSON_MARK, ARROW_MARK, NPY_MARK, TORCH_MARK, DATASET_MARK, BYTES_MARK),
+        *(CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK, DICT_MARK, HASH_MARK, PLACE_MARK),
+        OTHER_MARK,
     }
 )
 

@@ -18,6 +18,15 @@ class Blobs(Protocol):
     def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
         """Store bytes and return their URI, relative to the run; under a name that says what they are, only once."""
 
+    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str) -> str:
+        """Store what a function writes to a file, once for each name; return its URI."""
+
+    def local_path(self, uri: str) -> str | None:
+        """Return where what was stored lies on this machine's disk, None if it does not."""
+
+    def arrow_place(self, uri: str) -> tuple[str, Any]:
+        """Return the path of a URI, and the `pyarrow.fs` file system that has it; both can be pickled."""
+
     def get(self, uri: str) -> bytes:
         """Read what `put` stored."""
 

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from flyte_ray.types.hashing import CONTENT, SEEN
-from flyte_ray.types.marks import ARROW_MARK, BYTES_MARK, JSON_MARK, PICKLE_MARK, PLACE_MARK
+from flyte_ray.types.marks import (
+    ARROW_MARK,
+    BYTES_MARK,
+    DATASET_MARK,
+    JSON_MARK,
+    NPY_MARK,
+    PICKLE_MARK,
+    PLACE_MARK,
+    TORCH_MARK,
+)
 from flyte_ray.types.place import OWN_MARK
 
 _BY_CONTENT: Final = re.compile(rf"(?:^{OWN_MARK}|://.*/runs/[^/]+/data/)([0-9a-f]{{32}}/.+)$")
 """The recorded path or the URL of what `put_path` stored in a run's own folder, or of a file in such a folder."""
-_REFERRING: Final = (JSON_MARK, PICKLE_MARK, BYTES_MARK)
+_REFERRING: Final = (JSON_MARK, PICKLE_MARK, BYTES_MARK, NPY_MARK, TORCH_MARK)
 
 
 def references(text: str, read: Callable[[str], bytes] | None = None) -> list[str]:
@@ -29,8 +38,9 @@ def references(text: str, read: Callable[[str], bytes] | None = None) -> list[st
 
 def _references(part: Any, read: Callable[[str], bytes] | None) -> Iterator[str]:
     if isinstance(part, dict):
-        if ARROW_MARK in part:
-            yield part[ARROW_MARK]
+        for mark in (ARROW_MARK, DATASET_MARK):
+            if mark in part:
+                yield part[mark]
         for mark in _REFERRING:
             if isinstance(part.get(mark), dict):
                 yield part[mark]["uri"]

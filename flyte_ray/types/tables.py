@@ -1,42 +1,81 @@
-"""Arrow tables, which lie beside the log."""
+"""Tables, which lie beside the log as Arrow IPC files.
+
+Invariants: a table is named by its content, so that it is stored once in a run; it is written and read without a copy
+of the whole in memory where the store is this machine's disk.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
+from typing import IO, Any, Final
 
-from flyte_ray.types.form import Form, MismatchError
+from flyte_ray.types.content import table_digest
+from flyte_ray.types.form import Build, Form
+from flyte_ray.types.frames import KINDS, Kind, NotArrowError, describe, kind_of
+from flyte_ray.types.known import Known
 from flyte_ray.types.marks import ARROW_MARK
+from flyte_ray.types.pickles import dump_pickle
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.scalars import kept_subclass
+
+_ARROW: Final = "pyarrow.Table"
+_CATEGORICAL: Final = ("pandas.", "polars.")
+_known: Final = Known()
+"""Arrow tables, so that one that is handed on is not looked at again."""
 
 
-def table_form(cls: Any) -> Form:
-    """Describe `pyarrow.Table`."""
+def table_form(cls: Any, build: Build) -> Form | None:
+    """Describe a class of tables; None if it is none."""
+    kind = kind_of(cls)
+    if kind is None:
+        return None
 
-    def check(value: Any) -> None:
-        if not isinstance(value, cls):
-            raise MismatchError("pyarrow.Table", value)
+    def dump(value: Any, blobs: Blobs) -> Any:
+        return _dump(kind, value, blobs)
 
-    return Form("pyarrow.Table", check, _dump_table, load_table, "object", frozenset({cls}), told=True)
+    def load(raw: Any, blobs: Blobs) -> Any:
+        return kind.from_arrow(read_table(raw, blobs), raw)
 
-
-def is_table(cls: Any) -> bool:
-    """Tell `pyarrow.Table` without importing pyarrow."""
-    return getattr(cls, "__module__", "").split(".")[0] == "pyarrow" and getattr(cls, "__name__", "") == "Table"
+    inner = Form(kind.name, lambda _: None, dump, load, "object", told=True)
+    return kept_subclass(inner, cls, build)
 
 
-def _dump_table(table: Any, blobs: Blobs) -> Any:
-    import pyarrow as pa  # the user's annotation named it
+def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:
+    """Rebuild a table of whatever class it was."""
+    return KINDS[raw.get("as", _ARROW)].from_arrow(read_table(raw, blobs), raw)
 
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
+
+def _dump(kind: Kind, value: Any, blobs: Blobs) -> Any:
+    known = _known.get(value, blobs) if kind.name == _ARROW else None
+    if known is not None:
+        return known
+    try:
+        table, about = kind.to_arrow(value)
+    except NotArrowError:
+        return dump_pickle(value, blobs)
+    label = {} if kind.name == _ARROW else {"as": kind.name}
+    # Two libraries' tables of the same columns are two values, and two files: each has its own metadata.
+    digest = table_digest(table, describe({**label, **about}), dictionaries=kind.name.startswith(_CATEGORICAL))
+    uri = blobs.put_written(lambda file: _write(table, file), ".arrow", digest[:32])
+    raw = {ARROW_MARK: uri, **label, "rows": table.num_rows, "sha256": digest, **about}
+    if kind.name == _ARROW:
+        _known.add(value, blobs, raw)
+    return raw
+
+
+def _write(table: Any, file: IO[bytes]) -> None:
+    import pyarrow as pa  # there is a table of it
+
+    with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    data = sink.getvalue().to_pybytes()
-    return {ARROW_MARK: blobs.put(data, ".arrow"), "rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def load_table(raw: Any, blobs: Blobs) -> Any:
-    """Read a stored table."""
-    import pyarrow as pa  # the user's annotation named it
+def read_table(raw: dict[str, Any], blobs: Blobs) -> Any:
+    """Read a stored table as an Arrow one; on this machine's disk it is mapped, and read where it is looked at."""
+    import pyarrow as pa  # who has stored the table had imported it
 
-    return pa.ipc.open_file(pa.BufferReader(blobs.get(raw[ARROW_MARK]))).read_all()
+    path = blobs.local_path(raw[ARROW_MARK])
+    source = pa.memory_map(path) if path is not None else pa.BufferReader(blobs.get(raw[ARROW_MARK]))
+    table = pa.ipc.open_file(source).read_all()
+    if "as" not in raw:
+        _known.add(table, blobs, raw)
+    return table

@@ -9,31 +9,48 @@ import datetime as dt
 import importlib
 import sys
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, Final
 
+from flyte_ray.types.arrays import load_array
+from flyte_ray.types.datasets import load_dataset
 from flyte_ray.types.form import Build, Form, MismatchError
 from flyte_ray.types.marks import (
+    ARROW_MARK,
     BYTES_MARK,
     CLASS_MARK,
+    DATASET_MARK,
     DICT_MARK,
     FROZENSET_MARK,
+    HASH_MARK,
     MARKS,
     MEMBER_MARK,
+    NPY_MARK,
     OTHER_MARK,
     PICKLE_MARK,
     PLACE_MARK,
     SET_MARK,
+    TORCH_MARK,
     TUPLE_MARK,
     write_sorted,
 )
 from flyte_ray.types.pickles import dump_pickle, load_pickle
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.scalars import dump_bytes, load_bytes
+from flyte_ray.types.tables import load_table
+from flyte_ray.types.tensors import dump_tensors, is_state, load_tensors
 
 _PLAIN: Final[frozenset[type]] = frozenset({int, str, bool, float, type(None)})
-_WRAPPERS: Final = (MEMBER_MARK, PLACE_MARK)
+_TOLD: Final[dict[str, Callable[[dict[str, Any], Blobs], Any]]] = {
+    ARROW_MARK: load_table,
+    NPY_MARK: load_array,
+    TORCH_MARK: load_tensors,
+    DATASET_MARK: load_dataset,
+}
+"""What says itself what it is."""
+_WRAPPERS: Final = (MEMBER_MARK, PLACE_MARK, HASH_MARK)
 _NOT_IMPORTED: Final = ("__main__", "__mp_main__", "builtins")
 
 
@@ -56,6 +73,8 @@ class Untyped:
             return value
         if kind is list:
             return self._dump_all(value, blobs)
+        if issubclass(kind, dict) and is_state(value):
+            return dump_tensors(value, blobs)
         if kind is dict:
             return self._dump_dict(value, blobs)
         if kind is tuple:
@@ -119,14 +138,7 @@ class Untyped:
             return self.load(raw[OTHER_MARK], blobs)
         if any(mark in raw for mark in _WRAPPERS):
             return self.load(raw["value"], blobs)
-        return load_told(raw, blobs)
-
-
-def load_told(raw: dict[str, Any], blobs: Blobs) -> Any:
-    """Rebuild what says itself what it is."""
-    from flyte_ray.types.tables import load_table  # tables are known by what they are annotated as
-
-    return load_table(raw, blobs)
+        return next(load(raw, blobs) for mark, load in _TOLD.items() if mark in raw)
 
 
 def untyped_form(build: Build) -> Form:

@@ -6,12 +6,12 @@ import dataclasses
 import typing
 from typing import Any
 
+from flyte_ray.types.annotations import build_form
 from flyte_ray.types.models import is_model
-from flyte_ray.types.tables import is_table
 
 
 def is_heavy(annotation: Any, above: tuple[Any, ...] = ()) -> bool:
-    """Tell whether values of an annotation are, or hold, files, folders or tables.
+    """Tell whether values of an annotation are, or hold, files, folders, tables or arrays.
 
     Args:
         annotation: As declared.
@@ -26,7 +26,7 @@ def is_heavy(annotation: Any, above: tuple[Any, ...] = ()) -> bool:
     cls = typing.get_origin(annotation) or annotation
     if not isinstance(cls, type):
         return False
-    if is_table(cls) or getattr(cls, "lies_beside_the_log", False):
+    if getattr(cls, "lies_beside_the_log", False) or build_form(cls).told:
         return True
     return any(is_heavy(part, inside) for part in _fields(cls))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,8 +25,19 @@ class Memory:
         self.blobs[uri] = data
         return uri
 
+    def put_written(self, write: Any, suffix: str, name: str) -> str:
+        file = io.BytesIO()
+        write(file)
+        return self.put(file.getvalue(), suffix, name)
+
     def get(self, uri: str) -> bytes:
         return self.blobs[uri]
+
+    def local_path(self, uri: str) -> None:
+        return None
+
+    def absolute(self, uri: str) -> str:
+        return f"memory://{id(self)}/{uri}"
 
 
 class Pair(NamedTuple):

@@ -1,0 +1,158 @@
+"""Turn the tables of other libraries into Arrow ones and back.
+
+Invariants: what comes back is equal in values, types and index, or the table is refused here, so that it is pickled; no
+library is imported whose table is not there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+
+class NotArrowError(TypeError):
+    """A table that Arrow would change."""
+
+
+class Kind(NamedTuple):
+    """A class of tables."""
+
+    name: str
+    """As people write it; stands in the record."""
+    to_arrow: Callable[[Any], tuple[Any, dict[str, Any]]]
+    """Gives a `pyarrow.Table`, and what else must be known to rebuild the value."""
+    from_arrow: Callable[[Any, dict[str, Any]], Any]
+
+
+def kind_of(cls: Any) -> Kind | None:
+    """Return the kind of tables that a class is, without importing anything."""
+    if not isinstance(cls, type):
+        return None
+    return KINDS.get(f"{cls.__module__.partition('.')[0]}.{cls.__name__}")
+
+
+def _from_batch(batch: Any) -> tuple[Any, dict[str, Any]]:
+    import pyarrow as pa  # the value is of this library, here and below
+
+    return pa.Table.from_batches([batch]), {}
+
+
+def _to_batch(table: Any, _: dict[str, Any]) -> Any:
+    import pyarrow as pa
+
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+
+
+def _from_pandas(frame: Any) -> tuple[Any, dict[str, Any]]:
+    import pyarrow as pa
+
+    try:
+        table = pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        raise NotArrowError(str(error)) from error
+    about: dict[str, Any] = {}
+    objects = [place for place, dtype in enumerate(frame.dtypes) if str(dtype) == "object"]
+    if objects:
+        about["objects"] = objects
+    frequency = getattr(frame.index, "freqstr", None)
+    if frequency:
+        about["frequency"] = frequency
+    _require_same(frame, table, about)
+    return table, about
+
+
+def _require_same(frame: Any, table: Any, about: dict[str, Any]) -> None:
+    """Compare types and labels with what comes back, and the values where Arrow has to guess what they are.
+
+    Raises:
+        NotArrowError: Something would change.
+
+    """
+    objects = about.get("objects", ())
+    has_guesses = bool(objects) or _types_of(frame.index) == ["object"] or frame.index.nlevels > 1
+    back = _to_pandas(table if has_guesses else table.slice(0, 0), about)
+    if list(back.dtypes) != list(frame.dtypes):
+        raise NotArrowError("the types of its columns would change")
+    same_labels = all(_is_same_kind(getattr(back, axis), getattr(frame, axis)) for axis in ("index", "columns"))
+    if (
+        not same_labels
+        or not back.columns.equals(frame.columns)
+        or (has_guesses and not back.index.equals(frame.index))
+    ):
+        raise NotArrowError("its labels would change")
+    for place in objects:
+        if not _is_same(back.iloc[:, place], frame.iloc[:, place]):
+            raise NotArrowError(f"values of column {frame.columns[place]!r} would change")
+
+
+def _is_same_kind(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and _types_of(left) == _types_of(right) and left.names == right.names
+
+
+def _types_of(index: Any) -> list[str]:
+    return [str(dtype) for dtype in index.dtypes] if index.nlevels > 1 else [str(index.dtype)]
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    try:
+        return bool(left.equals(right)) and list(map(type, left)) == list(map(type, right))
+    except (TypeError, ValueError):  # arrays and the like do not compare
+        return False
+
+
+def _to_pandas(table: Any, about: dict[str, Any]) -> Any:
+    frame = table.to_pandas()
+    if about.get("objects"):
+        frame = frame.astype({frame.columns[place]: object for place in about["objects"]})
+    if about.get("frequency") and len(frame.index):
+        frame.index.freq = about["frequency"]
+    return frame
+
+
+def _from_series(series: Any) -> tuple[Any, dict[str, Any]]:
+    named = series.name is not None
+    table, about = _from_pandas(series.to_frame() if named else series.to_frame("0"))
+    return table, about if named else {**about, "unnamed": True}
+
+
+def _to_series(table: Any, about: dict[str, Any]) -> Any:
+    series = _to_pandas(table, about).iloc[:, 0]
+    return series.rename(None) if about.get("unnamed") else series
+
+
+def _from_polars(frame: Any) -> tuple[Any, dict[str, Any]]:
+    polars = importlib.import_module("polars")
+    if polars.Object in frame.dtypes:
+        raise NotArrowError("it holds Python objects")
+    return frame.to_arrow(compat_level=polars.CompatLevel.oldest()), {}
+
+
+def _to_polars(table: Any, _: dict[str, Any]) -> Any:
+    return importlib.import_module("polars").from_arrow(table, rechunk=False)
+
+
+def _from_polars_series(series: Any) -> tuple[Any, dict[str, Any]]:
+    return _from_polars(series.to_frame())
+
+
+KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        Kind("pyarrow.Table", lambda table: (table, {}), lambda table, _: table),
+        Kind("pyarrow.RecordBatch", _from_batch, _to_batch),
+        Kind("pandas.DataFrame", _from_pandas, _to_pandas),
+        Kind("pandas.Series", _from_series, _to_series),
+        Kind("polars.DataFrame", _from_polars, _to_polars),
+        Kind("polars.Series", _from_polars_series, lambda table, about: _to_polars(table, about).to_series()),
+        Kind("polars.LazyFrame", lambda lazy: _from_polars(lazy.collect()), lambda t, a: _to_polars(t, a).lazy()),
+    )
+}
+"""By name."""
+
+
+def describe(about: dict[str, Any]) -> str:
+    """Write what is needed to rebuild a value, so that it counts where values are compared."""
+    return json.dumps(about, sort_keys=True)
