@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray import durable, errors, models, notify, remote, report, storage
+from flyte_ray import durable, errors, models, notify, remote, report, storage, types
 from flyte_ray.api.condition import new_condition
 from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
 from flyte_ray.api.environment import TaskEnvironment
@@ -101,6 +101,7 @@ __all__ = [
     "storage",
     "system_logger",
     "trace",
+    "types",
     "version",
     "with_runcontext",
 ]

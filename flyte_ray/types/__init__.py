@@ -1,9 +1,21 @@
-"""A task's Python values and how they are stored, checked where the user speaks."""
+"""A task's Python values and how they are stored, checked where the user speaks; and the names of `flyte.types`."""
 
 from __future__ import annotations
 
 from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped
+from flyte_ray.types.engine import TypeEngine
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.schema import inputs_schema
+from flyte_ray.types.transformers import TypeTransformer, TypeTransformerFailedError
 
-__all__ = ["Blobs", "Encoded", "TaskCodec", "build_codec", "decode_untyped", "inputs_schema"]
+__all__ = [
+    "Blobs",
+    "Encoded",
+    "TaskCodec",
+    "TypeEngine",
+    "TypeTransformer",
+    "TypeTransformerFailedError",
+    "build_codec",
+    "decode_untyped",
+    "inputs_schema",
+]

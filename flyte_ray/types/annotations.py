@@ -20,11 +20,14 @@ from flyte_ray.types.choices import enum_form, is_union, literal_form, optional_
 from flyte_ray.types.containers import dict_form, fixed_tuple_form, list_form, set_form, tuple_form
 from flyte_ray.types.datasets import dataset_form, is_dataset
 from flyte_ray.types.form import Form, name_of
+from flyte_ray.types.hashed import hashed_form, is_hash_method
+from flyte_ray.types.messages import is_message, message_form
 from flyte_ray.types.models import is_constraint, is_model, model_form, pydantic_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
 from flyte_ray.types.tables import table_form
 from flyte_ray.types.tensors import tensor_form
+from flyte_ray.types.transformers import registry, transformed_form
 from flyte_ray.types.untyped import is_path, opaque_form, untyped_form
 
 SCALARS: Final[dict[Any, Form]] = {
@@ -75,7 +78,9 @@ def _keep(annotation: Any, form: Form) -> Form:
 def _annotated(annotation: Any) -> Form:
     inner, *metadata = typing.get_args(annotation)
     is_checked = any(is_constraint(each) for each in metadata)
-    return (pydantic_form(annotation, build_form) if is_checked else None) or build_form(inner)
+    form = (pydantic_form(annotation, build_form) if is_checked else None) or build_form(inner)
+    method = next((each for each in metadata if is_hash_method(each)), None)
+    return form if method is None else hashed_form(form, method)
 
 
 def _union(parts: tuple[Any, ...]) -> Form:
@@ -103,6 +108,9 @@ def _meant(annotation: Any, origin: Any) -> Any:
 
 def _of_class(annotation: Any, cls: Any) -> Form:
     arguments = typing.get_args(annotation)
+    transformer = registry.find(cls)
+    if transformer is not None:
+        return transformed_form(annotation, cls, transformer, build_form)
     if cls in _CONTAINERS:
         return _CONTAINERS[cls](cls, arguments)
     if cls in _ABSTRACT:
@@ -125,6 +133,8 @@ def _of_class(annotation: Any, cls: Any) -> Form:
     record = record_form(annotation, build_form)
     if record is not None:
         return _keep(annotation, record)
+    if is_message(cls):
+        return message_form(cls)
     if is_model(cls):
         return _keep(annotation, model_form(annotation, build_form))
     return _unknown(annotation, cls)
@@ -133,6 +143,9 @@ def _of_class(annotation: Any, cls: Any) -> Form:
 def _unknown(annotation: Any, cls: Any) -> Form:
     if cls in (collections.abc.Callable, type):
         return opaque_form(cls, name_of(annotation), build_form)
+    transformer = registry.find_plugin(cls)
+    if transformer is not None:
+        return transformed_form(annotation, cls, transformer, build_form)
     # What pydantic has a JSON form for, such as an IP address. An abstract class says nothing of its values.
     known = None if typing_extensions.is_protocol(cls) else pydantic_form(annotation, build_form)
     return _keep(annotation, known or opaque_form(cls, name_of(annotation), build_form))
