@@ -242,6 +242,7 @@ CASES: dict[str, tuple[Any, Any]] = {
         ),
     ),
     "model": (Settings, Settings(rate=1, tags={"a"}, nested=Settings(rate=2))),
+    "any_model": (list[BaseModel], [Settings(rate=1)]),
     "model_of_unknown": (Holder, Holder(held=Opaque(1), at=NAIVE)),
     "enum": (Colour, Colour.BLUE),
     "text_enum": (Shade, Shade.DARK),

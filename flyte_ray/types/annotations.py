@@ -22,7 +22,7 @@ from flyte_ray.types.datasets import dataset_form, is_dataset
 from flyte_ray.types.form import Form, name_of
 from flyte_ray.types.hashed import hashed_form, is_hash_method
 from flyte_ray.types.messages import is_message, message_form
-from flyte_ray.types.models import is_constraint, is_model, model_form, pydantic_form
+from flyte_ray.types.models import is_any_model, is_constraint, is_model, model_form, pydantic_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
 from flyte_ray.types.tables import table_form
@@ -141,7 +141,7 @@ def _of_class(annotation: Any, cls: Any) -> Form:
 
 
 def _unknown(annotation: Any, cls: Any) -> Form:
-    if cls in (collections.abc.Callable, type):
+    if cls in (collections.abc.Callable, type) or is_any_model(cls):
         return opaque_form(cls, name_of(annotation), build_form)
     transformer = registry.find_plugin(cls)
     if transformer is not None:

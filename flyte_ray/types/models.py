@@ -20,7 +20,12 @@ _MODEL: Final = ("pydantic.main", "BaseModel")
 
 def is_model(cls: Any) -> bool:
     """Tell a pydantic model without importing pydantic."""
-    return isinstance(cls, type) and any((base.__module__, base.__name__) == _MODEL for base in cls.__mro__)
+    return isinstance(cls, type) and any(is_any_model(base) for base in cls.__mro__[1:])
+
+
+def is_any_model(cls: Any) -> bool:
+    """Tell `BaseModel` itself, which says nothing of its values."""
+    return (getattr(cls, "__module__", ""), getattr(cls, "__name__", "")) == _MODEL
 
 
 def is_constraint(metadata: Any) -> bool:
