@@ -7,13 +7,15 @@ import importlib.util
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+
+from flyte_ray.io import DataFrame, HashFunction
 
 ARROW = pa.table(
     {
@@ -93,6 +95,9 @@ TABLES: dict[str, tuple[Any, Any]] = {
     "tuple_of_tables": (tuple[pa.Table, int, pd.DataFrame], (ARROW, 1, PANDAS)),
     "dict_of_tables": (dict[str, pa.Table | pd.DataFrame | pl.DataFrame], {"a": ARROW, "b": PANDAS, "c": POLARS}),
     "untyped_tables": (Any, [ARROW, {"b": (PANDAS, POLARS)}, LARGE, np.int8(3)]),
+    "data_frame": (DataFrame, DataFrame.from_df(POLARS)),
+    "hashed": (Annotated[pa.Table, HashFunction.from_fn(lambda table: "always")], ARROW),
+    "narrowed": (Annotated[pa.Table, {"int": int, "text": str}], ARROW.select(["int", "text"])),
     "record_of_tables": (Trained, Trained({"w": np.ones(3, "f4")}, PANDAS, POLARS)),
 }
 """Annotation and value of each kind, by name."""
@@ -118,6 +123,8 @@ def same_table(left: Any, right: Any) -> bool | None:
     """Tell whether two tables or arrays are equal in all that counts; None if they are neither."""
     if isinstance(left, (pa.Table, pa.RecordBatch)):
         return bool(left.equals(right, check_metadata=True))
+    if isinstance(left, DataFrame):
+        return same_table(left.open(pl.DataFrame).all_sync(), right.open(pl.DataFrame).all_sync())
     if isinstance(left, pd.DataFrame):
         pd.testing.assert_frame_equal(left, right)
         return left.attrs == right.attrs

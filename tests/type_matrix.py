@@ -21,10 +21,12 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 from zoneinfo import ZoneInfo
 
+from google.protobuf.struct_pb2 import Struct, Value
 from pydantic import BaseModel, Field
 from typing_extensions import NotRequired
 
 import flyte_ray as flyte
+from flyte_ray.types import TypeEngine, TypeTransformer
 from tests.matrix_tables import TABLES, Trained, same_table
 
 T = TypeVar("T")
@@ -156,6 +158,30 @@ class Circle(Shape):
         return math.pi * self.radius**2
 
 
+class Money:
+    """A class that is taught."""
+
+    def __init__(self, cents: int) -> None:
+        self.cents = cents
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Money) and other.cents == self.cents
+
+    def __hash__(self) -> int:
+        return hash(self.cents)
+
+
+class MoneyTransformer(TypeTransformer[Money]):
+    def to_literal(self, python_val: Money, python_type: type[Money], expected: Any = None) -> Any:
+        return python_val.cents
+
+    def to_python_value(self, lv: Any, expected_python_type: type[Money]) -> Money:
+        return Money(lv)
+
+
+TypeEngine.register(MoneyTransformer("money", Money))
+
+
 def plus_one(x: int) -> int:
     return x + 1
 
@@ -263,6 +289,8 @@ CASES: dict[str, tuple[Any, Any]] = {
     "opaque_in_dict": (dict[str, list[Opaque]], {"a": [Opaque(3)]}),
     "abstract": (list[Shape], [Circle(1.5)]),
     "error": (ValueError, ValueError("as a value")),
+    "message": (Struct, Struct(fields={"a": Value(number_value=1)})),
+    "custom": (list[Money], [Money(3)]),
     **TABLES,
 }
 """Annotation and value of each kind, by name."""

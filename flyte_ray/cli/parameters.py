@@ -21,7 +21,7 @@ import click
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from flyte_ray.cli.moments import parse_duration, parse_moment
-from flyte_ray.io import Dir, File
+from flyte_ray.io import DataFrame, Dir, File
 from flyte_ray.spec.interface import Interface, Parameter
 
 _NONE: Final = type(None)
@@ -144,7 +144,7 @@ def describe(annotation: Any) -> str:
     if (origin or plain) in _SHOWN:
         return _SHOWN[origin or plain]
     if _is_located(plain):
-        return "FOLDER" if issubclass(plain, Dir) else "FILE"
+        return "FOLDER" if issubclass(plain, Dir) else "TABLE FILE" if issubclass(plain, DataFrame) else "FILE"
     name = getattr(plain, "__name__", str(plain))
     return f"JSON OBJECT {name}" if _is_object(plain) else name
 
@@ -262,11 +262,11 @@ def _read_document(annotation: Any, text: str, default: Any) -> Any:
 
 def _is_path(annotation: Any) -> bool:
     plain = _plain(annotation)
-    return isinstance(plain, type) and issubclass(plain, (PurePath, File, Dir))
+    return isinstance(plain, type) and issubclass(plain, (PurePath, File, Dir, DataFrame))
 
 
 def _is_located(plain: Any) -> bool:
-    return isinstance(plain, type) and issubclass(plain, (File, Dir))
+    return isinstance(plain, type) and issubclass(plain, (File, Dir, DataFrame))
 
 
 def _load_file(path: Path) -> Any:

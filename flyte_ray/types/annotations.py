@@ -17,12 +17,14 @@ import typing_extensions
 
 from flyte_ray.types.arrays import array_form
 from flyte_ray.types.choices import enum_form, is_union, literal_form, optional_form, union_form
+from flyte_ray.types.columns import is_columns
 from flyte_ray.types.containers import dict_form, fixed_tuple_form, list_form, set_form, tuple_form
 from flyte_ray.types.datasets import dataset_form, is_dataset
 from flyte_ray.types.form import Form, name_of
 from flyte_ray.types.hashed import hashed_form, is_hash_method
 from flyte_ray.types.messages import is_message, message_form
 from flyte_ray.types.models import is_any_model, is_constraint, is_model, model_form, pydantic_form
+from flyte_ray.types.narrowed import is_narrowed, narrowed_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
 from flyte_ray.types.tables import table_form
@@ -79,6 +81,11 @@ def _annotated(annotation: Any) -> Form:
     inner, *metadata = typing.get_args(annotation)
     is_checked = any(is_constraint(each) for each in metadata)
     form = (pydantic_form(annotation, build_form) if is_checked else None) or build_form(inner)
+    columns = next((each for each in metadata if is_columns(each)), None)
+    if is_narrowed(inner):
+        form = narrowed_form(form, columns, next((each for each in metadata if isinstance(each, str)), None))
+    elif columns is not None:
+        form = table_form(inner, build_form, columns) or form
     method = next((each for each in metadata if is_hash_method(each)), None)
     return form if method is None else hashed_form(form, method)
 

@@ -11,8 +11,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from flyte_ray.types.form import CannotStoreError
 
-class NotArrowError(TypeError):
+
+class NotArrowError(CannotStoreError):
     """A table that Arrow would change."""
 
 

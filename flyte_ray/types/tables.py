@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import IO, Any, Final
 
+from flyte_ray.types.columns import Columns, check_schema, selected
 from flyte_ray.types.content import table_digest
-from flyte_ray.types.form import Build, Form
+from flyte_ray.types.form import Build, CannotStoreError, Form
 from flyte_ray.types.frames import KINDS, Kind, NotArrowError, describe, kind_of
 from flyte_ray.types.known import Known
 from flyte_ray.types.marks import ARROW_MARK
@@ -23,17 +24,18 @@ _known: Final = Known()
 """Arrow tables, so that one that is handed on is not looked at again."""
 
 
-def table_form(cls: Any, build: Build) -> Form | None:
-    """Describe a class of tables; None if it is none."""
+def table_form(cls: Any, build: Build, columns: Columns | None = None) -> Form | None:
+    """Describe a class of tables, with the columns that are declared; None if it is none."""
     kind = kind_of(cls)
     if kind is None:
         return None
 
     def dump(value: Any, blobs: Blobs) -> Any:
-        return _dump(kind, value, blobs)
+        return _dump(kind, value, blobs, columns)
 
     def load(raw: Any, blobs: Blobs) -> Any:
-        return kind.from_arrow(read_table(raw, blobs), raw)
+        table = read_table(raw, blobs)
+        return kind.from_arrow(table if columns is None else selected(table, columns), raw)
 
     inner = Form(kind.name, lambda _: None, dump, load, "object", told=True)
     return kept_subclass(inner, cls, build)
@@ -44,14 +46,18 @@ def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:
     return KINDS[raw.get("as", _ARROW)].from_arrow(read_table(raw, blobs), raw)
 
 
-def _dump(kind: Kind, value: Any, blobs: Blobs) -> Any:
-    known = _known.get(value, blobs) if kind.name == _ARROW else None
-    if known is not None:
-        return known
+def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:
     try:
         table, about = kind.to_arrow(value)
     except NotArrowError:
+        if columns is not None:
+            raise
         return dump_pickle(value, blobs)
+    if columns is not None:
+        _check(table, columns)
+    known = _known.get(value, blobs) if kind.name == _ARROW else None
+    if known is not None:
+        return known
     label = {} if kind.name == _ARROW else {"as": kind.name}
     # Two libraries' tables of the same columns are two values, and two files: each has its own metadata.
     digest = table_digest(table, describe({**label, **about}), dictionaries=kind.name.startswith(_CATEGORICAL))
@@ -60,6 +66,13 @@ def _dump(kind: Kind, value: Any, blobs: Blobs) -> Any:
     if kind.name == _ARROW:
         _known.add(value, blobs, raw)
     return raw
+
+
+def _check(table: Any, columns: Columns) -> None:
+    try:
+        check_schema(table.schema, columns)
+    except ValueError as error:
+        raise CannotStoreError(str(error)) from error
 
 
 def _write(table: Any, file: IO[bytes]) -> None:
