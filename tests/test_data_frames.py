@@ -119,7 +119,7 @@ def test_only_the_declared_columns_are_read(root: Path) -> None:
 def test_a_table_without_the_declared_columns_is_refused_at_the_call(root: Path) -> None:
     other = pd.DataFrame({"a": ["one"], "c": [1]})
     with pytest.raises(
-        TypeError, match=r"'frame': a table with the columns b: str was expected, got a: .*string, c: int64\. Make"
+        TypeError, match=r"'frame': a table with the columns b: str was expected, got a: .*string, c: int64\. Give"
     ):
         run(some, DataFrame.from_df(other))
     with pytest.raises(
@@ -180,6 +180,9 @@ def test_bad_input_is_told_in_a_sentence(root: Path) -> None:
     for name, kind, said in cases:
         with pytest.raises(kind, match=said):
             DataFrame.from_existing_remote(f"file://{root}/{name}").open(pl.DataFrame).all_sync()
+    narrow = DataFrame.from_existing_remote(f"file://{root}/ok.csv")
+    (root / "ok.csv").write_text("b\n1\n")
+    assert "ok.csv: a table with the columns b: str was expected, got b: int64. Give" in str(run(some, narrow).error)
     with pytest.raises(InvalidDeclaration, match="format is one of parquet, csv, arrow, got 'xls'"):
         DataFrame.from_existing_remote("s3://bucket/table", format="xls")
     with pytest.raises(TypeError, match=r"opened as one of pyarrow\.Table, .+, got dict\."):

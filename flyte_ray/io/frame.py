@@ -258,7 +258,10 @@ class DataFrame(Located):
     def _names(self, schema: Any) -> list[str] | None:
         if self._columns is None:
             return None
-        check_schema(schema, self._columns)
+        try:
+            check_schema(schema, self._columns)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}.") from error
         return [*self._columns, *(name for name in index_of(schema) if name not in self._columns)]
 
     def _file(self) -> TableFile:

@@ -47,7 +47,10 @@ def check_schema(schema: Any, columns: Columns) -> None:
         if name not in schema.names or not _fits(schema.field(name).type, wanted):
             declared = ", ".join(f"{each}: {name_of(kind)}" for each, kind in columns.items())
             given = ", ".join(f"{field.name}: {field.type}" for field in schema) or "none"
-            raise ValueError(f"a table with the columns {declared} was expected, got {given}. Make the column '{name}'")
+            raise ValueError(
+                f"a table with the columns {declared} was expected, got {given}. Give it the"
+                f" column '{name}' of that type"
+            )
 
 
 def _fits(kind: Any, wanted: Any) -> bool:
