@@ -286,6 +286,11 @@ def web(tmp_path: Path) -> Iterator[str]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, directory=str(tmp_path), **kwargs)
 
+        def send_head(self) -> Any:
+            if self.path == "/forbidden":
+                return self.send_error(403)
+            return super().send_head()
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -302,6 +307,10 @@ def test_files_are_read_from_the_web_and_by_file_urls(local: None, web: str, tmp
         assert run(length, file) == 5 and file.exists_sync()
         assert Path(file.download_sync()).read_text() == "hello"
     assert not File.from_existing_remote(f"{web}/none").exists_sync()
+    with pytest.raises(flyte.errors.StoreError, match="it cannot be reached: Cannot connect to host 127.0.0.1:1"):
+        File.from_existing_remote("http://127.0.0.1:1/x").download_sync()
+    with pytest.raises(flyte.errors.StoreError, match="the server answers 403"):
+        File.from_existing_remote(f"{web}/forbidden").download_sync()
     with pytest.raises(flyte.errors.StoreError, match="a web server has no folders"):
         list(Dir.from_existing_remote(f"{web}/").walk_sync())
 

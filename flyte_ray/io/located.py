@@ -112,9 +112,9 @@ class Located(BaseModel):
     @classmethod
     def _check_kind(cls, is_folder: bool, path: str) -> None:
         if is_folder and cls._kind == "file":
-            raise IsADirectoryError(f"a file was expected, got the folder {path!r}. Take flyte.io.Dir for folders")
+            raise IsADirectoryError(f"a file was expected, got the folder {path!r}. Take flyte.io.Dir for folders.")
         if not is_folder and cls._kind == "folder" and os.path.isfile(local_path(path) or ""):
-            raise NotADirectoryError(f"a folder was expected, got the file {path!r}. Take flyte.io.File for files")
+            raise NotADirectoryError(f"a folder was expected, got the file {path!r}. Take flyte.io.File for files.")
 
     @classmethod
     def _check_local(cls, local_path: str | os.PathLike[str]) -> str:

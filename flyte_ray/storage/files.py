@@ -18,7 +18,7 @@ from flyte_ray.storage.filesystems import locate
 from flyte_ray.storage.local import appearing, local_path
 from flyte_ray.storage.providers import Options, protocol_of
 from flyte_ray.storage.s3 import fetch_files, send_files
-from flyte_ray.storage.trouble import explain, is_missing_bucket, is_of_this_machine, told
+from flyte_ray.storage.trouble import explain, is_absence, is_missing_bucket, is_of_this_machine, told
 
 T = TypeVar("T")
 COPIES_AT_A_TIME: Final = 8
@@ -73,7 +73,7 @@ def look_at(uri: str, options: Options) -> Found | None:
         try:
             about = fs.info(there)
         except FileNotFoundError as error:
-            if is_missing_bucket(error):
+            if not is_absence(error):
                 raise
             return None
         return _found(uri, about)
@@ -233,7 +233,7 @@ def _said(uri: str, call: Callable[[], T]) -> T:
 
 
 def _say(uri: str, error: OSError) -> NoReturn:
-    if isinstance(error, FileNotFoundError) and not is_missing_bucket(error):
+    if is_absence(error):
         raise FileNotFoundError(f"There is no file {uri}: it was never written, or has been deleted.") from error
-    known = isinstance(error, (FileNotFoundError, PermissionError))
+    known = is_missing_bucket(error) or isinstance(error, PermissionError)
     raise (type(error) if known else StoreError)(f"Cannot read {uri}: {explain(uri, error)}.") from error

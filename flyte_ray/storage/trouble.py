@@ -18,6 +18,7 @@ SKEW_S: Final = 300.0
 """A clock that differs more from the server's is worth a word where a request was refused; S3 allows 900 s."""
 _CREDENTIALS: Final = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 _UNREACHABLE: Final = ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionError", "ClientConnectorError")
+_GONE: Final = (404, 410)
 _HOW: Final = {
     "s3": "the AWS variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE) or flyte.init(storage=S3(...))",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -50,9 +51,13 @@ def is_missing_bucket(error: BaseException) -> bool:
     return "NoSuchBucket" in map(_code, _chain(error))
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Tell whether the store refuses who asks, so that nothing is known of what was asked for."""
-    return isinstance(error, PermissionError) or any(type(part).__name__ in _CREDENTIALS for part in _chain(error))
+def is_absence(error: BaseException) -> bool:
+    """Tell whether what was asked for is not there; fsspec says so too of a web server that fails."""
+    return (
+        isinstance(error, FileNotFoundError)
+        and not is_missing_bucket(error)
+        and not any(type(part).__name__ in _UNREACHABLE or _status(part) not in _GONE for part in _chain(error))
+    )
 
 
 def is_of_this_machine(error: OSError) -> bool:
@@ -79,8 +84,12 @@ def explain(uri: str, error: BaseException) -> str:
     if is_missing_bucket(error):
         bucket = uri.partition("://")[2].partition("/")[0]
         return f"there is no bucket {bucket!r}. Make it, or correct the name"
-    if names & set(_UNREACHABLE):
-        return f"it cannot be reached: {_said(error)}"
+    root = next((part for part in _chain(error) if type(part).__name__ in _UNREACHABLE), None)
+    if root is not None:
+        return f"it cannot be reached: {_said(root)}"
+    status = next((_status(part) for part in _chain(error) if _status(part) not in _GONE), None)
+    if status is not None:
+        return f"the server answers {status}"
     return f"{type(error).__name__}: {_said(error)}"
 
 
@@ -101,6 +110,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _response(error: BaseException) -> dict[str, Any]:
     found = getattr(error, "response", None)
     return found if isinstance(found, dict) else {}
+
+
+def _status(error: BaseException) -> Any:
+    """Return what a web server answered, 404 if it is not known."""
+    return getattr(error, "status", 404)
 
 
 def _code(error: BaseException) -> str:
