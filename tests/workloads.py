@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import flyte_ray as flyte
+from flyte_ray.io import Dir, File
 
 env = flyte.TaskEnvironment("work")
 
@@ -318,3 +319,15 @@ async def outlasts(root: str, counts: str) -> int:
         await asyncio.sleep(0.05)
     table, square = await asyncio.gather(rows.aio(3, counts), half_square.aio(7, counts))
     return int(table.num_rows) + int(square)
+
+
+@env.task(report=True)
+def files_here_and_there(source: File, folder: Dir, target: str) -> list[File]:
+    """Read from S3 and from the root, write to both, and say so."""
+    with source.open_sync("r") as words, next(folder.walk_sync()).open_sync("r") as more:
+        text = f"{words.read()} {more.read()}".upper()
+    written: File = File.new_remote("out.txt")
+    with written.open_sync("w") as file:
+        file.write(text)
+    flyte.report.log("<p>two files</p>")
+    return [File.from_local_sync(written.download_sync(), target), written]
