@@ -212,9 +212,10 @@ def write_folder() -> Dir:
     return folder
 
 
-def test_a_folder_is_written_file_by_file(root: str) -> None:
-    folder = run(write_folder)
+def test_a_folder_is_written_file_by_file_and_told_by_what_it_holds(root: str) -> None:
+    folder, again = run(write_folder), run(write_folder)
     assert [text_of(file) for file in folder.walk_sync()] == ["a.txt", "deep/b.txt"]
+    assert folder.path != again.path and folder.hash == again.hash and str(folder.hash).startswith("sha256:")
 
 
 @env.task

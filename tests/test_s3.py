@@ -82,3 +82,15 @@ def test_files_are_stored_and_read_back_on_disk_and_on_s3(root: str, tmp_path: P
     assert (folder / "deep" / "b.txt").read_text() == "two"
     assert a.exists_sync()
     assert not File.from_existing_remote(f"{a.path}.none").exists_sync()
+
+
+def test_values_of_a_run_on_disk_go_to_s3_when_a_place_there_is_given(s3_root: str, tmp_path: Path) -> None:
+    flyte.init(root=tmp_path / "root")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one")
+    raw = f"{s3_root}/raw"
+    run = flyte.with_runcontext("local", raw_data_path=raw).run(copy, Dir.from_local_sync(tmp_path / "in"))
+    ((file,),) = run.outputs()
+    with file.open_sync("r") as opened:
+        assert opened.read() == "one"
+    assert file.path.startswith(f"{raw}/{run.name}/") and not list((tmp_path / "root").rglob("a.txt"))

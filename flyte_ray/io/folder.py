@@ -13,14 +13,15 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from pydantic import PrivateAttr
 from typing_extensions import Self
 
 from flyte_ray.io.file import File
 from flyte_ray.io.located import Located, seen
-from flyte_ray.storage.files import Found, fetch_all, list_files, look_at, send_all
+from flyte_ray.storage.files import Found, fetch_all, list_files, look_at, path_below, send_all
 from flyte_ray.storage.local import TEMPORARY, local_path
 from flyte_ray.storage.working import require_working
-from flyte_ray.types.hashing import CONTENT
+from flyte_ray.types.hashing import CONTENT, folder_hash
 from flyte_ray.types.place import OWN_MARK, Blobs
 from flyte_ray.types.references import is_by_content
 
@@ -38,6 +39,8 @@ class Dir(Located, Generic[T]):
     """
 
     _kind: ClassVar[str] = "folder"
+    _made: dict[str, File[Any]] = PrivateAttr(default_factory=dict)
+    """Files that were made here, by their paths: where there are no others they say what it holds."""
 
     @classmethod
     def from_local_sync(
@@ -179,6 +182,7 @@ class Dir(Located, Generic[T]):
         """Return a file at a path below the folder, to be written with `open("wb")`. Ours, not Flyte's."""
         file: File[Any] = File(path=f"{self.path.rstrip('/')}/{file_name}")
         file._place, file._recorded = self._place, self._recorded
+        self._made[file_name] = file
         return file
 
     def download_sync(self, local_path: str | os.PathLike[str] | None = None) -> str:
@@ -198,7 +202,7 @@ class Dir(Located, Generic[T]):
         target = os.fspath(local_path) if local_path is not None else tempfile.mkdtemp(prefix="flyte-ray-")
         found = self._files()
         start = self.path.rstrip("/") + "/"
-        names = {file.uri: file.uri.removeprefix(start) for file in found}
+        names = {file.uri: path_below(start, file.uri) for file in found}
         if os.path.isdir(target):
             self._fetch({uri: os.path.join(target, name) for uri, name in names.items()})
             return target
@@ -217,6 +221,11 @@ class Dir(Located, Generic[T]):
     async def download(self, local_path: str | os.PathLike[str] | None = None) -> str:
         """Copy all its files to this machine without blocking the loop, see `download_sync`."""
         return await asyncio.to_thread(self.download_sync, local_path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what was made here; see `Located`."""
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**state["__pydantic_private__"], "_made": {}}}
 
     def exists_sync(self) -> bool:
         """Tell whether it is there; object stores have a folder as far as there are files in it."""
@@ -261,6 +270,9 @@ class Dir(Located, Generic[T]):
             return None
         start = self.path.rstrip("/") + "/"
         about = [(file.uri.removeprefix(start), file.size, file.mark) for file in found]
+        written = {name: str(file.hash).removeprefix(CONTENT) for name, file in self._made.items() if file.hash}
+        if {name for name, _, _ in about} == written.keys():
+            return folder_hash(written)
         return seen(len(about), hashlib.sha256(repr(about).encode()).hexdigest()[:32])
 
     def _store(self, place: Blobs) -> dict[str, str]:

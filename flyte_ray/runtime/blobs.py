@@ -22,7 +22,7 @@ from flyte_ray.storage.local import local_path
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.writing import writing, writing_to
-from flyte_ray.types.hashing import CONTENT
+from flyte_ray.types.hashing import CONTENT, folder_hash
 
 T = TypeVar("T")
 WORTH_ASKING: Final = 1 << 20
@@ -33,6 +33,8 @@ SETTLED_NS: Final = 2_000_000_000
 """A file that was changed longer ago than this cannot change without another time of change."""
 CONTENTS: Final = ".contents.json"
 """Beside a folder that is stored by content lies this: paths, digests and sizes of its files."""
+REMEMBERED: Final = 64
+"""Files and folders of which it is known that they are stored."""
 HASHERS: Final = 4
 """Files hashed at a time."""
 _Stamp = tuple[tuple[str, int, int, int], ...]
@@ -121,8 +123,13 @@ class RunBlobs:
                 self.store.put(f"{there}/{CONTENTS}", _contents(digests, stamp))
         found = uri, _content_hash(top, digests)
         if all(changed_ns < hashed_ns - SETTLED_NS for _, _, _, changed_ns in stamp):
-            self._known[path, stamp] = found
+            self._remember(path, stamp, found)
         return found
+
+    def _remember(self, path: str, stamp: _Stamp, found: tuple[str, str]) -> None:
+        while len(self._known) >= REMEMBERED:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[path, stamp] = found
 
     def _send(self, there: str, parts: dict[str, Path], stamp: _Stamp) -> None:
         # Another attempt may have stored some of a folder's files.
@@ -149,7 +156,7 @@ class RunBlobs:
 
     def fresh(self, name: str) -> str:
         """Return the URL of a file that is in nobody's way, with an own name."""
-        return self.absolute(f"{uuid.uuid4().hex}/{name}")
+        return self.absolute(f"made/{uuid.uuid4().hex}/{name}")
 
     def relative(self, uri: str) -> str | None:
         """Return what `absolute` was given, None for what lies elsewhere."""
@@ -248,5 +255,4 @@ def _contents(digests: dict[str, str], stamp: _Stamp) -> bytes:
 def _content_hash(top: Path, digests: dict[str, str]) -> str:
     if not top.is_dir():
         return f"{CONTENT}{digests[top.name]}"
-    below = [(name.partition("/")[2], digest) for name, digest in digests.items()]
-    return f"{CONTENT}{hashlib.sha256(repr(below).encode()).hexdigest()}"
+    return folder_hash({name.partition("/")[2]: digest for name, digest in digests.items()})

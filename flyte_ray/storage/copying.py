@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flyte_ray.errors import InvalidDeclaration
-from flyte_ray.storage.files import fetch_all, list_files, look_at, send_all
+from flyte_ray.storage.files import fetch_all, list_files, look_at, path_below, send_all
 from flyte_ray.storage.filesystems import filesystem
 from flyte_ray.storage.local import local_path
 from flyte_ray.storage.providers import ABFS, GCS, S3, Storage, protocol_of
@@ -139,7 +139,7 @@ def _get(source: str, to_path: str | os.PathLike[str] | None, recursive: bool) -
     if not found and reading(source, lambda: look_at(source, options)) is None:
         raise FileNotFoundError(f"There is no folder {source}.")
     start = source.rstrip("/") + "/"
-    files = {file.uri: os.path.join(target, file.uri.removeprefix(start)) for file in found}
+    files = {file.uri: os.path.join(target, path_below(start, file.uri)) for file in found}
     os.makedirs(target, exist_ok=True)
     reading(source, lambda: fetch_all(files, options))
     return target

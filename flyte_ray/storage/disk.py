@@ -33,7 +33,7 @@ class DiskStore:
     root: str
     witness: str | None = None
     """Key of an object without which this is not the root that is meant: a disk that is away leaves an empty folder."""
-    options: Options = field(default_factory=dict, repr=False)
+    options: Options = field(default_factory=dict, repr=False, compare=False)
     """Of no use to a folder, but to files elsewhere that its runs refer to."""
 
     @property

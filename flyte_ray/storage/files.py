@@ -102,9 +102,23 @@ def list_files(uri: str, options: Options, depth: int | None = None) -> list[Fou
         files = {name: about for name, about in found.items() if about.get("type") != "directory"}
         # A "folder" that consoles make is an empty object with the folder's own name.
         files = {name: about for name, about in files.items() if not name.endswith("/") and name != there.rstrip("/")}
-        return [_found(fs.unstrip_protocol(name), files[name]) for name in sorted(files)]
+        top, start = uri.rstrip("/"), len(there.rstrip("/"))
+        return [_found(f"{top}{name[start:]}", files[name]) for name in sorted(files)]
 
     return _said(uri, listed)
+
+
+def path_below(folder: str, uri: str) -> str:
+    """Return the path of a listed file in its folder.
+
+    Raises:
+        StoreError: It leads out of it, so that it must not be copied to a folder of this machine.
+
+    """
+    path = uri.removeprefix(folder)
+    if ".." in path.split("/") or path.startswith("/"):
+        raise StoreError(f"Cannot copy {uri}: its name leads out of the folder {folder}. Copy it alone, as a File.")
+    return path
 
 
 def send_all(files: Mapping[str, str], options: Options) -> None:

@@ -6,13 +6,14 @@ never answered from a cache; other credentials in the environment make another i
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import InvalidDeclaration
-from flyte_ray.storage.providers import Options, protocol_of
+from flyte_ray.storage.providers import DEBUG, Options, protocol_of
 
 CONNECTIONS: Final = 64
 """Requests under way at a time, per process and store."""
@@ -64,6 +65,8 @@ def _make(protocol: str, given: Mapping[str, Any]) -> Any:
     import fsspec  # half a second with s3fs
 
     arguments: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True, **given}
+    if arguments.pop(DEBUG, False):
+        _have_logged(_PACKAGES.get(protocol, "fsspec"))
     if protocol == "s3":
         config = {**_S3_DEFAULTS["config_kwargs"], **given.get("config_kwargs", {})}
         arguments = {**_S3_DEFAULTS, **arguments, "config_kwargs": config}
@@ -80,3 +83,10 @@ def _make(protocol: str, given: Mapping[str, Any]) -> Any:
             f"A path or a URL of a kind that fsspec knows was expected, got '{protocol}://…'. Write for example"
             f" 's3://bucket/key'."
         ) from error
+
+
+def _have_logged(package: str) -> None:
+    client = logging.getLogger(package)
+    client.setLevel(logging.DEBUG)
+    if not client.hasHandlers():
+        client.addHandler(logging.StreamHandler())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ALIASES: Final = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "": "file", "local": "file"}
 _DEFAULT_BACKOFF: Final = timedelta(seconds=5)
+DEBUG: Final = "flyte_ray_debug"
+"""Among a client's arguments: it is to log its requests."""
 _log: Final = logging.getLogger("flyte_ray.store")
 Options = Mapping[str, Mapping[str, Any]]
 """fsspec arguments by protocol."""
@@ -39,7 +41,7 @@ class Storage:
     backoff: timedelta = _DEFAULT_BACKOFF
     """Accepted; each client spaces its retries by itself, with growing pauses."""
     enable_debug: bool = False
-    """Log each request."""
+    """Have the client log each request, to the standard error of whatever process makes it."""
     attach_execution_metadata: bool = True
     """Accepted; nothing is attached."""
 
@@ -83,7 +85,10 @@ class Storage:
             kwargs: More arguments; they win.
 
         """
-        return kwargs
+        return self._common(kwargs)
+
+    def _common(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {DEBUG: True, **given} if self.enable_debug else given
 
     def options(self) -> Options:
         """Return the fsspec arguments by protocol."""
@@ -150,7 +155,7 @@ class S3(Storage):
             found["anon"] = True
         elif self.access_key_id:
             found |= {"key": self.access_key_id, "secret": self.secret_access_key}
-        return {**found, **kwargs}
+        return self._common({**found, **kwargs})
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ class GCS(Storage):
 
     def get_fsspec_kwargs(self, anonymous: bool = False, **kwargs: Any) -> dict[str, Any]:
         """Return arguments for `gcsfs.GCSFileSystem`."""
-        return {**({"token": "anon"} if anonymous else {}), **kwargs}
+        return self._common({**({"token": "anon"} if anonymous else {}), **kwargs})
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class ABFS(Storage):
         given = {name: getattr(self, name) for name in self._variables if getattr(self, name) is not None}
         if anonymous:
             given = {"account_name": self.account_name, "anon": True}
-        return {**given, **kwargs}
+        return self._common({**given, **kwargs})
 
 
 _KINDS: Final[Mapping[str, type[Storage]]] = {"s3": S3, "gs": GCS, "abfs": ABFS}
@@ -206,7 +211,10 @@ def options_of(storage: Storage | Mapping[str, Any] | None, uri: str) -> Options
     if isinstance(storage, Storage):
         if storage.protocol is not None:
             return storage.options()
-        found = {name: kind(retries=storage.retries, **_extra(kind)) for name, kind in _KINDS.items()}
+        found = {
+            name: kind(retries=storage.retries, enable_debug=storage.enable_debug, **_extra(kind))
+            for name, kind in _KINDS.items()
+        }
         return {name: kind.get_fsspec_kwargs() for name, kind in found.items()}
     if storage:
         protocol = protocol_of(uri)

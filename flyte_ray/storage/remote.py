@@ -27,7 +27,7 @@ class RemoteStore:
 
     uri: str
     """Without a slash at its end."""
-    options: Options = field(repr=False)
+    options: Options = field(repr=False, compare=False)
     """As given, without our defaults."""
 
     def put(self, key: str, data: bytes) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 CONTENT: Final = "sha256:"
 """Begins the hash of a file or folder that we have computed from its content."""
 SEEN: Final = "seen:"
 """Begins the hash of what was only looked at: its size, and the mark that its server gives it."""
+
+
+def folder_hash(digests: Mapping[str, str]) -> str:
+    """Hash a folder by the digests of its files, given by their paths in it."""
+    return f"{CONTENT}{hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()}"
 
 
 @runtime_checkable
