@@ -204,7 +204,7 @@ class File(Located, Generic[T]):
 
     @contextmanager
     def _writing(self, mode: str, compression: str | None) -> Iterator[IO[Any]]:
-        if self._recorded and self._place is not None and self._place.relative(self.path) is not None:
+        if self._recorded and self._own() is not None:
             raise UnsupportedError(
                 f"{self.path} is recorded, and what is recorded is never changed. Write a File.new_remote()."
             )
@@ -213,9 +213,9 @@ class File(Located, Generic[T]):
                 f"A file is written as it is, got compression={compression!r}. Wrap what is opened, with gzip.open."
             )
         hashing = _begun(self.hash_method) or ContentHash()
-        place = self._place
+        here = self._here
         with (
-            place.writing(self.path) if place is not None else writing_to(self.path, self._options) as raw,
+            here.writing(self.path) if here is not None else writing_to(self.path, self._options) as raw,
             in_mode(HashingWriter(raw, hashing), mode) as file,
         ):
             yield file

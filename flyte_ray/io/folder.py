@@ -251,10 +251,10 @@ class Dir(Located, Generic[T]):
 
     def _contents(self) -> Mapping[str, tuple[str, int]] | None:
         """Return what was stored, if it was stored by content and lies in the run's place."""
-        own = self._place.relative(self.path) if self._recorded and self._place is not None else None
-        if own is None or self._place is None or not is_by_content(f"{OWN_MARK}{own}"):
+        own, here = self._own(), self._here
+        if not self._recorded or own is None or here is None or not is_by_content(f"{OWN_MARK}{own}"):
             return None
-        return self._place.contents(own)
+        return here.contents(own)
 
     def _hash_of(self, found: Found) -> str | None:
         """Say of a file what is known of it by the folder."""

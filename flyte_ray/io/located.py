@@ -54,6 +54,7 @@ class Located(BaseModel):
     hash: str | None = None
     """Stands for the content where values are compared, by calls that are made again and by the cache."""
     _place: Place | None = PrivateAttr(default=None)
+    """The run that it was loaded from."""
     _recorded: bool = PrivateAttr(default=False)
 
     @model_validator(mode="before")
@@ -66,7 +67,7 @@ class Located(BaseModel):
         """Turn what a record says into a path of this process."""
         place = current_place()
         self._recorded = place is not None
-        self._place = place if place is not None else working_place()
+        self._place = place
         if place is not None and self.path.startswith(OWN_MARK):
             object.__setattr__(self, "path", place.absolute(self.path.removeprefix(OWN_MARK)))
         if self.name is None:
@@ -175,12 +176,24 @@ class Located(BaseModel):
         return {**state, "__pydantic_private__": {"_place": None, "_recorded": self._recorded}}
 
     @property
+    def _here(self) -> Place | None:
+        """The run that it was loaded from, else the one whose code uses it."""
+        return self._place if self._place is not None else working_place()
+
+    @property
     def _options(self) -> Options:
-        return self._place.options if self._place is not None else current_options()
+        here = self._here
+        return here.options if here is not None else current_options()
 
     def _reading(self, uri: str, read: Callable[[], T]) -> T:
         """Read something that lies there, which may take as long as the run's store is away."""
-        return self._place.reading(uri, read) if self._place is not None else read()
+        here = self._here
+        return here.reading(uri, read) if here is not None else read()
+
+    def _own(self) -> str | None:
+        """Return the path below the run's place, None if it lies elsewhere."""
+        here = self._here
+        return here.relative(self.path) if here is not None else None
 
 
 def seen(size: int | None, mark: str) -> str | None:

@@ -112,19 +112,30 @@ class RunBlobs:
         if known is not None:
             return known
         hashed_ns = time.time_ns()
+        small = top.is_file() and stamp[0][2] < WORTH_ASKING
+        found = self._put_small(top) if small else self._put_parts(top, parts, stamp)
+        if all(changed_ns < hashed_ns - SETTLED_NS for _, _, _, changed_ns in stamp):
+            self._remember(path, stamp, found)
+        return found
+
+    def _put_small(self, top: Path) -> tuple[str, str]:
+        data = top.read_bytes()
+        digests = {top.name: hashlib.sha256(data).hexdigest()}
+        uri = _uri_of(top, digests)
+        self.store.put(f"{self.prefix}/{uri}", data)
+        return uri, _content_hash(top, digests)
+
+    def _put_parts(self, top: Path, parts: list[Path], stamp: _Stamp) -> tuple[str, str]:
         with ThreadPoolExecutor(HASHERS, "flyte-ray-hash") as pool:
             names = [part.relative_to(top.parent).as_posix() for part in parts]
             digests = dict(zip(names, pool.map(_digest, parts), strict=True))
-        uri = f"{hashlib.sha256(repr(list(digests.items())).encode()).hexdigest()[:32]}/{top.name}"
+        uri = _uri_of(top, digests)
         there = f"{self.prefix}/{uri.partition('/')[0]}"
         if not self.store.exists(f"{there}/{top.name if top.is_file() else CONTENTS}"):
             self._send(there, dict(zip(digests, parts, strict=True)), stamp)
             if top.is_dir():  # last: what it names is there
                 self.store.put(f"{there}/{CONTENTS}", _contents(digests, stamp))
-        found = uri, _content_hash(top, digests)
-        if all(changed_ns < hashed_ns - SETTLED_NS for _, _, _, changed_ns in stamp):
-            self._remember(path, stamp, found)
-        return found
+        return uri, _content_hash(top, digests)
 
     def _remember(self, path: str, stamp: _Stamp, found: tuple[str, str]) -> None:
         while len(self._known) >= REMEMBERED:
@@ -245,6 +256,10 @@ def _digest(path: Path) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
+
+
+def _uri_of(top: Path, digests: dict[str, str]) -> str:
+    return f"{hashlib.sha256(repr(list(digests.items())).encode()).hexdigest()[:32]}/{top.name}"
 
 
 def _contents(digests: dict[str, str], stamp: _Stamp) -> bytes:
