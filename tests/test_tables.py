@@ -54,6 +54,22 @@ def hand_on(rows: int) -> tuple[pa.Table, int]:
     return table, pa.total_allocated_bytes() - before
 
 
+@flyte.trace
+def first(frame: pd.DataFrame, more: pa.Table) -> float:
+    ran.append("first")
+    return float(frame["a"][0])
+
+
+@env.task(retries=1)
+def steps() -> list[float]:
+    table = pa.table({"a": range(100_000)})
+    found = [first(pd.DataFrame({"a": [value]}), table) for value in (1.0, 2.0)]
+    if "fail" not in ran:
+        ran.append("fail")
+        raise ValueError("the steps are on record")
+    return [*found, found[0]]
+
+
 @env.task
 def as_frames(frame: pd.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pd.DataFrame]:
     frame.loc[0, "a"] = 100.0  # what a task is given is its own
@@ -100,6 +116,13 @@ def test_a_table_that_is_handed_on_is_stored_once_and_never_copied(root: Path) -
     (stored,) = (root / "runs" / done.name / "data").iterdir()
     with pa.memory_map(str(stored)) as file:
         assert pa.ipc.open_file(file).read_all().equals(table)
+
+
+def test_the_inputs_of_a_step_are_told_apart_by_content_and_not_stored(root: Path) -> None:
+    done = run(steps)
+    assert done.outputs() == ([1.0, 2.0, 1.0],)
+    assert ran == ["first", "first", "fail"]
+    assert not (root / "runs" / done.name / "data").exists()
 
 
 def test_what_a_task_gets_may_be_changed_without_harm(root: Path) -> None:

@@ -20,6 +20,7 @@ from flyte_ray.ledger.messages import Step
 from flyte_ray.runtime.context import ActionContext, current_action, current_group, current_step
 from flyte_ray.runtime.failures import describe, rebuild
 from flyte_ray.runtime.naming import body_identity, step_key
+from flyte_ray.runtime.unstored import unstored
 from flyte_ray.types import Blobs
 from flyte_ray.types.annotations import build_form
 from flyte_ray.types.digest import digest_of
@@ -86,8 +87,9 @@ class Traced:
         """
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        raw = {name: self._dump_input(name, value, blobs) for name, value in bound.arguments.items()}
-        raw = {name: outline(part, blobs) for name, part in raw.items()}
+        named = unstored(blobs)
+        raw = {name: self._dump_input(name, value, named) for name, value in bound.arguments.items()}
+        raw = {name: outline(part, named) for name, part in raw.items()}
         return write(raw), digest_of(raw)
 
     def _dump_input(self, name: str, value: Any, blobs: Blobs) -> Any:
