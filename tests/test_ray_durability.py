@@ -37,3 +37,46 @@ def test_with_strict_replay_a_parent_that_calls_something_else_fails(connected: 
     with pytest.raises(NondeterminismError, match=re.escape(SAID)):
         run.outputs()
     assert len(load_state(open_store(connected), RunId(run.name)).actions) == 3
+
+
+def test_a_kept_outcome_is_used_by_a_later_run(connected: Path, tmp_path: Path) -> None:
+    inputs = {"x": 5, "seconds": 0.0, "counts": str(tmp_path / "counts")}
+    first = flyte.run(durable_tasks.kept, **inputs)
+    assert first.outputs() == (25,)
+    second = flyte.run(durable_tasks.kept, **inputs)
+    assert second.outputs() == (25,)
+    assert second.state().root.cached_from == f"{first.name}/a0"
+    assert (tmp_path / "counts").read_text() == "computes\n"
+
+
+def test_of_two_runs_that_call_the_same_at_the_same_time_one_computes(connected: Path, tmp_path: Path) -> None:
+    inputs = {"x": 6, "seconds": 1.0, "counts": str(tmp_path / "counts")}
+    runs = [flyte.run(durable_tasks.kept, **inputs) for _ in range(2)]
+    assert [run.outputs() for run in runs] == [(36,), (36,)]
+    assert (tmp_path / "counts").read_text() == "computes\n"
+
+
+def test_durable_time_and_chance_outlive_a_killed_slot(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    [slept] = flyte.run(durable_tasks.draws, counts=str(counts), marker=str(tmp_path / "marker")).outputs()
+    first, second = counts.read_text().splitlines()
+    assert first == second
+    assert slept < 1
+
+
+def test_async_steps_and_generators_outlive_a_killed_slot(connected: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    run = flyte.run(durable_tasks.traces, counts=str(counts), marker=str(tmp_path / "marker"))
+    assert run.outputs() == ([7, 0, 1, 0, 1, 2],)
+    assert counts.read_text().split("\n") == ["later 7", "items", "items_later", ""]
+    assert run.state().root.attempts == 2
+
+
+def test_failed_attempts_are_retried_after_a_growing_pause(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(durable_tasks.backs_off, counts=str(tmp_path / "counts"))
+    assert run.outputs() == (2,)
+    began = [float(line) for line in (tmp_path / "counts").read_text().split()]
+    assert began[1] - began[0] >= 0.3
+    assert began[2] - began[1] >= 0.6
+    root = run.state().root
+    assert (root.failures, root.losses) == (2, 0)
