@@ -26,7 +26,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import NotRequired
 
 import flyte_ray as flyte
-from flyte_ray.types import TypeEngine, TypeTransformer
+from flyte_ray.types import FlytePickle, TypeEngine, TypeTransformer
 from tests.matrix_tables import TABLES, Trained, same_table
 
 T = TypeVar("T")
@@ -284,6 +284,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "any": (Any, [1, Pair(2, "b"), {"a": frozenset({1})}]),
     "function": (Callable[[int], int], plus_one),
     "class": (type, Cat),
+    "pickled": (FlytePickle[Config], Config(0.5)),
     "opaque": (Opaque, Opaque(3)),
     "opaque_in_tuple": (tuple[int, Opaque], (1, Opaque(3))),
     "opaque_in_dict": (dict[str, list[Opaque]], {"a": [Opaque(3)]}),

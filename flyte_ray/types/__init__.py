@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped
 from flyte_ray.types.engine import TypeEngine
+from flyte_ray.types.pickles import FlytePickle
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.schema import inputs_schema
 from flyte_ray.types.transformers import TypeTransformer, TypeTransformerFailedError
@@ -11,6 +12,7 @@ from flyte_ray.types.transformers import TypeTransformer, TypeTransformerFailedE
 __all__ = [
     "Blobs",
     "Encoded",
+    "FlytePickle",
     "TaskCodec",
     "TypeEngine",
     "TypeTransformer",

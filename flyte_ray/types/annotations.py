@@ -25,6 +25,7 @@ from flyte_ray.types.hashed import hashed_form, is_hash_method
 from flyte_ray.types.messages import is_message, message_form
 from flyte_ray.types.models import is_any_model, is_constraint, is_model, model_form, pydantic_form
 from flyte_ray.types.narrowed import is_narrowed, narrowed_form
+from flyte_ray.types.pickles import FlytePickle, pickle_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
 from flyte_ray.types.tables import table_form
@@ -118,6 +119,8 @@ def _of_class(annotation: Any, cls: Any) -> Form:
     transformer = registry.find(cls)
     if transformer is not None:
         return transformed_form(annotation, cls, transformer, build_form)
+    if cls is FlytePickle:
+        return pickle_form(build_form(arguments[0] if arguments else Any))
     if cls in _CONTAINERS:
         return _CONTAINERS[cls](cls, arguments)
     if cls in _ABSTRACT:

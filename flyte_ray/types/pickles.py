@@ -5,14 +5,29 @@ from __future__ import annotations
 import base64
 import inspect
 import warnings
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from flyte_ray.types.form import CannotStoreError, show
+from flyte_ray.types.form import CannotStoreError, Form, show
 from flyte_ray.types.large import INLINE_BYTES, get_bytes, put_bytes
 from flyte_ray.types.marks import PICKLE_MARK
 from flyte_ray.types.place import Blobs
 
+T = TypeVar("T")
 _announced: set[type] = set()
+
+
+class FlytePickle(Generic[T]):
+    """Annotate `FlytePickle[X]` to have values of `X` pickled, and nothing said about it. Source: `flyte.types`."""
+
+
+def pickle_form(inner: Form) -> Form:
+    """Describe values that shall be pickled, although they may have a form."""
+
+    def dump(value: Any, blobs: Blobs) -> Any:
+        _announced.add(type(value))
+        return dump_pickle(value, blobs)
+
+    return Form(f"FlytePickle[{inner.name}]", inner.check, dump, load_pickle, "object", inner.classes)
 
 
 def dump_pickle(value: Any, blobs: Blobs) -> Any:
