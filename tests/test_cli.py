@@ -126,7 +126,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     ]
     text = cli("get", "--help").output
     nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert nouns == ["action", "cache", "condition", "io", "logs", "run"]
+    assert nouns == ["action", "cache", "condition", "io", "logs", "report", "run"]
 
 
 def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:
