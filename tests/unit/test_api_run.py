@@ -234,7 +234,10 @@ def test_settings_of_a_run_are_checked_before_it_starts(
     ("settings", "message"),
     [
         ({"root": 7}, "flyte.init: root must be a path or URI, got int 7"),
-        ({"storage": "s3"}, "flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got str"),
+        (
+            {"storage": "s3"},
+            "flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got str",
+        ),
         ({"address": 6379}, "flyte.init: address must be text such as 'host:6379', got 6379"),
         ({"rot": "/x"}, "flyte.init has no setting 'rot'"),
     ],
