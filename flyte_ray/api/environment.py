@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, overload
 
+from flyte_ray.api.declared import Environment, calling_file
 from flyte_ray.api.settings import system_logger
 from flyte_ray.api.task import UNCHANGED, AsyncFunctionTaskTemplate, Documentation, Link, P, R, TaskTemplate, given
 from flyte_ray.api.unsupported import refuse_unsupported
@@ -32,7 +32,7 @@ from flyte_ray.spec.task import DEFAULT_MAX_INLINE_IO_BYTES, EnvironmentSpec, Ta
 __all__ = ["TaskEnvironment", "TaskTemplate"]
 
 
-class TaskEnvironment:
+class TaskEnvironment(Environment):
     """The hardware and software of its tasks. Mirrors Flyte's `TaskEnvironment`."""
 
     def __init__(
@@ -45,7 +45,7 @@ class TaskEnvironment:
         secrets: SecretRequest | None = None,
         cache: CacheRequest = "disable",
         reusable: ReusePolicy | None = None,
-        depends_on: Sequence[TaskEnvironment] | None = None,
+        depends_on: Sequence[Environment] | None = None,
         description: str | None = None,
         include: Sequence[str] = (),
         interruptible: bool = False,
@@ -64,7 +64,7 @@ class TaskEnvironment:
         """
         foreign = {"plugin_config": plugin_config, "pod_template": pod_template, "service_account": service_account}
         refuse_unsupported(f"Environment '{name}'", foreign)
-        self.spec = EnvironmentSpec(
+        spec = EnvironmentSpec(
             name=name,
             image=image,
             resources=resources,
@@ -75,22 +75,13 @@ class TaskEnvironment:
             queue=queue,
             description=description,
             include=include,  # type: ignore[arg-type]  # checked there, and made a tuple
-            declaring_file=_calling_file(),
+            declaring_file=calling_file(),
         )
+        super().__init__(spec, depends_on)
         self.cache = cache_from(cache)
-        self.depends_on: list[TaskEnvironment] = []
         self._tasks: dict[str, TaskTemplate] = {}
-        self.add_dependency(*(depends_on or ()))
 
-    name = property(operator.attrgetter("spec.name"), doc="The environment's name.")
-    image = property(operator.attrgetter("spec.image"))
-    resources = property(operator.attrgetter("spec.resources"))
-    env_vars = property(operator.attrgetter("spec.env_vars"))
-    secrets = property(operator.attrgetter("spec.secrets"))
     reusable = property(operator.attrgetter("spec.reusable"))
-    description = property(operator.attrgetter("spec.description"))
-    include = property(operator.attrgetter("spec.include"))
-    interruptible = property(operator.attrgetter("spec.interruptible"))
     queue = property(operator.attrgetter("spec.queue"))
 
     def __repr__(self) -> str:
@@ -108,7 +99,7 @@ class TaskEnvironment:
         resources: Resources | None = UNCHANGED,
         env_vars: dict[str, str] | None = UNCHANGED,
         secrets: SecretRequest | None = UNCHANGED,
-        depends_on: Sequence[TaskEnvironment] | None = UNCHANGED,
+        depends_on: Sequence[Environment] | None = UNCHANGED,
         description: str | None = UNCHANGED,
         interruptible: bool = UNCHANGED,
         include: Sequence[str] = UNCHANGED,
@@ -157,7 +148,7 @@ class TaskEnvironment:
 
     @classmethod
     def from_task(
-        cls, name: str, *tasks: TaskTemplate, depends_on: Sequence[TaskEnvironment] | None = None
+        cls, name: str, *tasks: TaskTemplate, depends_on: Sequence[Environment] | None = None
     ) -> TaskEnvironment:
         """Make an environment of tasks that no environment has declared.
 
@@ -186,25 +177,6 @@ class TaskEnvironment:
             spec = dataclasses.replace(task.spec, name=f"{name}.{task.spec.func.__name__}", environment=made.spec)
             made._tasks[spec.name] = type(task)(spec, name)
         return made
-
-    def add_dependency(self, *environments: TaskEnvironment) -> None:
-        """Name environments whose tasks are called from here; naming one twice changes nothing.
-
-        Raises:
-            ValueError: An environment depends on itself.
-            TypeError: One of them is no environment.
-
-        """
-        for environment in environments:
-            if not isinstance(environment, TaskEnvironment):
-                raise TypeError(
-                    f"Environment '{self.name}': depends_on must list environments, got"
-                    f" {type(environment).__name__} {environment!r:.80}. Name the environment of the task."
-                )
-            if environment is self:
-                raise ValueError(f"Environment '{self.name}' cannot depend on itself. Leave it out of depends_on.")
-            if environment not in self.depends_on:
-                self.depends_on.append(environment)
 
     @overload
     def task(self, func: Callable[P, R]) -> AsyncFunctionTaskTemplate[P, R]: ...
@@ -325,9 +297,3 @@ def _text_of(docs: Any) -> str | None:
         )
     return docs.description if docs else None
 
-
-def _calling_file() -> str | None:
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return frame.f_code.co_filename if frame else None

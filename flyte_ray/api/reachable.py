@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from flyte_ray.api.declared import Environment
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cluster.bundle import Inclusion
@@ -25,7 +26,7 @@ def find_environments(task: TaskSpec) -> list[EnvironmentSpec]:
     Each has a name once: tasks of one name are one environment.
     """
     found = {task.environment.name: task.environment}
-    waiting: list[TaskEnvironment] = []
+    waiting: list[Environment] = []
     for module in _modules(sys.modules.get(task.func.__module__)):
         for value in list(vars(module).values()):
             if isinstance(value, TaskEnvironment):
