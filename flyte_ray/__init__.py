@@ -34,7 +34,9 @@ from flyte_ray.spec.secret import Secret, SecretRequest
 from flyte_ray.spec.version import VERSION
 
 if TYPE_CHECKING:
-    from flyte_ray import io
+    from flyte_ray import app, io
+    from flyte_ray.apps.handle import AppHandle
+    from flyte_ray.apps.serving import serve, with_servecontext
 
 __version__ = VERSION
 
@@ -45,10 +47,21 @@ def version() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "io":  # needs pydantic, which takes longer to import than all the rest
-        return importlib.import_module("flyte_ray.io")
-    raise AttributeError(f"module 'flyte_ray' has no attribute {name!r}")
+    place = _LATER.get(name)
+    if place is None:
+        raise AttributeError(f"module 'flyte_ray' has no attribute {name!r}")
+    module = importlib.import_module(place)
+    return module if place.endswith(f".{name}") else getattr(module, name)
 
+
+_LATER = {
+    "AppHandle": "flyte_ray.apps.handle",
+    "app": "flyte_ray.app",
+    "io": "flyte_ray.io",  # needs pydantic, which takes longer to import than all the rest
+    "serve": "flyte_ray.apps.serving",
+    "with_servecontext": "flyte_ray.apps.serving",
+}
+"""What is imported when it is first used: most programs do without it."""
 
 __all__ = [
     "AMD_GPU",
@@ -56,6 +69,7 @@ __all__ = [
     "GPU",
     "HABANA_GAUDI",
     "TPU",
+    "AppHandle",
     "AsyncFunctionTaskTemplate",
     "Backoff",
     "Cache",
@@ -80,6 +94,7 @@ __all__ = [
     "TaskTemplate",
     "Timeout",
     "TimeoutType",
+    "app",
     "ctx",
     "custom_context",
     "durable",
@@ -98,10 +113,12 @@ __all__ = [
     "report",
     "rerun",
     "run",
+    "serve",
     "storage",
     "system_logger",
     "trace",
     "types",
     "version",
     "with_runcontext",
+    "with_servecontext",
 ]

@@ -296,4 +296,3 @@ def _text_of(docs: Any) -> str | None:
             f" flyte.Documentation('...'), or give the function a docstring."
         )
     return docs.description if docs else None
-

@@ -15,6 +15,7 @@ _REMEDIES: Final = {
     "pod_template": "Ray places processes, not pods: say what is needed with resources, image and env_vars",
     "service_account": "A process has the rights of the cluster's nodes: give them to the node type of cluster.yaml",
     "plugin_config": "Plug-ins change how Flyte runs a task; here every task runs on Ray: leave it out",
+    "cluster": "An app is served by the Ray cluster that flyte.init(address=...) names: leave it out",
     "task_resolver": "Tasks are found by module and name: leave it out",
     "produces_artifacts": "There is no registry of artifacts: return the value, and find it by its run's name",
     "dry_run": "'flyte-ray submit --dry-run' shows what would be run",

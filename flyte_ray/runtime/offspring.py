@@ -47,6 +47,12 @@ class Process(NamedTuple):
         return stat is not None and stat.began == self.began and stat.lives
 
 
+def process_at(process: int) -> Process | None:
+    """Return the process that has this id now; None if there is none, or no `/proc`."""
+    stat = _read_stat(process)
+    return Process(process, stat.began) if stat else None
+
+
 def family(process: int) -> list[int]:
     """Return the ids of a process and of all below it; of the process alone where there is no `/proc`.
 
@@ -90,10 +96,10 @@ def has_children() -> bool:
     return True
 
 
-def end(processes: Collection[Process]) -> None:
-    """End processes: ask them to, and kill what has not ended after `TERM_S`."""
+def end(processes: Collection[Process], term_s: float = TERM_S) -> None:
+    """End processes: ask them to, and kill what has not ended after `term_s`."""
     left = [each for each in processes if each.lives()]
-    for number, patience_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, KILL_S)):
+    for number, patience_s in ((signal.SIGTERM, term_s), (signal.SIGKILL, KILL_S)):
         for each in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(each.id, number)

@@ -1,0 +1,56 @@
+"""Let the user declare apps that are Python objects: FastAPI, Starlette, or any other ASGI app."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from flyte_ray.apps.environment import AppEnvironment
+from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.spec.app import Link
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+
+class FastAPIAppEnvironment(AppEnvironment):
+    """An app that is a FastAPI object, served in the replica itself. Mirrors Flyte's `FastAPIAppEnvironment`."""
+
+    def __init__(
+        self, name: str, *, app: FastAPI | Any, uvicorn_config: uvicorn.Config | None = None, **fields: Any
+    ) -> None:
+        """Declare it.
+
+        Args:
+            name: Its name.
+            app: The FastAPI object, or any other ASGI app.
+            uvicorn_config: How uvicorn serves it in local mode; on a cluster it is Serve that serves.
+            fields: Those of `AppEnvironment`.
+
+        Raises:
+            TypeError: `app` is no ASGI app.
+            InvalidDeclaration: A command is given, too.
+
+        """
+        if not callable(app) or inspect.isclass(app):
+            raise TypeError(
+                f"App '{name}': app must be a FastAPI object or another ASGI app, got {app!r:.80}. Write app=FastAPI()."
+            )
+        self.app = app
+        self.uvicorn_config = uvicorn_config
+        fields.setdefault("type", "FastAPI" if hasattr(app, "openapi") else "ASGI")
+        docs = getattr(app, "docs_url", None)
+        links = [*fields.pop("links", ())]
+        if docs and not any(link.path == docs for link in links):
+            links.append(Link(docs, "API documentation", is_relative=True))
+        super().__init__(name, links=links, **fields)
+        if self.app_spec.argv:
+            raise InvalidDeclaration(
+                f"App '{name}' serves its app itself, got the command {' '.join(self.app_spec.argv)!r}. Leave it out."
+            )
+
+    @property
+    def asgi(self) -> Any:
+        """The app."""
+        return self.app
