@@ -21,6 +21,8 @@ from flyte_ray.spec.scaling import Scaling
 from flyte_ray.spec.secret import SecretRequest
 from flyte_ray.spec.task import EnvironmentSpec
 
+_REFUSED: Final = ("cluster", "pod_template", "service_account")
+_IGNORED: Final = ("cluster_pool",)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -49,10 +51,7 @@ class AppEnvironment(Environment):
         links: Sequence[Link] = (),
         parameters: Sequence[Parameter] = (),
         timeouts: Timeouts | None = None,
-        cluster_pool: str = "default",
-        cluster: str | None = None,
-        pod_template: Any = None,
-        service_account: str | None = None,
+        **foreign: Any,
     ) -> None:
         """Declare an app; see `EnvironmentSpec` and `AppSpec` for each field.
 
@@ -60,15 +59,13 @@ class AppEnvironment(Environment):
         it, in which `{port}` stands for the port; the variable `PORT` has it, too.
 
         Raises:
-            InvalidDeclaration: The name has other letters than lower-case ones, digits and `-`; a port is reserved; or
-                a field has an impossible value.
+            InvalidDeclaration: The name is not of lower-case letters, digits and `-`, or a value is impossible.
             TypeError: A field has another type than it should.
-            UnsupportedError: A field of Flyte's that has no meaning on Ray: the last three.
+            UnsupportedError: A field of Flyte's that has no meaning on Ray, such as `cluster`.
 
         """
-        foreign = {"cluster": cluster, "pod_template": pod_template, "service_account": service_account}
-        refuse_unsupported(f"App '{name}'", foreign)
-        ignore_foreign("AppEnvironment", {"cluster_pool": None if cluster_pool == "default" else cluster_pool}, _POOL)
+        refuse_unsupported(f"App '{name}'", {key: foreign.pop(key) for key in _REFUSED if key in foreign})
+        ignore_foreign("AppEnvironment", foreign, _IGNORED)
         spec = EnvironmentSpec(
             name=name,
             image=image,
@@ -88,16 +85,14 @@ class AppEnvironment(Environment):
             args=words_of(name, "args", args),
             command=words_of(name, "command", command),
             requires_auth=requires_auth,
-            scaling=scaling if scaling is not None else Scaling(),
-            domain=domain if domain is not None else Domain(),
             links=tuple(links),
             parameters=tuple(parameters),
-            timeouts=timeouts if timeouts is not None else Timeouts(),
+            **_said(scaling=scaling, domain=domain, timeouts=timeouts),
         )
-        self.server_function: Callable[..., Any] | None = None
-        self.startup: Callable[..., Any] | None = None
-        self.shutdown: Callable[..., Any] | None = None
 
+    server_function: Callable[..., Any] | None = None
+    startup: Callable[..., Any] | None = None
+    shutdown: Callable[..., Any] | None = None
     type = property(operator.attrgetter("app_spec.type"))
     port = property(operator.attrgetter("app_spec.port"))
     args = property(operator.attrgetter("app_spec.args"))
@@ -213,12 +208,13 @@ class AppEnvironment(Environment):
                 )
 
 
+def _said(**fields: Any) -> dict[str, Any]:
+    """The fields that were not left out."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _fields_of(kind: type) -> list[str]:
     """The arguments that a kind of app can be declared with, but for its name and those that are refused."""
     constructors = [each.__dict__["__init__"] for each in kind.__mro__ if issubclass(each, AppEnvironment)]
     items = [item for each in constructors for item in inspect.signature(each).parameters.values()]
-    return [item.name for item in items if item.kind is item.KEYWORD_ONLY and item.name not in _FOREIGN]
-
-
-_POOL: Final = ("cluster_pool",)
-_FOREIGN: Final = (*_POOL, "cluster", "pod_template", "service_account")
+    return [item.name for item in items if item.kind is item.KEYWORD_ONLY]
