@@ -162,6 +162,13 @@ class NondeterminismError(NonRecoverableError):
         super().__init__(message, type(self).__name__)
 
 
+class PickleRefusedError(NonRecoverableError):
+    """A recorded pickle is not loaded: pickles are turned off, or it is not signed with the key that counts here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type(self).__name__)
+
+
 class CustomError(RuntimeUserError):
     """A user's exception in Flyte's form: `code` is its class name."""
 
@@ -274,12 +281,9 @@ class InvalidPackageError(RuntimeUserError):
     """What the installer said."""
 
     def __init__(self, package_name: str, original_error: str) -> None:
-        super().__init__(
-            "InvalidPackageError",
-            f"Expected a package that can be installed, got '{package_name}': {original_error}. Check its name.",
-        )
-        self.package_name = package_name
-        self.original_error = original_error
+        message = f"Expected a package that can be installed, got '{package_name}': {original_error}. Check its name."
+        super().__init__("InvalidPackageError", message)
+        self.package_name, self.original_error = package_name, original_error
 
 
 class PrimaryContainerNotFoundError(RuntimeUserError):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.ray_cluster import connected, ray_address
 from tests.s3_server import s3_root, s3_running
+
+# Processes that tests start sign with it, too, and no test makes a key in the home of who runs them.
+os.environ.setdefault("FLYTE_RAY_KEY", "for tests only, not secret")
 
 __all__ = ["connected", "ray_address", "s3_root", "s3_running"]

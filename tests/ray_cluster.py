@@ -38,6 +38,11 @@ def ray_environ() -> dict[str, str]:
     return {**kept, **QUIET, "PYTHONPATH": path}
 
 
+def without_key() -> dict[str, str]:
+    """The variables of a cluster: slots get the key that pickles are signed with from the ledger alone."""
+    return {name: value for name, value in ray_environ().items() if name != "FLYTE_RAY_KEY"}
+
+
 @contextmanager
 def cluster(
     cpus: int,
@@ -66,7 +71,7 @@ def cluster(
         log = Path(folder, "start.log")
         with log.open("w") as file:
             process = subprocess.Popen(
-                command, env={**ray_environ(), **variables}, stdout=file, stderr=file, start_new_session=True
+                command, env={**without_key(), **variables}, stdout=file, stderr=file, start_new_session=True
             )
         try:
             deadline = time.monotonic() + 60

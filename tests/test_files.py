@@ -15,6 +15,7 @@ from flyte_ray.io import Dir, File
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.storage.remote import RemoteStore
 from flyte_ray.types.place import placed
+from flyte_ray.types.signing import Pickling
 
 PROGRAM = '''
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_values_go_to_the_raw_data_path_when_one_is_given(tmp_path: Path) -> Non
 def test_a_file_that_is_pickled_leaves_the_stores_arguments_behind(tmp_path: Path) -> None:
     store = RemoteStore("s3://b", {"s3": {"secret": "TOPSECRET"}})
     assert "TOPSECRET" not in repr(store)
-    with placed(RunBlobs(store, store, "p")):
+    with placed(RunBlobs(store, store, "p", Pickling())):
         file: File = File(path="s3://b/p/x")
     assert b"TOPSECRET" not in pickle.dumps(file)
     assert pickle.loads(pickle.dumps(file)).path == file.path

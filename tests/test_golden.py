@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import flyte_ray as flyte
 from flyte_ray.ledger.events import FORMAT, KINDS
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
@@ -51,3 +52,18 @@ def test_the_current_formats_run_tells_of_every_kind_of_event() -> None:
     runs = (RUN, RunId("after"))
     told = {event.kind for run in runs for _, segment in read_segments(store, run) for event in segment.events}
     assert set(KINDS) - told <= {"LOST", "RETURNED", "RESUMED", "RENEWED"}, "those need a crash"
+
+
+def test_what_was_pickled_before_pickles_were_signed_is_loaded_on_request_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = shutil.copytree(Path(__file__).parent / "golden" / "format-2", tmp_path / "root")
+    failed = next(item for item in load_state(open_store(root), RUN).actions.values() if "fails" in item.task_name)
+    try:
+        for policy, cause in ((None, None), ("accept_unsigned", "KeyError('no 1')")):
+            flyte.init(root=root, pickles=policy)  # type: ignore[arg-type]
+            error = flyte.remote.Action.get(RUN, failed.id).error
+            assert error and repr(error.__cause__ or None) == str(cause)
+    finally:
+        flyte.init()
+    assert caplog.text.count("a pickle without a signature, as earlier versions of flyte-ray wrote them") == 1

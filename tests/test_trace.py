@@ -21,6 +21,7 @@ from flyte_ray.errors import NonRecoverableError, RuntimeUserError, TraceDoesNot
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
+from flyte_ray.types.signing import Pickling
 
 env = flyte.TaskEnvironment("traced")
 executed: list[str] = []
@@ -357,7 +358,7 @@ def test_a_failed_run_that_is_resumed_finds_its_steps_and_the_command_line_shows
     failed = flyte.with_runcontext(name="broken").run(is_repaired_later)
     assert failed.phase.value == "failed"
     broken.clear()
-    LocalRun(open_store(root), RunId("broken")).resume({}, take_over=False)
+    LocalRun(open_store(root), RunId("broken"), Pickling()).resume({}, take_over=False)
     assert executed == ["draw 1"]
     show = [sys.executable, "-m", "flyte_ray.cli.main", "get", "action", "--root", str(root), "broken", "a0"]
     row = json.loads(subprocess.check_output([*show, "-o", "json"]))[0]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flyte_ray.api.revising import Plan, imported_changes
+from flyte_ray.api.settings import current_pickling
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.errors import ActionNotFoundError, RunNotFoundError, RuntimeUserError
 from flyte_ray.ledger.cache import CacheUse
@@ -110,7 +111,7 @@ def check_request(action: str, recover: bool, forced: Sequence[str] | None) -> N
 def load_recorded(store: Store, source: Source) -> TaskSpec:
     """Import the task of an action in its own code; what this process has imported already is used as it is."""
     unpack_code(store, source.code)
-    return load_task(source.ref)
+    return load_task(source.ref, current_pickling())
 
 
 def merge_inputs(
@@ -155,7 +156,7 @@ def merge_inputs(
     if not given or task is None:
         return Encoded(json.dumps(kept), "")
     codec = build_codec(task.interface, task.name, task.max_inline_io_bytes)
-    values = {**codec.decode_inputs(json.dumps(kept), blobs_at(store, source.place)), **given}
+    values = {**codec.decode_inputs(json.dumps(kept), blobs_at(store, source.place, blobs.pickling)), **given}
     defaults = {item.name: item.default for item in task.interface.parameters if item.has_default}
     return codec.encode_inputs({name: {**defaults, **values}[name] for name in known}, blobs)
 

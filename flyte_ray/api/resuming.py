@@ -7,7 +7,7 @@ from typing import Any
 from flyte_ray.api.cutoff import announce_wait, name_cut_off
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.revising import Plan
-from flyte_ray.api.settings import settings
+from flyte_ray.api.settings import current_pickling, settings
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code, unpack_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
@@ -20,6 +20,7 @@ from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+from flyte_ray.types.signing import Pickling
 
 
 def resume_run(
@@ -42,6 +43,7 @@ def resume_run(
 
     """
     spec, state = load_spec(store, run), load_state(store, run)
+    pickling = current_pickling(make=True).under(spec.get("pickles"))
     if plan is None and state.actions and state.root.has_succeeded:
         drop_claim(store, run)
         return
@@ -55,8 +57,8 @@ def resume_run(
             announce_wait(store, run)
         if plan is None:
             unpack_code(store, state.code or spec["code"])
-        revise = (lambda catalog: _revise(store, spec, plan, catalog)) if plan else None
-        LocalRun(store, run).resume(spec, take_over=take_over, revise=revise)
+        revise = (lambda catalog: _revise(store, spec, plan, pickling, catalog)) if plan else None
+        LocalRun(store, run, pickling).resume(spec, take_over=take_over, revise=revise)
         return
     if not has_cluster(settings.address):
         raise ClusterError(
@@ -66,17 +68,20 @@ def resume_run(
     connect(settings.address)
     from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-    revision = _revise(store, spec, plan) if plan else None
-    client = LedgerClient(store, ensure_ledger(store, lasting=lasting))
+    revision = _revise(store, spec, plan, pickling) if plan else None
+    client = LedgerClient(store, ensure_ledger(store, lasting=lasting), pickling)
     if not take_over and client.look(run) is None:
         announce_wait(store, run)
     client.resume(run, take_over=take_over, revision=revision)
 
 
-def _revise(store: Store, spec: dict[str, Any], plan: Plan, catalog: Catalog | None = None) -> Revision:
+def _revise(
+    store: Store, spec: dict[str, Any], plan: Plan, pickling: Pickling, catalog: Catalog | None = None
+) -> Revision:
     """Send today's code, and name the root's task as slots find it there: those of the cluster, without a catalog."""
     style: CopyStyle = spec.get("copy_style") or "loaded_modules"
     include = inclusions_of(plan.root, spec.get("include") or ())
     code = send_code(store, plan.root, style, include, settings.root_dir)
-    catalog = catalog or Catalog(shaping_of(code, spec.get("env_vars") or {}))
-    return Revision(code, catalog.know(plan.root).ref, plan.changes)
+    ref = catalog.know(plan.root).ref if catalog else None
+    shaping = shaping_of(code, spec.get("env_vars") or {})
+    return Revision(code, ref or Catalog(shaping, pickling).refer(plan.root), plan.changes)

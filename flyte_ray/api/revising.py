@@ -20,6 +20,7 @@ from flyte_ray.spec.body import Parts
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.spec.task import TaskSpec
+from flyte_ray.types.signing import Pickling
 
 NAMED: Final = 3
 """How many changed functions a reason names."""
@@ -153,7 +154,7 @@ def _find(ref: TaskRef, declared: Mapping[str, TaskSpec]) -> _Today:
     """Return today's task, and the module that was `__main__` when the run began."""
     try:
         # What travelled by value was declared in the script or notebook, which may be this process.
-        spec = load_task(ref._replace(pickled=None, module=ref.module or "__main__"))
+        spec = load_task(ref._replace(pickled=None, module=ref.module or "__main__"), Pickling())
     except (ImportError, CodeBundleError):
         if ref.name not in declared:
             return None

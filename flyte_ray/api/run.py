@@ -12,7 +12,7 @@ from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_i
 from flyte_ray.api.cutoff import Lookout
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
-from flyte_ray.api.settings import current_store
+from flyte_ray.api.settings import current_pickling, current_store
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.cluster.session import is_connected
@@ -356,7 +356,7 @@ class Run:
     def blobs(self) -> RunBlobs:
         """Return where the run's large values lie."""
         run = RunId(self.name)
-        return blobs_at(self._store, data_place(run, load_spec(self._store, run)))
+        return blobs_at(self._store, data_place(run, load_spec(self._store, run)), current_pickling())
 
     def _client(self) -> Any:
         if not is_connected():

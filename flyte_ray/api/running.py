@@ -26,13 +26,13 @@ from flyte_ray.api.rerunning import (
 )
 from flyte_ray.api.revising import Plan
 from flyte_ray.api.run import Run
-from flyte_ray.api.settings import current_store, settings
-from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
+from flyte_ray.api.settings import current_pickling, current_store, settings
+from flyte_ray.api.unsupported import check_concurrency, check_texts, ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
-from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.errors import UnsupportedError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import data_place
@@ -51,6 +51,7 @@ from flyte_ray.spec.notification import Notification, notifications_from
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
 from flyte_ray.types import build_codec
+from flyte_ray.types.signing import Pickling, Policy
 
 Mode = Literal["local", "remote"]
 _REFUSED: Final = ("dry_run", "copy_bundle_to", "debug", "tracked", "tracked_strict")
@@ -82,6 +83,7 @@ class Runner:
     """The cluster outlives this process; False for a Ray that this process started."""
     strict_replay: bool = False
     notifications: tuple[Notification, ...] = ()
+    pickles: Policy | None = None
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -98,7 +100,7 @@ class Runner:
                 f" Leave it out to take the modules that are loaded."
             )
         for name in ("env_vars", "labels", "custom_context"):
-            _check_texts(name, getattr(self, name))
+            check_texts(name, getattr(self, name))
 
     @both_forms
     def run(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
@@ -120,14 +122,15 @@ class Runner:
         store = self.faults.around(current_store())
         run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
         ensure_writable(store)
-        about = self._about(os.path.abspath(task.source_file))
-        blobs = blobs_at(store, data_place(run, about))
+        pickling = current_pickling(self.pickles, make=True)
+        about = self._about(os.path.abspath(task.source_file), pickling)
+        blobs = blobs_at(store, data_place(run, about), pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         inputs = codec.encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = self._send_code(store, task.spec, about)
-        ref = self._refer(task.spec, about) if about["mode"] == "remote" else None
-        self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about)
+        ref = self._refer(task.spec, about, pickling) if about["mode"] == "remote" else None
+        self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
         return Run(store, run, task)
 
     @both_forms
@@ -160,11 +163,13 @@ class Runner:
         store = self.faults.around(current_store())
         run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
         ensure_writable(store)
-        about = self._about(source.spec["source"], source.spec)
+        earlier = None if self.pickles else source.spec.get("pickles")
+        pickling = current_pickling(self.pickles, make=True).under(earlier)
+        about = self._about(source.spec["source"], pickling, source.spec)
         is_remote = about["mode"] == "remote"
         as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
-        encoded = merge_inputs(store, source, inputs, blobs_at(store, data_place(run, about)), task)
+        encoded = merge_inputs(store, source, inputs, blobs_at(store, data_place(run, about), pickling), task)
         changes: Changes | None = None
         if recover:
             here = not is_remote
@@ -177,15 +182,17 @@ class Runner:
             cache = None if plan else cache_again(source, about["cache"])
         target: TaskRef | TaskSpec | None = source.ref if as_it_is else task
         if is_remote and task is not None and not as_it_is:
-            ref = self._refer(task, about)
+            ref = self._refer(task, about, pickling)
             # Slots run the code on record, whatever this process has imported under its name.
             target = ref if plan else ref._replace(bodies=source.ref.bodies)
         assert target is not None, "what does not run as it is was imported"
         context = {**json.loads(source.context or "{}"), **self.custom_context}
-        self._launch(store, run, target, encoded.text, context, cache, about)
+        self._launch(store, run, target, encoded.text, context, cache, about, pickling)
         return Run(store, run, TaskTemplate(task) if task is not None else None)
 
-    def _about(self, file: str, earlier: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    def _about(
+        self, file: str, pickling: Pickling, earlier: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
         """Describe a run for the record; what these settings do not say is as in an earlier run."""
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         return {
@@ -201,6 +208,8 @@ class Runner:
             "cache": self._cache_mode() or earlier.get("cache") or "on",
             "strict_replay": self.strict_replay or bool(earlier.get("strict_replay")),
             "notifications": [notice.dump() for notice in self.notifications] or earlier.get("notifications") or [],
+            "pickles": "refuse" if pickling.is_off else "sign",
+            "key": pickling.key.id if pickling.key else None,
         }
 
     def _cache_mode(self) -> str | None:
@@ -212,9 +221,9 @@ class Runner:
         include = inclusions_of(task, about["include"])
         return send_code(store, task, about["copy_style"], include, settings.root_dir)
 
-    def _refer(self, task: TaskSpec, about: Mapping[str, Any]) -> TaskRef:
+    def _refer(self, task: TaskSpec, about: Mapping[str, Any], pickling: Pickling) -> TaskRef:
         connect(settings.address)  # what a task needs is said in this cluster's terms
-        return Catalog(shaping_of(about["code"], about["env_vars"])).know(task).ref
+        return Catalog(shaping_of(about["code"], about["env_vars"]), pickling).refer(task)
 
     def _launch(
         self,
@@ -225,18 +234,19 @@ class Runner:
         context: Mapping[str, str],
         cache: str | None,
         about: dict[str, Any],
+        pickling: Pickling,
     ) -> None:
         """Begin a run: on the cluster by the reference of its task, or in this process by the task itself."""
         nonce, custom = uuid.uuid4().hex, json.dumps(context, sort_keys=True) if context else None
         if isinstance(task, TaskSpec) or not self.lasting:
             name_cut_off(store, run)
         if isinstance(task, TaskSpec):
-            LocalRun(store, run, self.faults).start(task, inputs, custom, nonce, about, cache)
+            LocalRun(store, run, pickling, self.faults).start(task, inputs, custom, nonce, about, cache)
             return
         connect(settings.address)
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-        client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting))
+        client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting), pickling)
         client.start(Start(run, nonce, task, inputs, custom, cache, about))
 
 
@@ -244,20 +254,10 @@ def _absolute(place: str | None) -> str | None:
     return place if place is None or "://" in place else os.path.abspath(os.path.expanduser(place))
 
 
-def _check_texts(name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise TypeError(f"{name} must be a dict of str to str, got {type(value).__name__}. Write {name}={{'a': 'b'}}.")
-    for key, text in value.items():
-        if not isinstance(key, str) or not isinstance(text, str):
-            raise TypeError(f"{name} must map str to str, got {key!r}: {text!r:.80}. Write the value as text.")
-
-
-def _check_concurrency(count: Any) -> None:
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
-        raise InvalidDeclaration(
-            f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
-            f" flyte.map(..., concurrency={count!r})."
-        )
+def _check_foreign(given: dict[str, Any], concurrency: int | None) -> None:
+    refuse_unsupported("A run", {key: given.pop(key) for key in _REFUSED if key in given})
+    check_concurrency(concurrency)
+    ignore_foreign("flyte.with_runcontext", {**given, "max_action_concurrency": concurrency or None}, _IGNORED)
 
 
 def with_runcontext(
@@ -274,6 +274,7 @@ def with_runcontext(
     max_action_concurrency: int | None = None,
     strict_replay: bool = False,
     notifications: Notification | tuple[Notification, ...] | None = None,
+    pickles: Policy | None = None,
     **foreign: Any,
 ) -> Runner:
     """Return a runner with settings for its runs.
@@ -293,7 +294,8 @@ def with_runcontext(
             `NondeterminismError`; without it that is recorded and warned of. Its new calls wait until it has called
             what is on record, and async code may sleep or compute for 10 s between these. Ours, not Flyte's.
         notifications: Whom to tell how the run ended, from `flyte.notify`; what cannot be sent fails nothing.
-        foreign: Other settings of Flyte's: those of its control plane are without effect, said once.
+        pickles: As of `flyte.init`, for these runs; None for what that says. Ours, not Flyte's.
+        foreign: Flyte's other settings: those of its control plane are without effect, said once.
 
     Raises:
         UnsupportedError: A mode that does not exist, such as `hybrid`, or a setting that we cannot honour.
@@ -303,10 +305,7 @@ def with_runcontext(
     Source: `flyte.with_runcontext`.
 
     """
-    refuse_unsupported("A run", {key: foreign.pop(key) for key in _REFUSED if key in foreign})
-    _check_concurrency(max_action_concurrency)
-    given = {**foreign, "max_action_concurrency": max_action_concurrency or None}
-    ignore_foreign("flyte.with_runcontext", given, _IGNORED)
+    _check_foreign(foreign, max_action_concurrency)
     return Runner(
         mode,
         name,
@@ -319,6 +318,7 @@ def with_runcontext(
         copy_style,
         strict_replay=strict_replay,
         notifications=notifications_from(notifications),
+        pickles=pickles,
     )
 
 

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.unsupported import ignore_foreign
+from flyte_ray.runtime.keys import own_pickling
 from flyte_ray.runtime.logs import logger as logger
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.logs import system_logger as system_logger
 from flyte_ray.storage import Storage, Store, open_store
 from flyte_ray.storage.providers import options_of
 from flyte_ray.storage.working import configure
+from flyte_ray.types.signing import Pickling, Policy
 
 DEFAULT_ROOT: Final = "~/.flyte-ray"
 _FOREIGN: Final = (
@@ -35,6 +37,7 @@ class Settings:
     address: str | None = None
     storage: Storage | dict[str, Any] | None = None
     root_dir: str | None = None
+    pickles: Policy | None = None
 
 
 settings = Settings()
@@ -48,6 +51,7 @@ def init(
     root_dir: str | os.PathLike[str] | None = None,
     log_level: int | str | None = None,
     user_log_level: int | str | None = None,
+    pickles: Policy | None = None,
     **foreign: Any,
 ) -> None:
     """Set where this process's runs are recorded and where they run.
@@ -64,11 +68,14 @@ def init(
             folder above with a `pyproject.toml` or a `.git`.
         log_level: Level of `flyte.system_logger`, by number or name such as `INFO`; default `WARNING`.
         user_log_level: Level of `flyte.logger`; default `INFO`. Both count in all slots of the runs that start here.
+        pickles: What becomes of values that nothing but pickle stores: `sign` pickles them, signed with your key, and
+            loads what is signed with it; `refuse` neither writes nor loads any; `accept_unsigned` also loads those of
+            versions that did not sign. Default `FLYTE_RAY_PICKLES`, else `sign`. See `docs/data.md`.
         foreign: Settings of Flyte's that steer its control plane, such as `endpoint`: without effect, said once.
 
     Raises:
         TypeError: An unknown setting, or one of another type.
-        ValueError: There is no such level.
+        ValueError: There is no such level, or no such `pickles`.
 
     Source: `flyte.init`.
 
@@ -87,7 +94,8 @@ def init(
             f"flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got"
             f" {type(storage).__name__}. Write storage=flyte.storage.S3(endpoint=...)."
         )
-    settings.root, settings.address, settings.storage = root, address, storage
+    own_pickling(pickles)  # says what is wrong with it, or with the key
+    settings.root, settings.address, settings.storage, settings.pickles = root, address, storage, pickles
     configure(options_of(storage, _root()))
     settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
     set_levels(log_level, user_log_level)
@@ -102,6 +110,11 @@ def again(verb: str, *words: str) -> str:
 def current_store() -> Store:
     """Open the root that applies: `init`, `FLYTE_RAY_ROOT`, `~/.flyte-ray`."""
     return open_store(_root(), options_of(settings.storage, _root()))
+
+
+def current_pickling(policy: Policy | None = None, *, make: bool = False) -> Pickling:
+    """Return how this process pickles, by `policy` if it is given; with `make`, a user without a key gets one."""
+    return own_pickling(policy or settings.pickles, make=make)
 
 
 def _root() -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from flyte_ray.errors import UnsupportedError
+from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 
 _log = logging.getLogger("flyte_ray")
 _told: set[tuple[str, str]] = set()
@@ -61,3 +61,21 @@ def ignore_foreign(owner: str, given: Mapping[str, Any], known: Collection[str])
         if value is not None and value is not False and (owner, name) not in _told:
             _told.add((owner, name))
             _log.warning("%s: '%s' has no effect here. Leave it out.", owner, name)
+
+
+def check_concurrency(count: Any) -> None:
+    """Refuse a `max_action_concurrency` with which parents would wait for children for ever; it has no effect else."""
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
+        raise InvalidDeclaration(
+            f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"
+            f" flyte.map(..., concurrency={count!r})."
+        )
+
+
+def check_texts(name: str, value: Any) -> None:
+    """Refuse what is no dict of text by text; `name` is the setting's."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} must be a dict of str to str, got {type(value).__name__}. Write {name}={{'a': 'b'}}.")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"{name} must map str to str, got {key!r}: {text!r:.80}. Write the value as text.")

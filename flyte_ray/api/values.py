@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flyte_ray.api.settings import current_pickling
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger.messages import read_ref
@@ -61,7 +62,9 @@ def outputs_of(
 
 def error_of(action: ActionState) -> BaseRuntimeError | None:
     """Return the error of an action that has ended without success."""
-    return rebuild(action.result) if action.phase.is_terminal and not action.has_succeeded else None
+    if not action.phase.is_terminal or action.has_succeeded:
+        return None
+    return rebuild(action.result, current_pickling())
 
 
 def phases_from(request: Phases | None) -> frozenset[ActionPhase] | None:

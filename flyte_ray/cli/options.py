@@ -64,4 +64,5 @@ def insist(root: str | None, address: str | None, root_dir: str | None, verbose:
         settings.storage,
         root_dir or settings.root_dir,
         log_level=logging.DEBUG if verbose else None,
+        pickles=settings.pickles,
     )

@@ -12,7 +12,7 @@ import click
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
-from flyte_ray.api.settings import current_store
+from flyte_ray.api.settings import current_pickling, current_store
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.following import follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
@@ -91,7 +91,7 @@ def _recorded_task(store: Store, spec: dict[str, Any], state: RunState) -> TaskT
         return None
     try:
         unpack_code(store, state.code or spec["code"])
-        return TaskTemplate(load_task(read_ref(state.tasks[state.root.task])))
+        return TaskTemplate(load_task(read_ref(state.tasks[state.root.task]), current_pickling()))
     except Exception:  # whatever the user's file does here: without the task, outputs are shown as plain JSON
         return None
 

@@ -18,6 +18,7 @@ from flyte_ray.ledger.revision import Revision
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
+from flyte_ray.types.signing import Pickling
 
 AGAIN_S: Final = 0.5
 GONE_S: Final = 60.0
@@ -31,9 +32,17 @@ LOST_S: Final = 20.0
 class LedgerClient:
     """A root's ledger on the connected cluster; outlives restarts of the actor."""
 
-    def __init__(self, store: Store, actor: Any) -> None:
-        """Speak to an actor; `store` says which root it serves."""
-        self._store, self._actor = store, actor
+    def __init__(self, store: Store, actor: Any, pickling: Pickling | None = None) -> None:
+        """Speak to an actor.
+
+        Args:
+            store: Says which root it serves.
+            actor: Its handle.
+            pickling: Has the key of the runs that are started or continued here; the actor and the slots keep it in
+                their memory alone.
+
+        """
+        self._store, self._actor, self._pickling = store, actor, pickling
         self._address: str = ray.get_runtime_context().gcs_address
 
     def start(self, start: Start) -> None:
@@ -44,6 +53,7 @@ class LedgerClient:
             StoreError: The root is a folder that this node does not share with the ledger's; the run is aborted.
 
         """
+        self._lend_key()
         self._ask("start", start)
         if not self._store.uri.startswith("file://"):
             return
@@ -58,7 +68,13 @@ class LedgerClient:
 
     def resume(self, run: RunId, *, take_over: bool, revision: Revision | None = None) -> None:
         """Continue a run that was cut off or failed, with other code if there is a revision."""
+        self._lend_key()
         self._ask("resume", run, take_over, revision)
+
+    def _lend_key(self) -> None:
+        # A ledger of an earlier version, which goes on because it holds runs, signs nothing.
+        if self._pickling is not None and self._pickling.key is not None and hasattr(self._actor, "take_key"):
+            self._ask("take_key", self._pickling)
 
     def wait(self, run: RunId, timeout_s: float | None = None) -> Ended | None:
         """Return how an active run ended, None after the timeout; raises `RunNotFoundError` if it is not active."""

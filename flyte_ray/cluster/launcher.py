@@ -19,6 +19,7 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.package import arriving
 from flyte_ray.ledger.losses import Loss
 from flyte_ray.storage.providers import Options
+from flyte_ray.types.signing import Pickling
 
 
 class SlotOrder(NamedTuple):
@@ -53,6 +54,7 @@ class Launcher:
         self._refs: dict[str, Any] = {}
         self._orders: dict[str, SlotOrder] = {}
         self._deaths: list[SlotDeath] = []
+        self._keys: dict[str, Pickling] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
 
@@ -78,6 +80,11 @@ class Launcher:
             ref = self._refs.get(slot)
             if ref is not None:
                 ray.cancel(ref, force=True)
+
+    async def keep_keys(self, keys: dict[str, Pickling]) -> dict[str, Pickling]:
+        """Keep the keys of the runs' starters, by id, for a ledger that is restarted; return all."""
+        self._keys.update(keys)
+        return self._keys
 
     async def stay(self) -> None:
         """Never return: who asks learns at once when this actor is gone."""

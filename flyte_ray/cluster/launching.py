@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import threading
 import time
@@ -18,6 +19,7 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.spec.ids import RunId
+from flyte_ray.types.signing import Pickling
 
 GROWTH_S: Final = 30.0
 """Age at which it is asked again what the cluster's autoscaler may add."""
@@ -43,6 +45,8 @@ class RayLauncher:
         self._lock = threading.Lock()
         self.nodes: list[dict[str, float]] = []
         self._free: dict[str, float] = {}
+        self.keys: dict[str, Pickling] = {}
+        """Of the runs' starters, by id; the actor keeps them while the ledger is restarted, and the other way round."""
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
         self.refresh()
@@ -58,7 +62,7 @@ class RayLauncher:
             actor = ray.get_actor(self._name, NAMESPACE)
         except ValueError:
             actor = self._make()
-        _ask(actor.alive)
+        self.keys = _ask(actor.keep_keys, self.keys)
         with self._lock:
             self._actor, self._stays = actor, actor.stay.remote().future()
             if self._waiting:
@@ -69,6 +73,16 @@ class RayLauncher:
     def is_missing(self) -> bool:
         """Whether there is no actor: what is to be started waits for `find`."""
         return self._actor is None
+
+    def take_key(self, pickling: Pickling) -> None:
+        """Keep a key; returns when the actor has it, too, if there is one."""
+        assert pickling.key is not None, "nobody sends none"
+        known = {pickling.key.id: pickling}
+        self.keys = {**self.keys, **known}
+        actor = self._actor
+        if actor is not None:
+            with contextlib.suppress(RayActorError):  # it is gone, and the next one gets all
+                _ask(actor.keep_keys, known)
 
     def alive(self) -> list[SlotOrder]:
         """Return what started each slot that lives or is about to."""
@@ -152,6 +166,6 @@ class RayLauncher:
         return hopeless(json.loads(options), self.nodes, self.autoscaler)
 
 
-def _ask(method: Any) -> Any:
+def _ask(method: Any, *args: Any) -> Any:
     # Not ray.get: Ray warns of it in every async actor, also on a thread of its own.
-    return method.remote().future().result()
+    return method.remote(*args).future().result()

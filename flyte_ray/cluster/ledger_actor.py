@@ -33,6 +33,7 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from flyte_ray.storage.patient import Patience
 from flyte_ray.storage.providers import Options
+from flyte_ray.types.signing import Pickling
 
 TICK_S: Final = 0.05
 NODES_S: Final = 1.0
@@ -113,6 +114,21 @@ class LedgerActor:
         future: asyncio.Future[Reply] = loop.create_future()
         self._ledger.exchange(load_message(message), lambda reply: _fulfil(loop, future, reply))
         return dump_reply(await future)
+
+    async def take_key(self, pickling: Pickling) -> None:
+        """Keep the key of a client, who is about to start or to continue a run; in memory alone."""
+        await self._recovered()
+        await asyncio.to_thread(self._launcher.take_key, pickling)
+
+    async def pickling(self, key: str | None) -> Pickling:
+        """Return how slots pickle in a run whose start names this key; without its secret if nobody has brought that.
+
+        A run of a version that did not sign names none: it goes on with the key of the last who brought one.
+        """
+        await self._recovered()
+        known = self._launcher.keys
+        found = known.get(key) if key else next(reversed(known.values()), None)
+        return found or Pickling(lacks=_lacks(key))
 
     async def sees(self, run: RunId) -> bool:
         """Whether this node sees the start of a run in the root at the moment."""
@@ -227,6 +243,7 @@ class LedgerActor:
             self._ledger,
             alive=lambda run: _slots_of(run, self._launcher.alive()),
             hopeless=self._launcher.hopeless,
+            lacks=lambda key: "" if key in self._launcher.keys else _lacks(key),
         )
         pause_s = FIRST_LOOK_S
         while True:
@@ -269,6 +286,10 @@ class LedgerActor:
                 self._hopeless[run, shape] = since[run, shape]
                 if time.monotonic() - since[run, shape] > HOPELESS_S:
                     self._ledger.fail_queued(run, shape, reason)
+
+
+def _lacks(key: str | None) -> str:
+    return f"lacks key {key} of the run's starter, who brings it with 'flyte-ray resume'" if key else "has no key"
 
 
 def _slots_of(run: RunId, alive: list[SlotOrder]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import Termination
+from flyte_ray.runtime.keys import use
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
@@ -39,6 +40,7 @@ from flyte_ray.storage import Store, open_store, witnessed
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.working import configure
+from flyte_ray.types.signing import Pickling
 
 _log: Final = logging.getLogger("flyte_ray.runtime")
 GONE_S: Final = 60.0
@@ -82,6 +84,19 @@ class RayPort:
             return False
         self.tell_waits(run, slot, "" if seen else "no node sees the run's start in it")
         return seen
+
+    def pickling(self, key: str | None) -> Pickling:
+        """Ask how to pickle in a run whose start names this key."""
+        since = time.monotonic()
+        while True:
+            try:
+                found: Pickling = ray.get(self._ledger.pickling.remote(key))
+                return found
+            except RayActorError:
+                if time.monotonic() - since > GONE_S:
+                    raise
+                time.sleep(0.2)
+                self._reconnect()
 
     def tell_waits(self, run: str, slot: str, reason: str) -> None:
         """Tell why a slot that has not begun its conversation waits for the store; empty that it does no longer."""
@@ -157,8 +172,11 @@ def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, ke
     code = os.environ.get(BUNDLE_VAR)  # of a resumed run it may be today's
     unpack_code(store, code)
     set_levels(*(spec.get("log_levels") or (None, None)))
-    catalog = Catalog(shaping_of(code, spec.get("env_vars") or {}))
-    controller = Controller(run, catalog, blobs_at(store, data_place(run, spec)), "remote", {**spec, "code": code})
+    pickling = port.pickling(spec.get("key")).under(spec.get("pickles"))
+    use(pickling)
+    catalog = Catalog(shaping_of(code, spec.get("env_vars") or {}), pickling)
+    blobs = blobs_at(store, data_place(run, spec), pickling)
+    controller = Controller(run, catalog, blobs, "remote", {**spec, "code": code})
     about = {
         "pid": str(os.getpid()),
         "node": ray.get_runtime_context().get_node_id(),

@@ -36,6 +36,8 @@ class _Survey(NamedTuple):
     """Why it is left to others."""
     options: frozenset[str] = frozenset()
     """Of the slots that it needs for certain."""
+    key: str = ""
+    """Id of the key that its values are pickled with; empty if it needs none."""
 
 
 class Adoption:
@@ -48,6 +50,7 @@ class Adoption:
         *,
         alive: Callable[[RunId], Mapping[str, str]],
         hopeless: Callable[[str], str],
+        lacks: Callable[[str], str] = lambda _: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to watch.
@@ -57,10 +60,12 @@ class Adoption:
             ledger: Continues what is found.
             alive: Gives the shapes of a run's slots that live here, by id.
             hopeless: Says why no slot with these options can ever start here; empty if one can.
+            lacks: Says why pickles of the key with this id cannot be read here; empty if they can.
             clock: Seconds that never go back.
 
         """
         self._store, self._ledger, self._alive, self._hopeless = store, ledger, alive, hopeless
+        self._lacks = lacks
         self._watch = Stillness(clock)
         self._surveys: dict[RunId, _Survey] = {}
         self._told: dict[RunId, str] = {}
@@ -110,15 +115,19 @@ class Adoption:
         survey = self._surveys.get(run)
         if survey is None or survey.claim.mark != claim.mark:
             survey = self._surveys[run] = self._survey(run, claim)
-        return survey.refusal or next((reason for options in survey.options if (reason := self._hopeless(options))), "")
+        # Without its key it may fail, and needs not: whoever has started it can continue it.
+        lacking = f"this cluster {self._lacks(survey.key)}" if survey.key and self._lacks(survey.key) else ""
+        hopeless = (reason for options in survey.options if (reason := self._hopeless(options)))
+        return survey.refusal or lacking or next(hopeless, "")
 
     def _survey(self, run: RunId, claim: Claim) -> _Survey:
         spec = load_spec(self._store, run)
         if spec.get("mode") == "local":
             return _Survey(claim, "it belongs to a process of its user's")
+        key = "" if spec.get("pickles") == "refuse" else spec.get("key") or ""
         state = load_state(self._store, run)
         if state.actions:
             needed = {action.task for action in state.actions.values() if not action.has_succeeded}
-            return _Survey(claim, options=frozenset(read_ref(state.tasks[task]).options for task in needed))
+            return _Survey(claim, options=frozenset(read_ref(state.tasks[task]).options for task in needed), key=key)
         start = read_start(run, spec)
-        return _Survey(claim, options=frozenset([start.task.options] if start else []))
+        return _Survey(claim, options=frozenset([start.task.options] if start else []), key=key)

@@ -35,9 +35,18 @@ class RunBook:
     """The decisions of one run that is held open for writing."""
 
     def __init__(
-        self, recorder: RunRecorder, now_us: Callable[[], int], place: str, *, strict_replay: bool = False
+        self,
+        recorder: RunRecorder,
+        now_us: Callable[[], int],
+        place: str,
+        *,
+        strict_replay: bool = False,
+        key: str | None = None,
     ) -> None:
-        """Take over a run as its recorder has read it; with `strict_replay`, a replay that diverges fails."""
+        """Take over a run as its recorder has read it.
+
+        With `strict_replay`, a replay that diverges fails; `key` is the id of the key that its pickles are signed with.
+        """
         self.recorder = recorder
         self.state = recorder.state
         self.refs = {key: read_ref(body) for key, body in self.state.tasks.items()}
@@ -56,7 +65,7 @@ class RunBook:
         """Events that must be stored before the end of the run is told to anybody."""
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
-        self.cache = RunCache(place)
+        self.cache = RunCache(place, key)
         self.outcomes: Mapping[str, Kept] = {}
         """Outcomes of an earlier run that calls of the same actions are answered with, by action."""
         self.conditions = RunConditions()

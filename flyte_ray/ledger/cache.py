@@ -23,6 +23,7 @@ from flyte_ray.ledger.paths import cache_key
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+from flyte_ray.types.digest import signers
 
 THREADS: Final = 8
 """Requests to the store at a time."""
@@ -65,8 +66,13 @@ class Kept:
     """JSON of the output, with the place of what it refers to."""
 
 
-Question = tuple[str, CacheUse]
-"""An action, and what it asks the cache."""
+class Question(NamedTuple):
+    """What an action asks the cache."""
+
+    action: str
+    use: CacheUse
+    key: str | None
+    """As of its run."""
 
 
 @dataclass
@@ -75,6 +81,8 @@ class RunCache:
 
     place: str
     """Where the run's large values lie."""
+    key: str | None = None
+    """Id of the key that its pickles are signed with: it has no use for those of others."""
     questions: list[Question] = field(default_factory=list)
     outcomes: deque[tuple[int, CacheUse, ActionState]] = field(default_factory=deque)
     """To be kept when so many events are stored."""
@@ -95,7 +103,7 @@ class RunCache:
             return False
         self._asked.add(action.id)
         self.open.add(action.id)
-        self.questions.append((action.id, use))
+        self.questions.append(Question(action.id, use, self.key))
         return True
 
     def ended(self, action: ActionState, *, succeeded: bool, mark: int) -> None:
@@ -171,34 +179,35 @@ class CacheDesk:
 
     def _look_up(self, run: RunId, questions: list[Question]) -> None:
         answers: list[tuple[str, Kept | None]] = []
-        for name, use in questions:
-            kept = self._look(use, name)
-            if kept is None and use.serialize:
-                if not self._leads(run, name, use):
+        for question in questions:
+            kept = self._look(question)
+            if kept is None and question.use.serialize:
+                if not self._leads(run, question):
                     continue
-                kept = self._look(use, name)  # the last leader may have kept its outcome since
-            answers.append((name, kept))
+                kept = self._look(question)  # the last leader may have kept its outcome since
+            answers.append((question.action, kept))
         gone = self._answer(run, answers)
         hits = {name for name, kept in answers if kept is not None}
-        for name, use in questions:
+        for name, use, _ in questions:
             if use.serialize and name in gone | hits:
                 self._release(use.key, run, name)
 
-    def _look(self, use: CacheUse, name: str) -> Kept | None:
+    def _look(self, question: Question) -> Kept | None:
         try:
-            return self._find(use) if use.look_up else None
+            return self._find(question.use, question.key) if question.use.look_up else None
         except Exception:  # a cache that cannot be read must not end a run
-            _log.exception("the cache could not be asked for %s: it runs", name)
+            _log.exception("the cache could not be asked for %s: it runs", question.action)
             return None
 
-    def _leads(self, run: RunId, name: str, use: CacheUse) -> bool:
+    def _leads(self, run: RunId, question: Question) -> bool:
+        key = question.use.key
         with self._lock:
-            if self._leaders.setdefault(use.key, (run, name)) == (run, name):
+            if self._leaders.setdefault(key, (run, question.action)) == (run, question.action):
                 return True
-            self._followers.setdefault(use.key, []).append((run, (name, use)))
+            self._followers.setdefault(key, []).append((run, question))
             return False
 
-    def _find(self, use: CacheUse) -> Kept | None:
+    def _find(self, use: CacheUse, signer: str | None) -> Kept | None:
         try:
             entry = json.loads(self._store.get(cache_key(use.key)))
         except (ObjectMissing, ValueError):
@@ -207,6 +216,8 @@ class CacheDesk:
         if entry.pop("checksum", None) not in (None, _checksum(entry)):
             return None
         if use.max_age_s is not None and self._now_us() - entry["at_us"] > use.max_age_s * 1e6:
+            return None
+        if signers(entry["output"]) - {signer}:
             return None
         text = json.dumps(entry["output"], separators=(",", ":"), ensure_ascii=False)
         output = take(self._store, entry["place"], text)

@@ -148,7 +148,7 @@ class Ledger:
         lease, recorder, spec = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
         with self._lock:
             strict = bool(spec.get("strict_replay"))
-            book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict)
+            book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict, key=spec.get("key"))
             reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
             notices = spec.get("notifications") or ()
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices))

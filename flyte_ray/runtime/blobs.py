@@ -23,6 +23,7 @@ from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.writing import writing, writing_to
 from flyte_ray.types.hashing import CONTENT, folder_hash
+from flyte_ray.types.signing import Pickling
 
 T = TypeVar("T")
 WORTH_ASKING: Final = 1 << 20
@@ -47,6 +48,7 @@ class RunBlobs:
     root: Store
     store: Store
     prefix: str
+    pickling: Pickling
     _known: dict[tuple[str, _Stamp], tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
     """What `put_path` answered for files that have not changed since."""
 
@@ -180,7 +182,7 @@ class RunBlobs:
 
     def elsewhere(self, place: str) -> RunBlobs:
         """Return where another run of this root has its values."""
-        return blobs_at(self.root, place)
+        return blobs_at(self.root, place, self.pickling)
 
     def reading(self, uri: str, read: Callable[[], T]) -> T:
         """Read a file behind a URI; if it lies in this place, it is asked for until the store answers.
@@ -208,10 +210,10 @@ class RunBlobs:
         return self.store.options
 
 
-def blobs_at(store: Store, place: str) -> RunBlobs:
+def blobs_at(store: Store, place: str, pickling: Pickling) -> RunBlobs:
     """Return the large values at a place; see `ledger.paths.data_place`."""
     base, prefix = open_place(store, place)
-    return RunBlobs(store, base, prefix)
+    return RunBlobs(store, base, prefix, pickling)
 
 
 def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exception]) -> T:

@@ -5,7 +5,6 @@ Invariants: a task that this process declared is never imported or unpickled aga
 
 from __future__ import annotations
 
-import base64
 import importlib
 import json
 import logging
@@ -21,6 +20,7 @@ from flyte_ray.spec.body import Parts, read_parts
 from flyte_ray.spec.resources import memory_limit_bytes
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
+from flyte_ray.types.signing import Pickling
 
 _log = logging.getLogger("flyte_ray.runtime")
 Shaping = Callable[[TaskSpec], tuple[str, str]]
@@ -41,9 +41,9 @@ class Known:
 class Catalog:
     """All tasks that a process has met in one run; safe to use from many threads."""
 
-    def __init__(self, shaping: Shaping) -> None:
-        """Make an empty catalog."""
-        self._shaping = shaping
+    def __init__(self, shaping: Shaping, pickling: Pickling) -> None:
+        """Make an empty catalog; `pickling` counts for functions that travel by value."""
+        self._shaping, self._pickling = shaping, pickling
         self._by_spec: dict[int, Known] = {}
         self._by_key: dict[str, Known] = {}
         self._lock = threading.Lock()
@@ -56,6 +56,21 @@ class Catalog:
             found = self._add(task, self._refer(task))
         return found
 
+    def refer(self, task: TaskSpec) -> TaskRef:
+        """Return by what another process finds a task.
+
+        Raises:
+            CodeBundleError: It can only be pickled, which it must not be.
+
+        """
+        ref = self.know(task).ref
+        if not ref.module and self._pickling.hindrance:
+            raise CodeBundleError(
+                f"Task '{task.name}' was declared in a notebook, a script's __main__ or inside a function, and can only"
+                f" travel as a pickle, but {self._pickling.hindrance}. Declare it in a module."
+            )
+        return ref
+
     def find(self, key: str, ref: TaskRef) -> Known:
         """Return the entry of a task that another process named.
 
@@ -64,7 +79,7 @@ class Catalog:
 
         """
         found = self._by_key.get(key)
-        return found if found is not None else self._add(load_task(ref), ref, key)
+        return found if found is not None else self._add(load_task(ref, self._pickling), ref, key)
 
     def _add(self, task: TaskSpec, ref: TaskRef, key: str | None = None) -> Known:
         codec = build_codec(task.interface, task.name, task.max_inline_io_bytes)
@@ -78,7 +93,7 @@ class Catalog:
         shape, options = self._shaping(task)
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
-        pickled = None if importable else _pickle(task)
+        pickled = None if importable else _pickle(task, self._pickling)
         backoff = task.retries.backoff
         return TaskRef(
             task.name,
@@ -130,28 +145,31 @@ def _limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
     return limits if any(limits[:3]) or memory else None
 
 
-def _pickle(task: TaskSpec) -> str | None:
+def _pickle(task: TaskSpec, pickling: Pickling) -> str | None:
+    if pickling.hindrance:
+        return None  # in this process the task is known
     import cloudpickle  # only where functions travel by value
 
     try:
-        return base64.b64encode(cloudpickle.dumps(task)).decode()
+        return pickling.pack(cloudpickle.dumps(task))
     except Exception:
         # In this process the task is known; another one will say what it misses.
         return None
 
 
-def load_task(ref: TaskRef) -> TaskSpec:
+def load_task(ref: TaskRef, pickling: Pickling) -> TaskSpec:
     """Import, or unpickle, what a reference names.
 
     Raises:
         CodeBundleError: The module has no such task.
+        PickleRefusedError: The pickle is not signed with the key that counts here.
         ImportError: There is no such module.
 
     """
     if ref.pickled is not None:
         import cloudpickle  # see _pickle
 
-        task: TaskSpec = cloudpickle.loads(base64.b64decode(ref.pickled))
+        task: TaskSpec = cloudpickle.loads(pickling.unpack(ref.pickled))
         return task
     if not ref.module:
         raise CodeBundleError(

@@ -89,7 +89,7 @@ def _follower(action: ActionContext, asked: Pending) -> Pending:
 
 def _value(spec: ConditionSpec, ended: Pending) -> ConditionValue:
     if ended.kind != kinds.SUCCEEDED:
-        raise rebuild(ended.body)
+        raise rebuild(ended.body, _current().controller.blobs.pickling)
     value: ConditionValue = json.loads(ended.body)["value"]
     if type(value) is spec.data_type:
         return value

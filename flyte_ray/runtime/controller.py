@@ -21,7 +21,7 @@ from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog, Known
 from flyte_ray.runtime.context import ActionContext, current_action, current_custom, current_group, current_step
 from flyte_ray.runtime.execution import Execution
-from flyte_ray.runtime.failures import Aborted, describe, is_retryable, rebuild
+from flyte_ray.runtime.failures import Aborted, describe, failed, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.offspring import Attempt, offspring
 from flyte_ray.runtime.report import keep_report, keep_report_of_failure
@@ -59,6 +59,10 @@ class Controller:
     def begin(self, work: Work, ref: TaskRef) -> Execution:
         """Find the task of an attempt."""
         return Execution(work, self._catalog.find(work.task, ref), recorded=dict(work.steps))
+
+    def failed(self, work: Work, error: BaseException) -> Result:
+        """End an attempt for an error that is not the user's."""
+        return failed(work, error, self.blobs.pickling)
 
     def run(self, execution: Execution) -> Result:
         """Run a sync attempt on the calling thread; if it was stopped, what it has started has ended, too."""
@@ -136,7 +140,8 @@ class Controller:
             error, (Aborted, asyncio.CancelledError, KeyboardInterrupt)
         )
         kind = kinds.ABORTED if aborted else kinds.FAILED
-        return self._result(execution, kind, describe(error), retry=is_retryable(error, execution.known.task.retries))
+        retry = is_retryable(error, execution.known.task.retries)
+        return self._result(execution, kind, describe(error, self.blobs.pickling), retry=retry)
 
     def _result(self, execution: Execution, kind: str, body: str, *, retry: bool) -> Result:
         work = execution.work
@@ -291,7 +296,7 @@ class Controller:
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:
             return known.codec.decode_output(pending.body, self.blobs)
-        error = rebuild(pending.body)
+        error = rebuild(pending.body, self.blobs.pickling)
         raise error from error.__cause__
 
 

@@ -130,3 +130,6 @@ class Runner(Protocol):
 
     async def run_async(self, execution: Execution) -> Result:
         """Run an async task."""
+
+    def failed(self, work: Work, error: BaseException) -> Result:
+        """End an attempt for an error that is not the user's."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
+import logging
 import pickle
 import traceback
 from typing import Any, Final
 
-from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
+from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, PickleRefusedError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
 from flyte_ray.spec.origin import is_own
 from flyte_ray.spec.policies import RetryStrategy
+from flyte_ray.types.signing import Pickling
 
+_log = logging.getLogger("flyte_ray.runtime")
 MAX_ORIGINAL: Final = 16 * 1024
 """Bytes of a pickled exception that are kept at most."""
 
@@ -28,8 +30,11 @@ class Displaced(BaseException):
     """Raised inside the user's code of an action that waits for a signal in the way of others: it begins again."""
 
 
-def describe(error: BaseException) -> str:
-    """Write an exception as JSON: code, kind, message and the user's traceback, innermost frame last."""
+def describe(error: BaseException, pickling: Pickling) -> str:
+    """Write an exception as JSON: code, kind, message and the user's traceback, innermost frame last.
+
+    The exception itself is a part of it where it can be pickled.
+    """
     by: dict[str, str] = {}
     if isinstance(error, BaseRuntimeError):
         code, kind = error.code, error.kind
@@ -40,12 +45,15 @@ def describe(error: BaseException) -> str:
         code, kind = type(error).__name__, "user"
     message = str(error) or (f"its code raised {type(error).__name__}" if by else "")
     body = {"code": code, "kind": kind, "message": message, "traceback": _users_traceback(error), **by}
-    original = None if isinstance(error, BaseRuntimeError) or not isinstance(error, Exception) else _pickle(error)
+    is_own_kind = isinstance(error, BaseRuntimeError) or not isinstance(error, Exception)
+    original = None if is_own_kind else _pickle(error, pickling)
     return json.dumps({**body, "original": original} if original else body)
 
 
-def _pickle(error: Exception) -> str | None:
+def _pickle(error: BaseException, pickling: Pickling) -> str | None:
     """Pickle an exception for who catches it elsewhere; None where it would not come back as what it is."""
+    if pickling.hindrance:
+        return None
     import cloudpickle  # only where something failed
 
     try:
@@ -54,7 +62,7 @@ def _pickle(error: Exception) -> str | None:
         whole = len(data) <= MAX_ORIGINAL and type(cloudpickle.loads(data)) is type(error)
     except Exception:  # what a class does on being pickled may fail in any way
         return None
-    return base64.b64encode(data).decode() if whole else None
+    return pickling.pack(data) if whole else None
 
 
 def _users_traceback(error: BaseException) -> str:
@@ -72,9 +80,10 @@ def _users_traceback(error: BaseException) -> str:
     return "".join(told.format()).removeprefix("Traceback (most recent call last):\n")
 
 
-def failed(work: Work, error: BaseException) -> Result:
+def failed(work: Work, error: BaseException, pickling: Pickling) -> Result:
     """End an attempt for an error that is not the user's: whatever happens to it, an attempt comes back."""
-    return Result(work.action, work.attempt, kinds.FAILED, describe(error), True, 0.0, None)
+    retry = not isinstance(error, NonRecoverableError)
+    return Result(work.action, work.attempt, kinds.FAILED, describe(error, pickling), retry, 0.0, None)
 
 
 def is_retryable(error: BaseException, strategy: RetryStrategy) -> bool:
@@ -82,26 +91,32 @@ def is_retryable(error: BaseException, strategy: RetryStrategy) -> bool:
     return not isinstance(error, NonRecoverableError) and strategy.covers(type(error))
 
 
-def rebuild(body: str | None) -> BaseRuntimeError:
+def rebuild(body: str | None, pickling: Pickling) -> BaseRuntimeError:
     """Turn a recorded failure back into an error of its class.
 
-    Its `__cause__` is the user's exception, where that could be kept; of used-up retries, the error of the last one.
+    Its `__cause__` is the user's exception, where that could be kept and is signed with the key that counts here; of
+    used-up retries, the error of the last one.
     """
-    return _rebuild(json.loads(body or "{}"))
+    return _rebuild(json.loads(body or "{}"), pickling)
 
 
-def _rebuild(recorded: dict[str, Any]) -> BaseRuntimeError:
+def _rebuild(recorded: dict[str, Any], pickling: Pickling) -> BaseRuntimeError:
     error = to_error(recorded.get("code", "Unknown"), recorded.get("kind", "unknown"), recorded.get("message", ""))
     cause = recorded.get("cause")
-    error.__cause__ = _rebuild(cause) if cause else _unpickle(recorded.get("original"))
+    error.__cause__ = _rebuild(cause, pickling) if cause else _unpickle(recorded.get("original"), pickling)
     return error
 
 
-def _unpickle(original: str | None) -> BaseException | None:
-    if original is None:
+def _unpickle(original: str | None, pickling: Pickling) -> BaseException | None:
+    if original is None or pickling.is_off:
         return None
     try:
-        found = pickle.loads(base64.b64decode(original))
+        data = pickling.unpack(original)
+    except PickleRefusedError as error:  # what happened is on record as text, and must not give way to this
+        _log.warning("an error is told without its original exception. %s", error)
+        return None
+    try:
+        found = pickle.loads(data)
     except Exception:  # its class may be missing here, and what it does on being read may fail in any way
         return None
     return found if isinstance(found, BaseException) else None

@@ -37,6 +37,7 @@ from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, witnessed
 from flyte_ray.storage.patient import PatientStore
+from flyte_ray.types.signing import Pickling
 
 _log = logging.getLogger("flyte_ray.runtime")
 LOCAL_SHAPE: Final = "local"
@@ -151,11 +152,11 @@ class _RunEnded(Exception):
 class LocalRun:
     """A run that this process executes."""
 
-    def __init__(self, store: Store, run: RunId, faults: Faults = NO_FAULTS) -> None:
+    def __init__(self, store: Store, run: RunId, pickling: Pickling, faults: Faults = NO_FAULTS) -> None:
         """Prepare ledger and launcher."""
         self._run = run
-        self._catalog = Catalog(shape_locally)
-        self._store = store
+        self._catalog = Catalog(shape_locally, pickling)
+        self._store, self._pickling = store, pickling
         self._launcher = LocalLauncher(self._serve)
         # A second one in this process must not take itself for the first.
         self._holder = f"local:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
@@ -262,7 +263,7 @@ class LocalRun:
             spec = load_spec(store, self._run)
         except _RunEnded:
             return
-        blobs = blobs_at(store, data_place(self._run, spec))
+        blobs = blobs_at(store, data_place(self._run, spec), self._pickling)
         controller = Controller(self._run, self._catalog, blobs, "local", spec)
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})

@@ -18,6 +18,7 @@ from flyte_ray.ledger.messages import OUT_OF_MEMORY, Result
 from flyte_ray.runtime.failures import describe
 from flyte_ray.runtime.offspring import family
 from flyte_ray.runtime.slot import Slot
+from flyte_ray.types.signing import Pickling
 
 SAMPLE_S: Final = 0.1
 
@@ -86,6 +87,7 @@ class MemoryWatch:
         if self._slot.begun > 1:
             self._slot.tell_last()  # earlier actions may have left it: it runs again in a process of its own
         else:
-            body = describe(OOMError("OOMError", excess(ref.name, work.action, used, allowed, limits)))
+            error = OOMError("OOMError", excess(ref.name, work.action, used, allowed, limits))
+            body = describe(error, Pickling())
             self._slot.tell_last(Result(work.action, work.attempt, OUT_OF_MEMORY, body, limits.retry_oom, 0.0, None))
         self._end(1)

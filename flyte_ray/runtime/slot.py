@@ -17,7 +17,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
 from flyte_ray.runtime.execution import Execution, Runner, called_in
-from flyte_ray.runtime.failures import Aborted, Displaced, failed
+from flyte_ray.runtime.failures import Aborted, Displaced
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
@@ -125,7 +125,7 @@ class Slot:
         try:
             result = self._base.copy().run(self._runner.run, execution)
         except Exception as error:
-            result = failed(work, error)
+            result = self._runner.failed(work, error)
         finally:
             self.stack.pop()
         self._finish(execution, result)
@@ -137,7 +137,7 @@ class Slot:
             # The task's module does not import here, or holds no such task.
             with self._changed:
                 self._active -= 1
-                self._exchange.post(failed(work, error))
+                self._exchange.post(self._runner.failed(work, error))
                 self._advance()
             return None
         with self._changed:
@@ -173,7 +173,7 @@ class Slot:
         try:
             result = await self._runner.run_async(execution)
         except BaseException as error:
-            result = failed(execution.work, error)
+            result = self._runner.failed(execution.work, error)
         self._finish(execution, result)
 
     # What the user's code asks for

@@ -176,7 +176,7 @@ class OpenStep:
         """
         assert self._record is not None
         if "error" in self._record:
-            raise _non_recoverable(rebuild(json.dumps(self._record["error"])))
+            raise _non_recoverable(rebuild(json.dumps(self._record["error"]), self._blobs.pickling))
         if "items" in self._record:
             return _ANY.load(self._record["output"], self._blobs)
         return self._traced.load(self._record["output"], self._blobs)
@@ -209,7 +209,7 @@ class OpenStep:
         """Record what the function raised."""
         items = f'"items":{write(outline(self._raws, self._blobs))},' if self._raws else ""
         retry = "false" if isinstance(error, NonRecoverableError) else "true"
-        self._post(f'{items}"error":{describe(error)},"retry":{retry}')
+        self._post(f'{items}"error":{describe(error, self._blobs.pickling)},"retry":{retry}')
 
     def _post(self, outcome: str) -> None:
         times = f'"started_us":{self._started_us},"ended_us":{time.time_ns() // 1000}'

@@ -23,6 +23,7 @@ from flyte_ray.types.marks import (
     write_sorted,
 )
 from flyte_ray.types.references import identity_of, is_located
+from flyte_ray.types.signing import signer_of
 
 _REFERRING: Final = (JSON_MARK, BYTES_MARK, NPY_MARK, TORCH_MARK)
 _UNEQUAL: Final = (PICKLE_MARK, DATASET_MARK)
@@ -77,3 +78,13 @@ def is_comparable_raw(part: Any) -> bool:
             return False
         return all(is_comparable_raw(value) for value in part.values())
     return all(is_comparable_raw(value) for value in part) if isinstance(part, list) else True
+
+
+def signers(part: Any) -> set[str]:
+    """Return the ids of the keys that the pickles in a stored form are signed with; an empty one for none."""
+    if isinstance(part, dict):
+        found = {signer_of(part[PICKLE_MARK])} if PICKLE_MARK in part else set[str]()
+        inside = part[JSON_MARK].get("pickled", ()) if isinstance(part.get(JSON_MARK), dict) else ()
+        found |= {""} if inside is True else set(inside)  # what did not name them did not sign them
+        return found.union(*map(signers, part.values()))
+    return set[str]().union(*map(signers, part)) if isinstance(part, list) else set()

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from flyte_ray.types.digest import digest_of, is_comparable_raw
+from flyte_ray.types.digest import digest_of, is_comparable_raw, signers
 from flyte_ray.types.marks import BYTES_MARK, JSON_MARK, PICKLE_MARK, write
 from flyte_ray.types.place import Blobs
 
@@ -25,8 +25,8 @@ def outline(raw: Any, blobs: Blobs) -> Any:
     if len(text) <= INLINE_BYTES:
         return raw
     found = {**put_bytes(text.encode(), ".json", blobs), "digest": digest_of(raw)}
-    # Whether it may be a cache key must be known without reading it.
-    return {JSON_MARK: found if is_comparable_raw(raw) else {**found, "pickled": True}}
+    # Whether it may be a cache key, and who can load it, must be known without reading it.
+    return {JSON_MARK: found if is_comparable_raw(raw) else {**found, "pickled": sorted(signers(raw))}}
 
 
 def inline(raw: Any, blobs: Blobs) -> Any:

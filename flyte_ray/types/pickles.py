@@ -1,8 +1,7 @@
-"""Pickle what nothing else stores, and say so once for each class."""
+"""Pickle what nothing else stores, signed, and say so once for each class."""
 
 from __future__ import annotations
 
-import base64
 import inspect
 import warnings
 from typing import Any, Generic, TypeVar
@@ -34,7 +33,7 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
     """Pickle a value.
 
     Raises:
-        CannotStoreError: It cannot be pickled.
+        CannotStoreError: It cannot be pickled, or must not be.
 
     """
     import cloudpickle  # only where nothing better fits
@@ -45,6 +44,8 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
             f"values must be storable, got the coroutine '{value.__qualname__}', which was not awaited. Write"
             f" 'await' before the call; sync code calls sync tasks."
         )
+    pickling = blobs.pickling
+    pickling.require(type(value))
     if type(value) not in _announced:
         _announced.add(type(value))
         warnings.warn(f"Values of type {type(value).__qualname__} have no typed form: pickled.", stacklevel=2)
@@ -56,13 +57,24 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
             f" it inside the task."
         ) from error
     if len(data) > INLINE_BYTES:
-        return {PICKLE_MARK: put_bytes(data, ".pickle", blobs)}
-    return {PICKLE_MARK: base64.b64encode(data).decode()}
+        return {PICKLE_MARK: {**put_bytes(data, ".pickle", blobs), "signed": pickling.sign(data)}}
+    return {PICKLE_MARK: pickling.pack(data)}
 
 
 def load_pickle(raw: Any, blobs: Blobs) -> Any:
-    """Rebuild what `dump_pickle` was given."""
+    """Rebuild what `dump_pickle` was given.
+
+    Raises:
+        PickleRefusedError: It is not signed with the key that counts here.
+
+    """
     import cloudpickle  # see dump_pickle
 
-    held = raw[PICKLE_MARK]
-    return cloudpickle.loads(get_bytes(held, blobs) if isinstance(held, dict) else base64.b64decode(held))
+    held, pickling = raw[PICKLE_MARK], blobs.pickling
+    if not isinstance(held, dict):
+        return cloudpickle.loads(pickling.unpack(held))
+    signature = held.get("signed", "")
+    pickling.ensure_loads(signature)  # before it is fetched
+    data = get_bytes(held, blobs)
+    pickling.check(signature, data)
+    return cloudpickle.loads(data)

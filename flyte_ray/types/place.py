@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import IO, Any, Final, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from flyte_ray.types.signing import Pickling
 
 T = TypeVar("T")
 OWN_MARK: Final = "run:"
@@ -53,6 +56,10 @@ class Blobs(Protocol):
 
     def fresh(self, name: str) -> str:
         """Return the URL of a file that is in nobody's way, with an own name."""
+
+    @property
+    def pickling(self) -> Pickling:
+        """How values are pickled that nothing else stores."""
 
     @property
     def options(self) -> Mapping[str, Mapping[str, Any]]:

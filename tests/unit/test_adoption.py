@@ -37,12 +37,14 @@ class Watcher:
 
     def __init__(self, store: MemoryStore) -> None:
         self.store, self.now, self.lacking = store, 0.0, ""
+        self.keys = {"k1"}
         self.ledger = Ledger(store, Room(), "watcher")
         self.adoption = Adoption(
             store,
             self.ledger,
             alive=lambda run: {},
             hopeless=lambda options: self.lacking,
+            lacks=lambda key: "" if key in self.keys else f"lacks key {key}",
             clock=lambda: self.now,
         )
 
@@ -64,10 +66,10 @@ def watcher(store: Flaky) -> Iterator[Watcher]:
     watcher.ledger.close()
 
 
-def leave(store: MemoryStore, name: str, *, ended: bool = False, mode: str = "remote") -> None:
+def leave(store: MemoryStore, name: str, *, ended: bool = False, mode: str = "remote", **about: object) -> None:
     """Begin a run with a ledger that ends before it has, on this machine if that is to be known here."""
     ledger = Ledger(store, Room(), f"holder of {name}")
-    ledger.start(Start(RunId(name), "n", TASK, "3", about={"mode": mode}))
+    ledger.start(Start(RunId(name), "n", TASK, "3", about={"mode": mode, **about}))
     claim = read_claim(store, RunId(name))
     assert claim
     ledger.close()
@@ -160,3 +162,16 @@ def test_a_run_that_ended_with_its_holder_is_closed(store: Flaky, watcher: Watch
     assert watcher.look() == ["over"]
     watcher.ledger.close()
     assert (watcher.ledger.runs, read_claim(store, RunId("over"))) == ([], None)
+
+
+def test_a_run_is_left_to_its_user_until_his_key_is_here(
+    store: Flaky, watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave(store, "known", ended=True, key="k1", pickles="sign")
+    leave(store, "unknown", ended=True, key="k2", pickles="sign")
+    leave(store, "needless", ended=True, key="k2", pickles="refuse")
+    found = [run for _ in range(3) for run in watcher.look()]
+    assert sorted(found) == ["known", "needless"]
+    assert caplog.text.count("run unknown was cut off and is not continued here: this cluster lacks key k2") == 1
+    watcher.keys.add("k2")
+    assert watcher.look() == ["unknown"]

@@ -12,6 +12,7 @@ import pytest
 import flyte_ray as flyte
 from flyte_ray.errors import NonRecoverableError, RuntimeUserError
 from flyte_ray.runtime.failures import describe
+from flyte_ray.types.signing import Pickling
 
 env = flyte.TaskEnvironment("failures")
 
@@ -36,7 +37,7 @@ def told(func: Callable[[], object]) -> str:
     try:
         func()
     except BaseException as error:
-        return str(json.loads(describe(error))["traceback"])
+        return str(json.loads(describe(error, Pickling()))["traceback"])
     raise AssertionError("it should fail")
 
 

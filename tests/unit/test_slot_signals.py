@@ -33,6 +33,7 @@ from flyte_ray.runtime.local import shape_locally
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
+from flyte_ray.types.signing import Pickling
 
 env = flyte.TaskEnvironment("stacked")
 cleaned: list[str] = []
@@ -66,12 +67,12 @@ class PlayedLedger:
         self.items: list[Item] = []
         self.messages: list[Message] = []
         self.orders = 0
-        catalog = Catalog(shape_locally)
+        catalog = Catalog(shape_locally, Pickling())
         self.refs = {
             each.key: each
             for each in (catalog.know(task.spec).ref for task in (waits_for_its_child, asks, calls_who_asks))
         }
-        controller = Controller(RunId("r"), catalog, blobs_at(root, "data"), "local", {"cache": "off"})
+        controller = Controller(RunId("r"), catalog, blobs_at(root, "data", Pickling()), "local", {"cache": "off"})
         self.slot = Slot("s", "r", "local", self, controller, {})
         controller.slot = self.slot
         self.thread = threading.Thread(target=self.slot.serve, daemon=True)
