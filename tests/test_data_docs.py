@@ -1,7 +1,7 @@
 """Each program of docs/data.md runs, and prints what stands behind its `print`.
 
-That of torch runs where torch is installed, which is too large to be installed for it alone; that of Ray's datasets in
-`tests/test_ray_types.py`.
+Those of torch and DuckDB run where these are installed, which is too much for one program each; that of Ray's datasets
+in `tests/test_ray_types.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 TOP = Path(__file__).parent.parent
 ALL = re.findall(r"^```python\n(.*?)^```$", (TOP / "docs" / "data.md").read_text(), flags=re.MULTILINE | re.DOTALL)
 WITH_RAY = [program for program in ALL if "import ray.data" in program]
-ABSENT = [name for name in ("torch",) if not importlib.util.find_spec(name)]
+ABSENT = [name for name in ("torch", "duckdb") if not importlib.util.find_spec(name)]
 PROGRAMS = {
     re.findall(r"TaskEnvironment\(\"(\w+)\"\)", program)[0]: program
     for program in ALL

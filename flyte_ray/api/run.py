@@ -6,10 +6,11 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
 from flyte_ray.api.cutoff import Lookout
+from flyte_ray.api.history import actions_table
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_pickling, current_store
@@ -37,6 +38,9 @@ from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 from flyte_ray.storage.patient import Patience
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _log: Final = logging.getLogger("flyte_ray")
 POLL_S: Final = 0.5
@@ -283,6 +287,22 @@ class Run:
 
         """
         return self.read_report(attempt=attempt)
+
+    @both_forms_of_method
+    def actions_table(self) -> pa.Table:
+        """Return the run's actions as a table: one row each in the order of their calls, as far as they are stored.
+
+        Returns:
+            Text: `run`, `action` (`a0` is the root), `parent`, `task`, `group`, `phase`. Numbers: `depth` of its
+            ancestors, `attempts` begun, `failures` of its code, `losses` of its slot. Times in UTC: `called`, `queued`
+            last, last attempt `started`, `ended`; `duration_s` is the last attempt's, in seconds. Then
+            `cached_from` (`<run>/<action>`), `error_code` and `error`, and as the JSON text that is recorded `inputs`,
+            `output` and `context`. What is not known, or not yet, is null.
+
+        Source: `docs/data.md`; the log itself, one row per event, is described in `docs/ledger.md`.
+
+        """
+        return actions_table(self.name, self.state().actions.values())
 
     # For those who show or steer a run: the command line, `Action`
 

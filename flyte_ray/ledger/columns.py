@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CODES: Final = {"int32": "i", "timestamp[us, tz=UTC]": "q"}
+_CODES: Final = {"int32": "i", "timestamp[us, tz=UTC]": "q", "double": "d"}
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Build a column of text (None is null), 32-bit integers or microseconds since the epoch."""
+    """Build a column of text, 32-bit integers, floats or microseconds since the epoch; None is null."""
     try:
         return _column(values, kind)
     except UnicodeEncodeError:
@@ -28,11 +28,26 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import pyarrow as pa  # slow to import; readers of an empty root do without it
 
+    nulls = values.count(None)
+    if nulls == len(values):
+        return pa.nulls(len(values), kind)
     code = _CODES.get(str(kind))
     if code is not None:
-        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array.array(code, values))])
-    if values.count(None) == len(values):
-        return pa.nulls(len(values), kind)
+        known = [value or 0 for value in values] if nulls else values
+        return pa.Array.from_buffers(kind, len(values), [_valid(values), pa.py_buffer(array.array(code, known))])
     builder = pa.lib.StringBuilder()
     builder.append_values(values)
     return builder.finish()
+
+
+def _valid(values: Sequence[Any]) -> pa.Buffer | None:
+    """Build the bitmap of what is not null; None where nothing is."""
+    import pyarrow as pa  # see _column
+
+    if None not in values:
+        return None
+    bits = bytearray((len(values) + 7) // 8)
+    for place, value in enumerate(values):
+        if value is not None:
+            bits[place >> 3] |= 1 << (place & 7)
+    return pa.py_buffer(bits)
