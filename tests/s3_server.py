@@ -25,6 +25,16 @@ class S3Server:
     variables: dict[str, str]
     """Those that reach it."""
 
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The same for `flyte.storage.S3`, for a cluster that knows nothing of it."""
+        return {
+            "endpoint": self.variables["AWS_ENDPOINT_URL_S3"],
+            "access_key_id": self.variables["AWS_ACCESS_KEY_ID"],
+            "secret_access_key": self.variables["AWS_SECRET_ACCESS_KEY"],
+            "region": self.variables["AWS_REGION"],
+        }
+
     def kill(self) -> None:
         """Kill what answers requests; all that was acknowledged stays."""
         self._call("rgw-kill")

@@ -1,7 +1,7 @@
 """Each program of docs/data.md runs, and prints what stands behind its `print`.
 
 Those of torch and DuckDB run where these are installed, which is too much for one program each; that of Ray's datasets
-in `tests/test_ray_types.py`.
+in `tests/test_type_matrix.py`.
 """
 
 from __future__ import annotations

@@ -20,13 +20,7 @@ from tests.s3_server import S3Server
 @pytest.fixture
 def given(connected: Path, s3_running: S3Server, ray_address: str, tmp_path: Path) -> Iterator[S3]:
     """Tell `init` how S3 is reached: the cluster may know nothing of it."""
-    variables = s3_running.variables
-    storage = S3(
-        endpoint=variables["AWS_ENDPOINT_URL_S3"],
-        access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        region="us-east-1",
-    )
+    storage = S3(**s3_running.arguments)
     flyte.init(root=tmp_path / "root", address=ray_address, storage=storage)
     yield storage
     flyte.init(root=connected, address=ray_address)

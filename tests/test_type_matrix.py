@@ -1,17 +1,61 @@
-"""Every kind of value goes into a task, on to a child, and comes back as what it was."""
+"""Every kind of value goes into a task, on to a child, and comes back as what it was; Ray's datasets go through Ray."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import flyte_ray as flyte
-from tests.type_matrix import CASES, check
+from flyte_ray.storage import S3, open_store
+from flyte_ray.storage.providers import options_of
+from tests import datasets
+from tests.ray_cluster import ray_environ
+from tests.s3_server import S3Server
+from tests.test_data_docs import WITH_RAY, run_program
+from tests.type_matrix import check
+
+
+@pytest.fixture(params=["disk", "s3"])
+def given(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Return what `init` is told of the root."""
+    if request.param == "disk":
+        return {"root": tmp_path / "root"}
+    server: S3Server = request.getfixturevalue("s3_running")
+    return {"root": f"s3://tests/{uuid.uuid4().hex}", "storage": S3(**server.arguments)}
+
+
+@pytest.fixture(params=["local", "remote"])
+def mode(request: pytest.FixtureRequest, given: dict[str, Any]) -> Iterator[str]:
+    """Have the root used in this process, or on a cluster whose nodes know nothing of it."""
+    if request.param == "local":
+        flyte.init(**given)
+        yield "local"
+        return
+    connected, address = (request.getfixturevalue(name) for name in ("connected", "ray_address"))
+    flyte.init(**given, address=address)
+    yield "remote"
+    flyte.init(root=connected, address=address)
 
 
 @pytest.mark.filterwarnings("ignore:Values of type")
-@pytest.mark.parametrize("name", CASES)
-def test_a_value_goes_through_a_task_and_its_child_and_comes_back(name: str, tmp_path: Path) -> None:
-    flyte.init(root=tmp_path)
-    check(name, mode="local")
+def test_every_kind_of_value_goes_through_a_task_and_its_child_and_comes_back(mode: str) -> None:
+    check(mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["remote"], indirect=True)
+def test_a_dataset_of_rays_goes_from_task_to_task(mode: str, given: dict[str, Any]) -> None:
+    run = flyte.run(datasets.main, rows=1000)
+    assert run.outputs() == (sum(range(0, 2000, 2)),)
+    root = str(given["root"])
+    store = open_store(root, options_of(given["storage"], root) if "storage" in given else {})
+    stored = store.keys(f"runs/{run.name}/data")
+    assert [name for name in stored if ".parquet/" in name and name.endswith(".parquet")], stored
+
+
+def test_the_program_of_the_docs_with_a_dataset_runs(ray_address: str, tmp_path: Path) -> None:
+    (program,) = WITH_RAY
+    run_program(program, tmp_path, {**ray_environ(), "RAY_ADDRESS": ray_address})

@@ -1,4 +1,4 @@
-"""Every kind of value that a task takes and gives, each as `CASES` lists it, with a task that hands it on to a child.
+"""Every kind of value that a task takes and gives, each as `CASES` lists it, with a task that takes and returns it.
 
 `tests/test_type_matrix.py` runs it; whoever has another cluster or root runs `check` there.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import enum
+import inspect
 import ipaddress
 import math
 import uuid
@@ -283,7 +284,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "address": (ipaddress.IPv4Address, ipaddress.IPv4Address("127.0.0.1")),
     "any": (Any, [1, Pair(2, "b"), {"a": frozenset({1})}]),
     "function": (Callable[[int], int], plus_one),
-    "class": (type, Cat),
+    "a_class": (type, Cat),
     "pickled": (FlytePickle[Config], Config(0.5)),
     "opaque": (Opaque, Opaque(3)),
     "opaque_in_tuple": (tuple[int, Opaque], (1, Opaque(3))),
@@ -317,44 +318,60 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _define(name: str, annotation: Any, value: Any) -> Any:
-    def child(x: Any) -> Any:
-        assert same(x, value), f"the child got {x!r}"
-        return x
-
-    def parent(x: Any) -> Any:
-        return globals()[f"{name}_child"](x)
-
-    for func, title in ((parent, name), (child, f"{name}_child")):
-        func.__annotations__ = {"x": annotation, "return": annotation}
-        func.__name__ = func.__qualname__ = title
-        globals()[title] = env.task(func)
+def _define(func: Any, name: str, annotations: dict[str, Any]) -> Any:
+    """Declare a task that takes what its annotations say; it is found by its name, in other processes too."""
+    func.__name__ = func.__qualname__ = name
+    func.__annotations__ = annotations
+    kind = inspect.Parameter.KEYWORD_ONLY
+    func.__signature__ = inspect.Signature([inspect.Parameter(each, kind) for each in annotations if each != "return"])
+    globals()[name] = env.task(func)
     return globals()[name]
 
 
-TASKS = {name: _define(f"case_{name}", *case) for name, case in CASES.items()}
-"""Takes the value, hands it to its child, and returns what that returned."""
+def _define_child(name: str) -> Any:
+    def child(*, x: Any) -> Any:
+        require_same(name, x)
+        return x
+
+    return _define(child, f"case_{name}", {"x": CASES[name][0], "return": CASES[name][0]})
 
 
-@env.task
-def every_case(names: list[str]) -> list[str]:
-    """Hand the value of each case to its task, and return the cases."""
-    for name in names:
-        assert same(TASKS[name](CASES[name][1]), CASES[name][1]), name
-    return names
+def require_same(name: str, value: Any) -> None:
+    """Require that the value of a case is what it was."""
+    try:
+        assert same(value, CASES[name][1])
+    except AssertionError as error:
+        raise AssertionError(f"case {name!r}: {value!r} came for {CASES[name][1]!r} {error}") from error
 
 
-def check(name: str, **settings: Any) -> None:
-    """Run a case: its value goes to a task, from there to a child, and back.
+def _every_value(**values: Any) -> Any:
+    for name, value in values.items():
+        require_same(name, value)
+    return tuple(CHILDREN[name](x=value) for name, value in values.items())
+
+
+CHILDREN = {name: _define_child(name) for name in CASES}
+"""Takes the value and returns it."""
+_ANNOTATIONS = {name: annotation for name, (annotation, _) in CASES.items()}
+every_value = _define(
+    _every_value,
+    "every_value",
+    {**_ANNOTATIONS, "return": tuple[tuple(_ANNOTATIONS.values())]},  # type: ignore[misc]
+)
+"""Takes the values of all cases, hands each to its child, and returns what these return."""
+
+
+def check(**settings: Any) -> None:
+    """Have all values go to a task, from there to a child each, and back, in one run.
 
     Args:
-        name: In `CASES`.
         settings: Of `flyte.with_runcontext`.
 
     """
-    value = CASES[name][1]
-    run = flyte.with_runcontext(**settings).run(TASKS[name], value)
-    run.wait()
-    for outputs in (run.outputs(), flyte.remote.Run.get(run.name).outputs(TASKS[name])):
-        back = outputs if type(value) is tuple else outputs[0]
-        assert same(back, value), f"{back!r} came back for {value!r}"
+    values = {name: value for name, (_, value) in CASES.items()}
+    run = flyte.with_runcontext(**settings).run(every_value, **values)
+    outputs = run.outputs()
+    later = flyte.remote.Run.get(run.name)
+    for found in (outputs, later.outputs(every_value), later.inputs(every_value).values()):
+        for name, value in zip(CASES, found, strict=True):
+            require_same(name, value)
