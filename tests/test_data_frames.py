@@ -204,7 +204,7 @@ def test_on_the_command_line_it_is_a_path(root: Path, monkeypatch: pytest.Monkey
     words = ["submit", "--local", "--root", str(root / "root"), "program.py", "total"]
     result = CliRunner().invoke(main, [*words, "--frame", "table.csv"])
     assert result.exit_code == 0, result.output
-    assert "3" in result.output.splitlines()[-1]
+    assert "o0 = 3" in result.output.splitlines()
     assert "--frame TABLE FILE" in CliRunner().invoke(main, [*words, "--help"]).output
 
 

@@ -66,7 +66,7 @@ def submit(*words: object) -> str:
 
 def refused(*words: object) -> str:
     result = CliRunner().invoke(main, ["submit", "--local", *map(str, words)])
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 1, result.output
     return result.output
 
 
@@ -112,8 +112,7 @@ def test_a_file_that_is_pickled_leaves_the_stores_arguments_behind(tmp_path: Pat
 
 def test_a_path_where_nothing_lies_is_refused_before_anything_runs(program: Path) -> None:
     said = refused(program, "shout", "--text", "nowhere.txt")
-    assert "expected FILE, got 'nowhere.txt'" in said
-    assert "no file or folder 'nowhere.txt'" in said
+    assert "Parameter 'text': a file was expected, got 'nowhere.txt', where nothing lies." in said
     with pytest.raises(FileNotFoundError, match="Expected a local folder, got 'nowhere'"):
         Dir.from_local_sync("nowhere")
 

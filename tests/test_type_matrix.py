@@ -46,16 +46,16 @@ def test_every_kind_of_value_goes_through_a_task_and_its_child_and_comes_back(mo
     check(mode=mode)
 
 
+@pytest.mark.parametrize("given", ["s3"], indirect=True)
 @pytest.mark.parametrize("mode", ["remote"], indirect=True)
-def test_a_dataset_of_rays_goes_from_task_to_task(mode: str, given: dict[str, Any]) -> None:
+def test_a_dataset_of_rays_goes_from_task_to_task_over_s3(mode: str, given: dict[str, Any]) -> None:
     run = flyte.run(datasets.main, rows=1000)
     assert run.outputs() == (sum(range(0, 2000, 2)),)
-    root = str(given["root"])
-    store = open_store(root, options_of(given["storage"], root) if "storage" in given else {})
+    store = open_store(given["root"], options_of(given["storage"], given["root"]))
     stored = store.keys(f"runs/{run.name}/data")
     assert [name for name in stored if ".parquet/" in name and name.endswith(".parquet")], stored
 
 
-def test_the_program_of_the_docs_with_a_dataset_runs(ray_address: str, tmp_path: Path) -> None:
+def test_the_program_of_the_docs_with_a_dataset_runs_with_its_root_on_disk(ray_address: str, tmp_path: Path) -> None:
     (program,) = WITH_RAY
     run_program(program, tmp_path, {**ray_environ(), "RAY_ADDRESS": ray_address})

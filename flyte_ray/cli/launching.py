@@ -12,6 +12,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.cli.following import follow, start_ray
 from flyte_ray.cli.options import again
+from flyte_ray.types.form import CannotStoreError
 
 
 def check_detached(options: Mapping[str, Any], mode: str, *, embedded: bool) -> None:
@@ -39,7 +40,9 @@ def launch(start: Callable[[], Run], run: Run, options: Mapping[str, Any], *, em
         try:
             return start()
         except TypeError as error:
-            raise click.UsageError(str(error)) from error
+            # The call is right, but what it names is not there, or cannot be stored.
+            unusable = isinstance(error.__cause__, CannotStoreError)
+            raise (click.ClickException if unusable else click.UsageError)(str(error)) from error
 
     if not options["detach"]:
         follow(current_store(), run, begin, options["output"])

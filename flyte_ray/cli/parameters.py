@@ -22,6 +22,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, Vali
 
 from flyte_ray.cli.moments import parse_duration, parse_moment
 from flyte_ray.io import DataFrame, Dir, File
+from flyte_ray.io.located import PathMismatch
 from flyte_ray.spec.interface import Interface, Parameter
 
 _NONE: Final = type(None)
@@ -68,6 +69,8 @@ class _Annotated(click.ParamType):  # type: ignore[type-arg]  # generic only in 
         default = self._item.default if self._item.has_default else None
         try:
             return _Given(read_value(self._item.annotation, value, default))
+        except PathMismatch as error:
+            raise click.ClickException(f"Parameter '{self._item.name}': {error}") from error
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -79,6 +82,7 @@ def parse_parameters(
 
     Raises:
         click.UsageError: A parameter is unknown or missing, or its text does not fit its annotation.
+        click.ClickException: A file or folder that it names is not there.
 
     """
     verb = " ".join(usage.split()[:2])
@@ -165,6 +169,7 @@ def read_value(annotation: Any, text: str, default: Any = None) -> Any:
 
     Raises:
         ValueError: The text cannot be such a value; says what was expected and what came.
+        PathMismatch: It names a file or folder that is not there.
 
     """
     plain = _plain(annotation)
@@ -221,13 +226,16 @@ def _read_member(kind: type[enum.Enum], text: str) -> enum.Enum:
 
 
 def _read_union(plain: Any, text: str, default: Any) -> Any:
+    mismatch: PathMismatch | None = None
     # None last, so that 'none' stays a text where texts are wanted.
     for part in sorted(typing.get_args(plain), key=lambda part: part is _NONE):
         try:
             return read_value(part, text, default)
+        except PathMismatch as error:
+            mismatch = error
         except ValueError:
             continue
-    raise ValueError(f"expected {describe(plain)}, got {text!r}")
+    raise mismatch or ValueError(f"expected {describe(plain)}, got {text!r}")
 
 
 def _json_or_text(text: str) -> Any:
@@ -251,6 +259,8 @@ def _read_document(annotation: Any, text: str, default: Any) -> Any:
         return adapter.validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         first = error.errors()[0]
+        if isinstance(mismatch := first.get("ctx", {}).get("error"), PathMismatch):
+            raise mismatch from error
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}" if where else first["msg"]
         raise ValueError(f"expected {describe(annotation)}, got {text!r}: {reason}") from error

@@ -84,8 +84,12 @@ class TableFile:
             raise self._unlike(error) from error
 
     def _unlike(self, error: Exception) -> ValueError:
-        reason = str(error).partition(". Detail")[0].splitlines()[0]
-        return ValueError(f"A table in the format {self._format} was expected at {self._uri}, got: {reason}")
+        # Arrow says first, and at length, where it looked.
+        reason = str(error).partition(". Detail")[0].splitlines()[0].rpartition("': ")[2].removeprefix("Invalid: ")
+        return ValueError(
+            f"A table in the format {self._format} was expected at {self._uri}, got: {reason.rstrip('.')}. Name its"
+            f" format, or correct what lies there."
+        )
 
     def read(self, columns: Sequence[str] | None = None) -> Any:
         """Return it as a `pyarrow.Table`, or some of its columns, in the order wanted."""

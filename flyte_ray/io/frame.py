@@ -261,7 +261,7 @@ class DataFrame(Located):
         try:
             check_schema(schema, self._columns)
         except ValueError as error:
-            raise ValueError(f"{self.path}: {error}.") from error
+            raise ValueError(f"{self.path}: {error}") from error
         return [*self._columns, *(name for name in index_of(schema) if name not in self._columns)]
 
     def _file(self) -> TableFile:

@@ -36,6 +36,10 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("flyte_ray.store")
 
 
+class PathMismatch(ValueError):
+    """What is named as a value does not lie there, or is of another kind."""
+
+
 class Located(BaseModel):
     """Something at a path or URL."""
 
@@ -140,17 +144,19 @@ class Located(BaseModel):
         """Return a URL as it is, and a local path made absolute.
 
         Raises:
-            ValueError: Nothing of the kind lies at the local path.
+            PathMismatch: Nothing of the kind lies at the local path.
 
         """
         if "://" in path:
             return path
         if not os.path.exists(path):
-            raise ValueError(f"there is no file or folder {path!r} here")
+            raise PathMismatch(
+                f"a {cls._kind} was expected, got {path!r}, where nothing lies. Give a path on this machine, or a URL."
+            )
         try:
             cls._check_kind(os.path.isdir(path), path)
         except OSError as error:
-            raise ValueError(str(error)) from error
+            raise PathMismatch(str(error)) from error
         return os.path.abspath(path)
 
     @classmethod

@@ -49,7 +49,7 @@ def check_schema(schema: Any, columns: Columns) -> None:
             given = ", ".join(f"{field.name}: {field.type}" for field in schema) or "none"
             raise ValueError(
                 f"a table with the columns {declared} was expected, got {given}. Give it the"
-                f" column '{name}' of that type"
+                f" column '{name}' of that type."
             )
 
 

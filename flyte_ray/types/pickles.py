@@ -6,7 +6,7 @@ import inspect
 import warnings
 from typing import Any, Generic, TypeVar
 
-from flyte_ray.types.form import CannotStoreError, Form, show
+from flyte_ray.types.form import CannotStoreError, Form, name_of, show
 from flyte_ray.types.large import INLINE_BYTES, get_bytes, put_bytes
 from flyte_ray.types.marks import PICKLE_MARK
 from flyte_ray.types.place import Blobs
@@ -54,7 +54,8 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
     except Exception as error:  # what a class does on being pickled may fail in any way
         raise CannotStoreError(
             f"values must be storable, got {show(value)}, which is not: {error}. Pass what it is made from, and make"
-            f" it inside the task."
+            f" it inside the task, or say how {name_of(type(value))} is stored:"
+            f" flyte.types.TypeEngine.register(...) of a TypeTransformer."
         ) from error
     if len(data) > INLINE_BYTES:
         return {PICKLE_MARK: {**put_bytes(data, ".pickle", blobs), "signed": pickling.sign(data)}}
