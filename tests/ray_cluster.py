@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +21,7 @@ import flyte_ray as flyte
 from flyte_ray.cluster.names import NAMESPACE
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
+RAY = os.path.join(os.path.dirname(sys.executable), "ray")
 FAKE_HEAD = "f" * 51 + "00000"
 """Ray's pretended cloud knows the head by this id."""
 TOP = str(Path(__file__).parent.parent)
@@ -57,7 +58,7 @@ def cluster(
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
         port = free_port()
-        command = [os.path.join(os.path.dirname(sys.executable), "ray"), "start", "--head", "--block"]
+        command = [RAY, "start", "--head", "--block"]
         command += [f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false", f"--temp-dir={folder}"]
         command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
@@ -68,21 +69,37 @@ def cluster(
             command += [f"--autoscaling-config={file}"]
             variables = {**variables, "RAY_FAKE_CLUSTER": "1", "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD}
             variables["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
-        log = Path(folder, "start.log")
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                command, env={**without_key(), **variables}, stdout=file, stderr=file, start_new_session=True
-            )
-        try:
-            deadline = time.monotonic() + 60
-            while "Ray runtime started" not in log.read_text():
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
+        with _process(command, Path(folder, "start.log"), variables):
             yield f"127.0.0.1:{port}"
-        finally:
-            # Asked politely, Ray waits half a minute for our detached actors. Its processes have a group of their own.
+
+
+@contextmanager
+def other_node(address: str, cpus: int, hidden: Path) -> Iterator[None]:
+    """Have another node of this machine join a cluster: a node which sees an empty folder where `hidden` is."""
+    alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+    command = [RAY, "start", "--block", f"--address={address}", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.2"]
+    command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=200000000"]
+    with tempfile.TemporaryDirectory() as folder, _process([*alone, *command], Path(folder, "start.log"), {}):
+        yield
+
+
+@contextmanager
+def _process(command: list[str], log: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env={**without_key(), **variables}, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        # Asked politely, Ray waits half a minute for our detached actors. Its processes have a group of their own.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def autoscaler(port: int, cpus: int, growth: Mapping[str, int]) -> dict[str, object]:

@@ -83,7 +83,7 @@ def _placed(lasting: bool) -> dict[str, Any]:
         "get_if_exists": True,
         "num_cpus": 0,
         "lifetime": "detached" if lasting else None,
-        "scheduling_strategy": _on_head(soft=True),
+        "scheduling_strategy": _on_head(),
         "max_concurrency": 10_000,
     }
 
@@ -100,7 +100,7 @@ def bootstrap(root: str, storage: Options) -> str:
     """
     import ray  # see make_actors
 
-    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _on_head(soft=False)}
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _on_head()}
     entry = ray.remote(arriving(start_holder.__module__, start_holder.__name__))
     entry = entry.options(**options, name="flyte-ray bootstrap")
     ref = entry.remote(send_package(), root, storage, ray.get_runtime_context().gcs_address)
@@ -196,13 +196,14 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _on_head(*, soft: bool) -> Any:
+def _on_head() -> Any:
     import ray  # see make_actors
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # Not soft: what asks for no CPUs, as an actor of ours, is then put on any node at random.
     alive = [node for node in ray.nodes() if node["Alive"]]
     heads = [node for node in alive if "node:__internal_head__" in node["Resources"]]
-    return NodeAffinitySchedulingStrategy(str((heads or alive)[0]["NodeID"]), soft=soft)
+    return NodeAffinitySchedulingStrategy(str((heads or alive)[0]["NodeID"]), soft=False)
 
 
 if __name__ == "__main__":
