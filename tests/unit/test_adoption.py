@@ -15,7 +15,8 @@ from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
-from tests.unit.test_ledger_faults import TASK, MemoryStore
+from tests.unit.memory_store import MemoryStore
+from tests.unit.test_ledger_faults import TASK
 from tests.unit.test_taking_over import Room
 
 LOOK_S = 5.0

@@ -20,7 +20,7 @@ from flyte_ray.ledger.paths import lease_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store, open_store
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 env = flyte.TaskEnvironment("cutoff")
 HERE = own_process().rpartition("|")[0]

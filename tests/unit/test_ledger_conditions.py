@@ -23,7 +23,7 @@ from flyte_ray.spec.condition import ConditionSpec
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import open_store
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 from tests.unit.test_ledger_limits import RUN, Cluster, PlayedSlot, call, clock, play, task
 
 __all__ = ["clock", "play"]

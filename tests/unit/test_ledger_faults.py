@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-import threading
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger import blocks, dispatch, losses
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.log import read_segments
@@ -40,44 +36,11 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.wire import dump_message, dump_reply, load_message, load_reply
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.spec.ids import RunId
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 TASK = TaskRef("e.tree", "m", "tree", None, "s", "{}", 1, None, True)
 SIZE = 3
-
-
-class MemoryStore:
-    uri = "memory://test"
-    options: ClassVar[dict[str, object]] = {}
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.lock = threading.Lock()
-
-    def put(self, key: str, data: bytes) -> None:
-        self.objects[key] = data
-
-    def put_file(self, key: str, path: str) -> None:
-        self.put(key, Path(path).read_bytes())
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        with self.lock:
-            return self.objects.setdefault(key, data) is data
-
-    def get(self, key: str) -> bytes:
-        if key not in self.objects:
-            raise ObjectMissing(key)
-        return self.objects[key]
-
-    def exists(self, key: str) -> bool:
-        return key in self.objects
-
-    def keys(self, prefix: str) -> list[str]:
-        return sorted(key for key in list(self.objects) if key.startswith(prefix))
-
-    def delete(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.objects.pop(key, None)
 
 
 class SimulatedSlot:

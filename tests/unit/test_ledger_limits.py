@@ -20,7 +20,7 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 FAILURE = json.dumps({"code": "ValueError", "kind": "user", "message": "boom", "traceback": ""})

@@ -15,7 +15,7 @@ from flyte_ray.ledger.paths import segment_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store
 from flyte_ray.storage.disk import DiskStore
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 CALL = Event(kinds.CALLED, 1, "a0", task="e.f", body="{}")

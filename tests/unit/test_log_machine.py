@@ -15,7 +15,7 @@ from flyte_ray.ledger.log import RunLog, read_segments
 from flyte_ray.ledger.paths import segment_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import patient
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 FAULTS = st.lists(st.sampled_from(["lost before", "lost after"]), max_size=3)

@@ -19,7 +19,7 @@ from flyte_ray.ledger.log import RunLog, read_segments
 from flyte_ray.ledger.paths import block_key, segment_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 T = TypeVar("T")

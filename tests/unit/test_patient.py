@@ -9,7 +9,7 @@ import pytest
 
 from flyte_ray.errors import ObjectMissing, StoreDamagedError, StoreError
 from flyte_ray.storage.patient import LONGEST_S, Patience, PatientStore
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 
 class Failing(MemoryStore):

@@ -13,7 +13,8 @@ from flyte_ray.ledger.revision import Changes, Revision, judge
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.state import ActionState, RunState, fold_all
 from flyte_ray.spec.ids import RunId
-from tests.unit.test_ledger_faults import Hands, MemoryStore
+from tests.unit.memory_store import MemoryStore
+from tests.unit.test_ledger_faults import Hands
 
 RUN = RunId("r")
 NO_CHANGES = Changes({}, {}, frozenset())

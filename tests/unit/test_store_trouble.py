@@ -23,7 +23,7 @@ from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
-from tests.unit.test_ledger_faults import MemoryStore
+from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
 CALL = Event(kinds.CALLED, 1, "a0", task="e.f", body="{}")

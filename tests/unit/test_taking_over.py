@@ -19,7 +19,8 @@ from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
-from tests.unit.test_ledger_faults import RUN, TASK, MemoryStore
+from tests.unit.memory_store import MemoryStore
+from tests.unit.test_ledger_faults import RUN, TASK
 
 START = Start(RUN, "n", TASK, "3")
 
