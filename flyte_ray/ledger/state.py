@@ -7,7 +7,6 @@ the table does not allow in a phase is refused, never skipped. Knows nothing of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -271,11 +270,3 @@ def _requeue(run: RunState, action: ActionState, event: Event) -> None:
         action.task = event.task or action.task
         if event.cache is not None:
             action.cache = event.cache or None
-
-
-def fold_all(run: RunId, events: Iterable[Event]) -> RunState:
-    """Fold a whole log, oldest event first."""
-    state = RunState(run)
-    for event in events:
-        fold(state, event)
-    return state

@@ -16,9 +16,10 @@ from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.messages import Call, Outcome, Work
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.snapshot import read_snapshot, write_snapshot
-from flyte_ray.ledger.state import ActionState, fold_all
+from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.wire import load_reply
 from flyte_ray.spec.phase import ActionPhase
+from tests.unit.folding import fold_all
 from tests.unit.test_ledger_faults import RUN, STEPS, TASK, SimulatedSlot, World, disturb
 
 LENGTH = 3

@@ -11,10 +11,11 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.messages import Message, Step, Work
 from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
-from flyte_ray.ledger.state import RunState, fold, fold_all
+from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.ledger.steps import StepBook, steps_of
 from flyte_ray.ledger.wire import dump_message, load_message
 from flyte_ray.spec.ids import RunId
+from tests.unit.folding import fold_all
 
 CALLED = Event(kinds.CALLED, 1, "a0", task="e.t@1", body="{}")
 STARTED = Event(kinds.STARTED, 2, "a0", 0, slot="s")

@@ -11,8 +11,9 @@ from flyte_ray.ledger.messages import Call, Message, Reply, Result, TaskRef, Wor
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.revision import Changes, Revision, judge
 from flyte_ray.ledger.service import Ledger
-from flyte_ray.ledger.state import ActionState, RunState, fold_all
+from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import RunId
+from tests.unit.folding import fold_all
 from tests.unit.memory_store import MemoryStore
 from tests.unit.test_ledger_faults import Hands
 
