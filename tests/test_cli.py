@@ -414,7 +414,7 @@ def test_what_an_action_printed_can_be_read(cli: Cli) -> None:
 def test_what_has_ended_cannot_be_aborted(cli: Cli, words: tuple[str, ...]) -> None:
     cli.submit("two", "--name", "one")
     done = cli(*words, "--root", str(cli.root))
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert "Action a0 of run 'one' has ended already: succeeded. Nothing was aborted." in done.stderr
 
 

@@ -1,6 +1,7 @@
 """The command `flyte-ray`: its verbs in one table.
 
-Exit codes: 0 done, 1 the run failed or its store cannot be used, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 the run failed, or what was asked for cannot be done as things stand, 2 wrong usage, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -18,19 +19,28 @@ from flyte_ray.cli.rerunning import rerun
 from flyte_ray.cli.resuming import resume
 from flyte_ray.cli.running import submit
 from flyte_ray.cli.steering import abort
-from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError, DeclarationError, ObjectMissing, StoreError
+from flyte_ray.errors import (
+    ActionNotFoundError,
+    BaseRuntimeError,
+    DeclarationError,
+    ObjectMissing,
+    RunFencedError,
+    StoreError,
+)
 
 VERBS: Final = (submit, rerun, resume, abort, signal, get, delete)
+_TOO_LATE: Final = ("NotAborted", "NotSignalled")
+"""Codes of errors that depend on how a run stands, and not on the words of the command."""
 
 
 class Refused(click.ClickException):
-    """What was asked for cannot be done; says why in one sentence, without a traceback."""
+    """What was asked for cannot be meant; says why in one sentence, without a traceback."""
 
     exit_code = 2
 
 
 class Failed(Refused):
-    """What was asked for could not be done."""
+    """What was asked for cannot be done as things stand: it may have been a moment ago, or be in a while."""
 
     exit_code = 1
 
@@ -42,10 +52,10 @@ class Verbs(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except StoreError as error:
+        except (StoreError, RunFencedError) as error:
             raise Failed(str(error)) from error
         except (ActionNotFoundError, BaseRuntimeError, DeclarationError, ObjectMissing) as error:
-            raise Refused(str(error)) from error
+            raise (Failed if getattr(error, "code", "") in _TOO_LATE else Refused)(str(error)) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             sys.exit(130)
