@@ -22,11 +22,10 @@ from flyte_ray.cluster.session import start_embedded
 from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.runtime.interrupt import INTERRUPTED
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
-INTERRUPTED: Final = "interrupted by Ctrl-C"
-"""The recorded reason of an abort."""
 ERRORS_SHOWN: Final = 3
 """How many errors of children that one holds are told in full."""
 LINES_SHOWN: Final = 20

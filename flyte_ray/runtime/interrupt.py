@@ -18,6 +18,8 @@ from typing import Final
 from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.stack import Stack
 
+INTERRUPTED: Final = "interrupted by Ctrl-C"
+"""The recorded reason of such an abort."""
 _SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(signal, "SIGRTMIN") else 0)
 
 

@@ -27,7 +27,7 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
-from flyte_ray.runtime.interrupt import CtrlC
+from flyte_ray.runtime.interrupt import INTERRUPTED, CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.runtime.store_wait import StoreWait
@@ -239,7 +239,7 @@ class LocalRun:
                 _log.exception("the ledger's clock met an error and goes on")
             if ctrl_c.pressed and not aborted:
                 aborted = True
-                self.ledger.abort(self._run, ROOT_ACTION, "interrupted by Ctrl-C", current_user())
+                self.ledger.abort(self._run, ROOT_ACTION, INTERRUPTED, current_user())
 
     def _abandon(self, name: str) -> None:
         slot, thread = self._slots.get(name, (None, None))
