@@ -286,6 +286,7 @@ def test_the_command_takes_inputs_by_their_types_and_runs_the_code_on_record(pro
         ("--n", "x"): "Invalid value for '--n': expected INTEGER, got 'x'",
         ("--m", "1"): "No such option '--m'",
         ("--force-rerun-action", "a"): "force_rerun_actions requires recover=True",
+        ("--allow-missing-outputs",): "allow_missing_source_outputs requires recover=True",
     }.items():
         done = project("rerun", "r", *words)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr

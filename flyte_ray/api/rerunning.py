@@ -94,8 +94,13 @@ def find_source(store: Store, name: str, action: str = ROOT_ACTION) -> Source:
     )
 
 
-def check_request(action: str, recover: bool, forced: Sequence[str] | None) -> None:
+def check_request(action: str, recover: bool, forced: Sequence[str] | None, *, allow_missing: bool) -> None:
     """Refuse requests that contradict themselves; raises ValueError, as Flyte does."""
+    if allow_missing and not recover:
+        raise ValueError(
+            "allow_missing_source_outputs requires recover=True (--allow-missing-outputs: --recover), got it without."
+            " Add that, or leave it out: all actions run again then, and no output is taken over."
+        )
     if forced and not recover:
         raise ValueError(
             "force_rerun_actions requires recover=True (--force-rerun-action: --recover), got it without. Add that, or"

@@ -144,7 +144,7 @@ class Runner:
         **inputs: Any,
     ) -> Run:
         """Start a run anew from an earlier one, with its code and its inputs, and the settings of both; see `rerun`."""
-        check_request(action_name, recover, force_rerun_actions)
+        check_request(action_name, recover, force_rerun_actions, allow_missing=allow_missing_source_outputs)
         source = find_source(current_store(), run_name, action_name)
         forced, allow = force_rerun_actions or (), allow_missing_source_outputs
         return self.start_again(source, inputs, recover=recover, forced=forced, allow_missing=allow)

@@ -75,7 +75,8 @@ def rerun(context: click.Context, /, run: str, words: tuple[str, ...], **options
     inputs = _read_inputs(source, task, theirs)
     plan = None
     try:
-        check_request(options["action_name"], options["recover"], options["force_rerun_action"])
+        forced, allow = options["force_rerun_action"], options["allow_missing_outputs"]
+        check_request(options["action_name"], options["recover"], forced, allow_missing=allow)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if declared is not None:
