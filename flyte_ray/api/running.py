@@ -45,7 +45,7 @@ from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.runtime.logs import levels
 from flyte_ray.runtime.naming import task_identity
-from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
+from flyte_ray.spec.ids import ROOT_ACTION, RunId, choose_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
 from flyte_ray.spec.notification import Notification, notifications_from
 from flyte_ray.spec.task import TaskSpec
@@ -120,7 +120,7 @@ class Runner:
             raise TypeError(f"flyte.run expects a task made with @env.task, got {type(task).__name__}. Decorate it.")
         values = bind(task.spec.interface, task.name, args, kwargs)
         store = self.faults.around(current_store())
-        run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
+        run = choose_run_name(self.name, os.urandom)
         ensure_writable(store)
         pickling = current_pickling(self.pickles, make=True)
         about = self._about(os.path.abspath(task.source_file), pickling)
@@ -161,7 +161,7 @@ class Runner:
     ) -> Run:
         """Start a run anew, with today's code if there is a plan for that."""
         store = self.faults.around(current_store())
-        run = validate_run_name(self.name) if self.name else make_run_name(os.urandom)
+        run = choose_run_name(self.name, os.urandom)
         ensure_writable(store)
         earlier = None if self.pickles else source.spec.get("pickles")
         pickling = current_pickling(self.pickles, make=True).under(earlier)

@@ -23,7 +23,7 @@ from flyte_ray.cli.parameters import parse_parameters
 from flyte_ray.cli.resuming import show_plan, todays_tasks
 from flyte_ray.cli.words import merge_late, split_words
 from flyte_ray.cluster.session import has_cluster
-from flyte_ray.spec.ids import ROOT_ACTION, make_run_name, validate_run_name
+from flyte_ray.spec.ids import ROOT_ACTION, choose_run_name
 from flyte_ray.spec.interface import Interface
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.types.references import place_of
@@ -124,7 +124,7 @@ def _start(
 ) -> None:
     embedded = mode == "remote" and not has_cluster(settings.address)
     check_detached(options, mode, embedded=embedded)
-    name = validate_run_name(options["name"]) if options["name"] is not None else make_run_name(os.urandom)
+    name = choose_run_name(options["name"], os.urandom)
     runner = Runner(mode=mode, name=name, env_vars=options["env"], labels=options["label"], lasting=not embedded)
 
     def start() -> Run:

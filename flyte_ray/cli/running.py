@@ -22,7 +22,7 @@ from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.session import has_cluster
-from flyte_ray.spec.ids import make_run_name, validate_run_name
+from flyte_ray.spec.ids import choose_run_name
 from flyte_ray.spec.interface import Parameter
 
 
@@ -114,7 +114,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
     mode: Mode = "local" if options["local"] else "remote"
     embedded = mode == "remote" and not has_cluster(settings.address)
     check_detached(options, mode, embedded=embedded)
-    name = validate_run_name(options["name"]) if options["name"] is not None else make_run_name(os.urandom)
+    name = choose_run_name(options["name"], os.urandom)
     runner = Runner(
         mode=mode,
         name=name,

@@ -55,6 +55,11 @@ def validate_run_name(name: str) -> RunId:
     )
 
 
+def choose_run_name(given: str | None, random: Callable[[int], bytes]) -> RunId:
+    """Return the name that a new run was given, or make one up; see `validate_run_name` and `make_run_name`."""
+    return make_run_name(random) if given is None else validate_run_name(given)
+
+
 def make_run_name(random: Callable[[int], bytes]) -> RunId:
     """Make a short name to read aloud, with 50 random bits.
 
