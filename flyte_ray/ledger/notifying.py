@@ -69,7 +69,7 @@ class Notifier:
             thread.join(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """Try nothing a second time from now on."""
+        """Try nothing a second time from now on; what was not taken is left to who comes upon the end again."""
         self._closed.set()
 
     def _deliver(self, mark: str, recorded: Mapping[str, Any], run: RunId, ended: Ended) -> None:
@@ -77,7 +77,8 @@ class Notifier:
         failure = ""
         for pause_s in (0.0, *PAUSES_S):
             if pause_s and self._closed.wait(pause_s):
-                break
+                _log.warning("%s was not sent before its ledger ended: %s", what, failure)
+                return
             try:
                 if self._store.exists(mark):
                     return
