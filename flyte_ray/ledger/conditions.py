@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import CONDITION, Limits, TaskRef
-from flyte_ray.ledger.paths import called_key, signals_prefix, spec_key
+from flyte_ray.ledger.paths import called_key, run_prefix, signals_prefix, spec_key
 from flyte_ray.ledger.signals import Entry, decide, expiry_entry, find_decision, is_signal
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.verdicts import failure
@@ -141,7 +141,8 @@ class ConditionDesk:
         self._webhooks = Webhooks(store)
         self._pool: ThreadPoolExecutor | None = None
         self._asking: set[RunId] = set()
-        self._told: set[tuple[RunId, str, int]] = set()
+        self._told: dict[RunId, set[tuple[str, int]]] = {}
+        """Conditions and their rounds of which the log has spoken."""
 
     def attend(self, run: RunId, conditions: RunConditions, stored: int) -> None:
         """Look for signals if it is time; call with the ledger's lock held, at every tick."""
@@ -153,6 +154,11 @@ class ConditionDesk:
                 self._pool = ThreadPoolExecutor(THREADS, "flyte-ray-conditions")
             self._asking.add(run)
             self._pool.submit(self._ask, run, questions)
+
+    def finish(self, run: RunId) -> None:
+        """Forget a run that has ended."""
+        self._told.pop(run, None)
+        self._webhooks.forget(run_prefix(run))
 
     def close(self) -> None:
         """End the threads, when what they do is done."""
@@ -195,9 +201,9 @@ class ConditionDesk:
 
     def _tell(self, run: RunId, question: Question) -> None:
         spec = question.spec
-        what = run, question.action, question.rounds
-        if what not in self._told:
-            self._told.add(what)
+        told, what = self._told.setdefault(run, set()), (question.action, question.rounds)
+        if what not in told:
+            told.add(what)
             how = "flyte-ray signal condition %s %s VALUE"
             _log.warning(f"run %s waits for condition %s: %s ({how})", run, spec.name, spec.prompt, run, spec.name)
         if spec.webhook is None:

@@ -15,12 +15,13 @@ from typing import Any, Final
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.lease import Lease
+from flyte_ray.ledger.paths import ACTIVE, run_prefix
 from flyte_ray.ledger.reception import Reception
 from flyte_ray.ledger.requests import Ended
 from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.spec.ids import RunId
-from flyte_ray.storage import Store
+from flyte_ray.storage import Store, sweep
 from flyte_ray.storage.patient import Patience
 
 FINISH_S: Final = 60.0
@@ -75,6 +76,7 @@ class HeldRun:
             patience.ask(self.lease.release)
             if not book.recorder.fenced:
                 patience.ask(lambda: write_snapshot(store, book.state, book.recorder.position))
+                patience.ask(lambda: sweep(store, (run_prefix(book.state.id), ACTIVE)))
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
             _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)

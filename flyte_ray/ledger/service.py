@@ -244,7 +244,8 @@ class Ledger:
         with self._lock:
             book = self.book(run)
             if book:
-                book.waiting_for_store[slot] = reason
+                said = {**book.waiting_for_store, slot: reason}
+                book.waiting_for_store = {name: why for name, why in said.items() if why and name in book.starting}
 
     def slot_ended(self, run: RunId, slot: str, loss: Loss) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
@@ -343,6 +344,7 @@ class Ledger:
     def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
         state = held.book.state
         self._desk.finish(state.id)
+        self._conditions.finish(state.id)
         if isinstance(how, Ended):
             self._notifier.tell(state.id, held.notices, how, state.resumes)
         held.finish(self._store, how)

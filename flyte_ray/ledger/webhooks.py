@@ -59,6 +59,13 @@ class Webhooks:
                 self._pool = ThreadPoolExecutor(THREADS, "flyte-ray-webhook")
             self._pool.submit(self._try, mark, url, payload)
 
+    def forget(self, prefix: str) -> None:
+        """Forget calls that matter no more, by the beginning of their marks' keys."""
+        with self._lock:
+            for kept in (self._due, self._pauses):
+                for mark in [mark for mark in kept if mark.startswith(f"{prefix}/")]:
+                    del kept[mark]
+
     def close(self) -> None:
         """Make no more calls."""
         if self._pool is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.storage.copying import (
@@ -48,8 +50,12 @@ __all__ = [
     "open_store",
     "put",
     "put_stream",
+    "sweep",
     "witnessed",
 ]
+
+SWEPT_S: Final = 600.0
+"""Age in seconds from which on a half-written file belongs to nobody: a clock may be that wrong, a disk that slow."""
 
 
 def open_store(uri: str | os.PathLike[str], options: Options | None = None) -> Store:
@@ -99,6 +105,16 @@ def witnessed(store: Store, key: str) -> Store:
     is never replaced by an empty one, and is not asked.
     """
     return replace(store, witness=key) if isinstance(store, DiskStore) else store
+
+
+def sweep(store: Store, prefixes: Iterable[str]) -> None:
+    """Remove what processes that were killed have left half written; a bucket shows nothing of that.
+
+    Of what somebody still writes nothing is lost: it is younger, and one that is taken away is written again.
+    """
+    if isinstance(store, DiskStore):
+        for prefix in prefixes:
+            store.sweep(prefix, SWEPT_S)
 
 
 def ensure_writable(store: Store) -> None:

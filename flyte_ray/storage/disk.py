@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,15 @@ class DiskStore:
             path = self._path(key)
             with _told("delete", path):
                 path.unlink(missing_ok=True)
+
+    def sweep(self, prefix: str, older_s: float) -> None:
+        """Remove what processes that were killed have not written to its end, from files of this age on, in seconds."""
+        before = time.time() - older_s
+        with _told("clean", self._path(prefix)):
+            for path in _walk(self._path(prefix)):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.name.startswith(TEMPORARY) and path.stat().st_mtime < before:
+                        path.unlink()
 
     def _path(self, key: str) -> Path:
         path = Path(self.root, key)
