@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.cache import Kept, RunCache
@@ -29,6 +30,9 @@ from flyte_ray.ledger.steps import steps_of
 from flyte_ray.ledger.verdicts import abandoned
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
+
+LAST_WORDS_S: Final = 1.0
+"""How long the end of a run waits for slots that have not heard of it: one whose code holds Python's lock cannot."""
 
 
 class RunBook:
@@ -63,6 +67,7 @@ class RunBook:
         self.expected_since_us = 0
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
+        self._ended_us = 0
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
         self.cache = RunCache(place, key)
@@ -231,7 +236,19 @@ class RunBook:
     def close(self) -> None:
         """Take note that the run has ended: that is told when what is recorded now is stored."""
         self.end_mark = self.recorder.recorded
+        self._ended_us = self._ended_us or self.now_us()
         self.recorder.hurry()
+
+    def is_over(self, stored: int) -> bool:
+        """Whether the run's end may be told, by the number of stored events.
+
+        Slots that were told to stop something have a moment for their last words: what they had ended or begun by
+        themselves when they heard it.
+        """
+        if self.end_mark is None or stored < self.end_mark:
+            return False
+        is_late = self.now_us() - self._ended_us > LAST_WORDS_S * 1e6
+        return is_late or not any(slot.running and not slot.is_caught_up for slot in self.slots.values())
 
     def _holder(self, action: ActionState) -> Slot | None:
         """The slot in which the parent waits for this action."""

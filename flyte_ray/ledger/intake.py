@@ -12,9 +12,10 @@ import json
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.losses import STACKED, Loss
-from flyte_ray.ledger.messages import DISPLACED, Call, Drop, Item, Log, Outcome, Result, Return, Step
+from flyte_ray.ledger.losses import ENDED, STACKED, Loss
+from flyte_ray.ledger.messages import DISPLACED, REPLACED, Call, Cancel, Drop, Item, Log, Outcome, Result, Return, Step
 from flyte_ray.ledger.recovery import lose_attempt
+from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import StepBook
 from flyte_ray.ledger.verdicts import abandoned, aborted
 from flyte_ray.spec.phase import ActionPhase
@@ -28,6 +29,8 @@ class Intake:
         self._book = book
         self._steps = StepBook(book.state, book.record)
         self._early: dict[str, tuple[Slot, Result]] = {}
+        self._orphans: dict[str, ActionState] = {}
+        """Children, called by the message at hand, that an attempt had started before it heard that it was stopped."""
 
     def take(self, slot: Slot, item: Item) -> None:
         """Act on one item of a slot's message."""
@@ -46,13 +49,15 @@ class Intake:
 
     def _call(self, slot: Slot, call: Call) -> None:
         book = self._book
-        parent = book.state.actions.get(call.parent)
+        parent, known = book.state.actions.get(call.parent), book.state.actions.get(call.action)
         if parent is None or parent.slot != slot.id:
             # Of an attempt that was aborted or replaced: whoever still waits there shall end.
             body = abandoned(call.parent, out_of_time=False)
             slot.order(Outcome(call.action, kinds.ABORTED, body, on_record=False))
+            if parent and call.told and known is None and parent.id in slot.running:
+                self._orphans[call.action] = book.called(call)
+                self._begin_told(slot, call)
             return
-        known = book.state.actions.get(call.action)
         if book.replays and not book.replays.admits(slot, call, known):
             return
         if known is None:
@@ -63,8 +68,7 @@ class Intake:
                 book.end(known, kinds.RECOVERED, taken.output, None, taken.source)
                 return
             if call.told:
-                book.record(kinds.STARTED, call.action, 0, slot=slot.id)
-                slot.running[call.action] = 0
+                self._begin_told(slot, call)
             self._steps.take_early(call.action)
             early = self._early.pop(call.action, None)
             if early:
@@ -84,6 +88,32 @@ class Intake:
         slot.awaiting.add(call.action)
         if known.phase is ActionPhase.QUEUED:
             book.enqueue(known)
+
+    def _begin_told(self, slot: Slot, call: Call) -> None:
+        self._book.record(kinds.STARTED, call.action, 0, slot=slot.id)
+        slot.running[call.action] = 0
+
+    def settle(self, slot: Slot) -> None:
+        """Stop what an attempt had started that is stopped itself, where it has not succeeded; call after the items."""
+        if not self._orphans:
+            return
+        book = self._book
+        for action in self._orphans.values():
+            parent = book.state.actions[action.parent or ""]
+            if action.phase is not ActionPhase.RUNNING:
+                continue
+            if parent.phase is ActionPhase.ABORTED and parent.result:
+                book.abort(action.id, parent.result)
+            elif parent.phase.is_terminal:
+                out_of_time = parent.phase is ActionPhase.TIMED_OUT
+                book.abort(action.id, abandoned(parent.id, out_of_time=out_of_time))
+            else:  # the next attempt of its parent calls it again
+                slot.order(Cancel(action.id, REPLACED))
+                book.leaving[action.id] = slot.id
+                lose_attempt(book, action, Loss("the attempt that called it was stopped", ENDED), to_blame=False)
+        self._orphans.clear()
+        if book.end_mark is not None:
+            book.close()
 
     def _result(self, slot: Slot, result: Result, *, knows: bool = True) -> None:
         book = self._book
@@ -116,6 +146,8 @@ class Intake:
 
     def _drop(self, item: Drop) -> None:
         action = self._book.state.actions.get(item.action)
+        if item.action in self._orphans:
+            return  # why its parent was stopped is why it is stopped
         if action:
             self._book.abort(action.id, aborted(item.reason, f"action {action.parent}"))
         else:

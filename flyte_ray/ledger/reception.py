@@ -100,6 +100,7 @@ class Reception:
                 if type(item) is Result:
                     believe(book, slot, held)
             self._intake.take(slot, item)
+        self._intake.settle(slot)
         if held:
             for work in later:
                 hold(book, slot, held, work)

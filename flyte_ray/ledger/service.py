@@ -294,7 +294,7 @@ class Ledger:
                 self._desk.attend(run, book.cache, stored)
                 if book.recorder.fenced:
                     self._let_go(held, book.recorder.fenced)
-                elif book.end_mark is not None and stored >= book.end_mark:
+                elif book.is_over(stored):
                     root = book.state.root
                     self._let_go(held, Ended(root.phase.value, root.result or "null"))
                 else:
