@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -333,20 +335,30 @@ class Run:
         """Read the run's actions as they are stored; costs a read of the whole record."""
         return load_state(self._store, RunId(self.name))
 
-    def abort_action(self, action: str, reason: str) -> None:
-        """Abort one action and all below it, without waiting for its end.
+    def abort_action(self, action: str, reason: str, timeout_s: float | None = None) -> None:
+        """Abort one action and all below it; returns when that is stored, which is not when its code has stopped.
 
         Args:
             action: Its name.
             reason: Recorded together with who this process belongs to, and said to the parent.
+            timeout_s: How long to wait for a store that does not answer.
 
         Raises:
             ActionNotFoundError: The run has no such action.
             RuntimeUserError: It has ended already, or no ledger that can be reached holds the run.
 
         """
-        client = local_ledger(RunId(self.name)) or self._client()
-        if client is not None and client.abort(RunId(self.name), action, reason, current_user()):
+        run = RunId(self.name)
+        local = local_ledger(run)
+        if local is not None and local.abort(run, action, reason, current_user()):
+            stored: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+            local.when_stored(run, stored.put)
+            with contextlib.suppress(queue.Empty):
+                if error := stored.get(timeout=timeout_s):
+                    raise error
+            return
+        client = self._client() if local is None else None
+        if client is not None and client.abort(run, action, reason, current_user(), timeout_s):
             return
         known = self.state().actions.get(action)
         if known is None:

@@ -26,6 +26,8 @@ from flyte_ray.runtime.interrupt import INTERRUPTED
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
 
+AWAY_S: Final = 1.0
+"""How long a store that is away is waited for to take an abort."""
 ERRORS_SHOWN: Final = 3
 """How many errors of children that one holds are told in full."""
 LINES_SHOWN: Final = 20
@@ -219,7 +221,7 @@ def _end_unseen(run: Run, *, begun: bool) -> str:
     if not begun:
         return f"Interrupted: run {run.name} had not begun."
     if run.look() is not None:
-        run.abort_action(ROOT_ACTION, INTERRUPTED)
+        run.abort_action(ROOT_ACTION, INTERRUPTED, timeout_s=AWAY_S)
         return f"Interrupted: run {run.name} is aborted, which is stored when its store answers again."
     return (
         f"Interrupted: run {run.name} stops where it is, and its store does not answer.\n"

@@ -81,9 +81,12 @@ class LedgerClient:
         ended: Ended | None = self._ask("wait", run, timeout_s=timeout_s)
         return ended
 
-    def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
-        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active."""
-        return bool(self._ask("abort", run, action, reason, by))
+    def abort(self, run: RunId, action: str, reason: str, by: str, timeout_s: float | None = None) -> bool:
+        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active.
+
+        Returns when that is stored, or after the timeout, if it is decided only.
+        """
+        return self._ask("abort", run, action, reason, by, timeout_s=timeout_s) is not False
 
     def nudge(self, run: RunId) -> None:
         """Have the ledger look for signals; it does so now and then in any case, so this waits for nothing."""

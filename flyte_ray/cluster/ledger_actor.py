@@ -179,9 +179,17 @@ class LedgerActor:
         return how
 
     async def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
-        """Abort an action and all below it, on behalf of `by`."""
+        """Abort an action and all below it, on behalf of `by`; returns when that is stored."""
         await self._recovered()
-        return self._ledger.abort(run, action, reason, by)
+        if not self._ledger.abort(run, action, reason, by):
+            return False
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Exception | None] = loop.create_future()
+        self._ledger.when_stored(run, lambda error: _fulfil(loop, future, error))
+        error = await future
+        if error is not None:
+            raise error
+        return True
 
     async def nudge(self, run: RunId) -> None:
         """Look for signals of an active run."""

@@ -31,6 +31,8 @@ KEEP_S: Final = 1.0
 _log = logging.getLogger("flyte_ray.ledger")
 
 Waiter = Callable[[Ended | Exception], None]
+Told = Callable[[Exception | None], None]
+"""Hears that something is stored, or why it never will be."""
 
 
 @dataclass
@@ -45,6 +47,15 @@ class HeldRun:
     """Whom to tell how it ended, as recorded."""
     waiters: list[Waiter] = field(default_factory=list)
     """Called when the run has ended."""
+    marks: list[tuple[int, Told]] = field(default_factory=list)
+    """Called when so many events are stored."""
+
+    def reached(self) -> list[Told]:
+        """Take who waited for what is stored now; call under the ledger's lock."""
+        stored = self.book.recorder.stored
+        reached = [told for mark, told in self.marks if mark <= stored]
+        self.marks = [(mark, told) for mark, told in self.marks if mark > stored] if reached else self.marks
+        return reached
 
     def keep(self) -> None:
         """Renew the claim, or find out that another ledger continues the run."""
@@ -58,6 +69,7 @@ class HeldRun:
     def let_go(self) -> None:
         """Store what is left, whatever the run's phase, and give it up."""
         self.book.recorder.close()
+        self._answer_marks(self.book.recorder.fenced)
         try:
             self.lease.release()
         except StoreError as error:
@@ -65,6 +77,7 @@ class HeldRun:
 
     def finish(self, store: Store, how: Ended | Exception) -> None:
         """Tell those who wait how the run has ended, and close its record."""
+        self._answer_marks(how if isinstance(how, Exception) else None)
         for waiter in self.waiters:
             waiter(how)
         book = self.book
@@ -80,6 +93,11 @@ class HeldRun:
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
             _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)
+
+    def _answer_marks(self, error: Exception | None) -> None:
+        for _, told in self.marks:
+            told(error)
+        self.marks = []
 
 
 class Holdings:

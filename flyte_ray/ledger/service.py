@@ -22,7 +22,7 @@ from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.faults import ACKNOWLEDGE, NO_FAULTS, Faults
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
-from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Waiter
+from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Told, Waiter
 from flyte_ray.ledger.lease import Claim
 from flyte_ray.ledger.losses import LAUNCHER, Loss
 from flyte_ray.ledger.messages import Bye, Message
@@ -174,7 +174,10 @@ class Ledger:
         waiter(RunNotFoundError(f"Run {run!r} is not active here."))
 
     def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
-        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active here."""
+        """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active here.
+
+        That is stored later, see `when_stored`.
+        """
         with self._lock:
             book = self.book(run)
             known = book.state.actions.get(action) if book else None
@@ -183,6 +186,18 @@ class Ledger:
             book.abort(action, aborted(reason, by))
         self._pump(run)
         return True
+
+    def when_stored(self, run: RunId, told: Told) -> None:
+        """Call back when all that is on record of a run by now is stored; at once where that is not held here."""
+        with self._lock:
+            held = self._runs.get(run)
+            if held:
+                held.marks.append((held.book.recorder.recorded, told))
+                held.book.recorder.hurry()
+        if held:
+            self._pump(run)
+        else:
+            told(None)
 
     def nudge(self, run: RunId) -> None:
         """Look at once whether a condition of a run was signalled, if it is active here."""
@@ -299,8 +314,11 @@ class Ledger:
                     self._let_go(held, Ended(root.phase.value, root.result or "null"))
                 else:
                     self._serve(held)
+            reached = held.reached() if held and held.marks else ()
             answers = list(self._answers)
             self._answers.clear()
+        for told in reached:
+            told(None)
         for answer, reply in answers:
             self._faults.at(f"before {ACKNOWLEDGE}")
             answer(reply)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from flyte_ray.errors import RunFencedError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import LAST_WORDS_S
 from flyte_ray.ledger.messages import Call, Cancel, Limits, Outcome, Result, TaskRef, Work
 from flyte_ray.ledger.query import load_state
+from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
 from tests.cancelled import wait_until
@@ -98,6 +100,34 @@ def test_the_end_of_a_run_waits_a_moment_and_no_longer_for_a_slot_that_says_noth
     assert cluster.ledger.runs == [RUN]
     cluster.after(0.2)
     assert cluster.ledger.runs == []
+
+
+def test_an_abort_of_one_action_is_answered_when_it_is_stored(play: Play) -> None:
+    cluster, slot = play(task())
+    (work,) = slot.say(told("x")._replace(told=False), waiting=frozenset({"a0"}))
+    assert type(work) is Work
+    told_in_time: list[Exception | None] = []
+    with cluster.store.lock:  # the store takes nothing
+        assert cluster.ledger.abort(RUN, "x", "not wanted", "me@here")
+        cluster.ledger.when_stored(RUN, told_in_time.append)
+        cluster.ledger.tick()
+        assert told_in_time == []
+    wait_until(lambda: told_in_time == [None], "nobody was told")
+    assert load_state(cluster.store, RUN).actions["x"].phase is ActionPhase.ABORTED
+
+
+def test_who_waits_for_an_abort_is_told_that_another_ledger_continues_the_run(play: Play) -> None:
+    cluster, slot = play(task())
+    (work,) = slot.say(told("x")._replace(told=False), waiting=frozenset({"a0"}))
+    cluster.book.recorder.commit()
+    other = Ledger(cluster.store, cluster, "other")
+    other.resume(RUN, {}, by_person=True, take_over=True)
+    heard: list[Exception | None] = []
+    assert type(work) is Work and cluster.ledger.abort(RUN, work.action, "not wanted", "me@here")
+    cluster.ledger.when_stored(RUN, heard.append)
+    wait_until(lambda: bool(heard), "nobody was told")
+    assert type(heard[0]) is RunFencedError
+    other.close()
 
 
 def test_what_an_attempt_that_ran_out_of_time_had_begun_is_run_again_by_the_next(play: Play) -> None:
