@@ -1,14 +1,13 @@
 """Serve many runs of one root: exchanges with slots, starts, waits, aborts.
 
-Invariants: one lock guards all books; store and network are never asked under it; what leaves a run (its end) waits
-until its segment is stored. Knows nothing of Ray: who launches slots and who carries messages comes from outside.
+Invariants: one lock guards all books; store and network are never asked under it. What follows from what is asked here
+is done by `ledger/progress.py`. Knows nothing of Ray: who launches slots and who carries messages comes from outside.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,24 +15,20 @@ from typing import Any
 
 from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, RunNotFoundError
 from flyte_ray.ledger.book import RunBook
-from flyte_ray.ledger.cache import CacheDesk, Kept
-from flyte_ray.ledger.conditions import ConditionDesk, Decision
-from flyte_ray.ledger.conversation import Answer, Slot
-from flyte_ray.ledger.faults import ACKNOWLEDGE, NO_FAULTS, Faults
-from flyte_ray.ledger.fleet import Fleet
-from flyte_ray.ledger.grace import Grace
+from flyte_ray.ledger.conversation import Answer
+from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Told, Waiter
 from flyte_ray.ledger.lease import Claim
 from flyte_ray.ledger.losses import LAUNCHER, Loss
-from flyte_ray.ledger.messages import Bye, Message
-from flyte_ray.ledger.notifying import Notifier
+from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.opening import Opener
 from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.progress import Progress
 from flyte_ray.ledger.query import load_spec
-from flyte_ray.ledger.reception import Answers, Reception, farewell
+from flyte_ray.ledger.reception import Reception, farewell
 from flyte_ray.ledger.recorder import now_us
-from flyte_ray.ledger.recovery import lose, silent
-from flyte_ray.ledger.requests import Ended, Launcher, Start
+from flyte_ray.ledger.recovery import lose
+from flyte_ray.ledger.requests import Launcher, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
@@ -57,7 +52,7 @@ class Ledger:
         """
         self.epoch = time.time_ns()
         """Tells slots that the ledger has restarted."""
-        self._store, self._faults = store, faults
+        self._store = store
         self._runs = Holdings()
         self._lock = self._runs.lock
         self._opener = Opener(store, holder, self._lock)
@@ -65,13 +60,7 @@ class Ledger:
             Keeper(self._runs.all, "lease", HeldRun.keep),
             Keeper(self._runs.all, "pack", HeldRun.pack),
         )
-        self._finishing: list[threading.Thread] = []
-        self._answers: Answers = []
-        self._fleet = Fleet(launcher, faults)
-        self._grace = Grace(now_us)
-        self._desk = CacheDesk(store, now_us, self._cached)
-        self._notifier = Notifier(store, now_us)
-        self._conditions = ConditionDesk(store, now_us, self._decided)
+        self._progress = Progress(store, self._runs, launcher, faults, now_us)
 
     # Runs
 
@@ -142,14 +131,14 @@ class Ledger:
                         held.let_go()
                     raise
         book.recorder.commit()
-        self._pump(run)
+        self._progress.pump(run)
 
     def _open(self, run: RunId, *, take_over: bool, seen: Claim | None) -> RunBook:
-        lease, recorder, spec = self._opener.open(run, lambda: self._pump(run), take_over=take_over, seen=seen)
+        lease, recorder, spec = self._opener.open(run, lambda: self._progress.pump(run), take_over=take_over, seen=seen)
         with self._lock:
             strict = bool(spec.get("strict_replay"))
             book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict, key=spec.get("key"))
-            reception = Reception(self.epoch, book, self._answers, lambda shape: self._may_tell(shape, book))
+            reception = Reception(self.epoch, book, self._progress.answers, lambda shape: self._may_tell(shape, book))
             notices = spec.get("notifications") or ()
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices))
             for keeper in self._keepers:
@@ -184,7 +173,7 @@ class Ledger:
             if book is None or known is None or known.phase.is_terminal:
                 return False
             book.abort(action, aborted(reason, by))
-        self._pump(run)
+        self._progress.pump(run)
         return True
 
     def when_stored(self, run: RunId, told: Told) -> None:
@@ -195,7 +184,7 @@ class Ledger:
                 held.marks.append((held.book.recorder.recorded, told))
                 held.book.recorder.hurry()
         if held:
-            self._pump(run)
+            self._progress.pump(run)
         else:
             told(None)
 
@@ -231,16 +220,9 @@ class Ledger:
         """Store what is left and let go of all runs."""
         with self._lock:
             runs = [self._runs.remove(run) for run in self.runs]
-            finishing = list(self._finishing)
-        self._notifier.close()
-        for held in filter(None, runs):
-            held.let_go()
-        for thread in finishing:
-            thread.join()
+        self._progress.close([held for held in runs if held])
         for keeper in self._keepers:
             keeper.close()
-        self._desk.close()
-        self._conditions.close()
 
     # Slots
 
@@ -249,10 +231,10 @@ class Ledger:
         with self._lock:
             held = self._runs.get(RunId(message.run))
             if held is None:
-                self._answers.append((answer, farewell(self.epoch, message)))
+                self._progress.answers.append((answer, farewell(self.epoch, message)))
             else:
                 held.reception.hear(message, answer)
-        self._pump(RunId(message.run))
+        self._progress.pump(RunId(message.run))
 
     def slot_waits(self, run: RunId, slot: str, reason: str) -> None:
         """Take note why a slot that has not attached yet waits for its store; empty if it does not any more."""
@@ -265,11 +247,11 @@ class Ledger:
     def slot_ended(self, run: RunId, slot: str, loss: Loss) -> None:
         """Take note that a slot is gone; what it ran is queued again."""
         with self._lock:
-            loss = self._grace.took(slot, loss)
+            loss = self._progress.grace.took(slot, loss)
             book = self.book(run)
             if book:
                 self._lose(book, slot, loss)
-        self._pump(run)
+        self._progress.pump(run)
 
     def launcher_ended(self) -> None:
         """Take note that the launcher is gone, and with it all slots: Ray ends them, some seconds later.
@@ -280,118 +262,21 @@ class Ledger:
             held = self._runs.all()
             for each in held:
                 book = each.book
-                self._dismiss(each, "its launcher is gone")
+                self._progress.dismiss(each, "its launcher is gone")
                 for name in book.known_slots:
                     loss = Loss("its launcher is gone", LAUNCHER)
-                    self._lose(book, name, self._grace.took(name, loss))
-                    self._fleet.kill([name])
+                    self._lose(book, name, self._progress.grace.took(name, loss))
+                    self._progress.fleet.kill([name])
         for each in held:
-            self._pump(each.book.state.id)
+            self._progress.pump(each.book.state.id)
 
     def _lose(self, book: RunBook, slot: str, loss: Loss) -> None:
         with contextlib.suppress(RunFencedError):  # whoever continues the run sees to its slots
             lose(book, slot, loss)
 
-    def _dismiss(self, held: HeldRun, reason: str) -> None:
-        for slot in held.book.slots.values():
-            slot.order(Bye(reason))
-            held.reception.reply(slot)
-
-    # Moving on
-
-    def _pump(self, run: RunId) -> None:
-        """Hand out what can be handed out, end what has ended, and answer whom there is something to tell."""
-        with self._lock:
-            held = self._runs.get(run)
-            if held:
-                book = held.book
-                stored = book.recorder.stored  # read once: what ends the run must have been attended to
-                self._desk.attend(run, book.cache, stored)
-                if book.recorder.fenced:
-                    self._let_go(held, book.recorder.fenced)
-                elif book.is_over(stored):
-                    root = book.state.root
-                    self._let_go(held, Ended(root.phase.value, root.result or "null"))
-                else:
-                    self._serve(held)
-            reached = held.reached() if held and held.marks else ()
-            answers = list(self._answers)
-            self._answers.clear()
-        for told in reached:
-            told(None)
-        for answer, reply in answers:
-            self._faults.at(f"before {ACKNOWLEDGE}")
-            answer(reply)
-            self._faults.at(f"after {ACKNOWLEDGE}")
-
-    def _serve(self, held: HeldRun) -> None:
-        book = held.book
-        for slot in book.slots.values():
-            if slot.parked and slot.want:
-                book.hand_out(slot)
-            if slot.parked and slot.has_news:
-                held.reception.reply(slot)
-        self._fleet.fill(book)
-
-    def _let_go(self, held: HeldRun, how: Ended | Exception) -> None:
-        book = held.book
-        self._runs.remove(book.state.id)
-        self._grace.leave(book.slots.values())
-        self._dismiss(held, "its run has ended")
-        self._fleet.recall(book, book.starting)
-        thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish")
-        self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
-        thread.start()
-
-    def _cached(self, run: RunId, answers: list[tuple[str, Kept | None]]) -> set[str]:
-        with self._lock:
-            book = self.book(run)
-            gone = {name for name, kept in answers if book is None or not book.answer(name, kept)}
-        self._pump(run)
-        return gone
-
-    def _decided(self, run: RunId, decisions: list[Decision]) -> None:
-        with self._lock:
-            book = self.book(run)
-            if book is None or book.recorder.fenced:
-                return
-            for decision in decisions:
-                book.settle(decision)
-        self._pump(run)
-
-    def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
-        state = held.book.state
-        self._desk.finish(state.id)
-        self._conditions.finish(state.id)
-        if isinstance(how, Ended):
-            self._notifier.tell(state.id, held.notices, how, state.resumes)
-        held.finish(self._store, how)
-
     def tick(self) -> None:
-        """Do what time brings: backoffs that are over, idle slots; call about every 50 ms."""
-        with self._lock:
-            runs = self._runs.all()
-            books = [held.book for held in runs]
-            for book in books:
-                book.dispatch.due()
-                book.enforce()
-                self._conditions.attend(book.state.id, book.conditions, book.recorder.stored)
-                if book.expected:
-                    self._fleet.kill(silent(book))  # their deaths are reported, and their work queued again
-            for held in runs:
-                held.reception.review()
-            self._fleet.kill(self._grace.overdue(books))
-            self._fleet.share(books, now_us())
-            self._fleet.dismiss_idle(books, self._reply)
-            for held in runs:
-                self._fleet.unstick(held.book, held.watch, books)
-        for held in runs:
-            self._pump(held.book.state.id)
-
-    def _reply(self, book: RunBook, slot: Slot) -> None:
-        held = self._runs.get(book.state.id)
-        if held:
-            held.reception.reply(slot)
+        """Do what time brings; call about every 50 ms."""
+        self._progress.tick()
 
     def waiting_shapes(self) -> list[tuple[RunId, str, str]]:
         """Return run, shape and options of everything that waits for a slot."""
@@ -408,4 +293,4 @@ class Ledger:
             book = self.book(run)
             if book:
                 book.fail_queued(shape, failure(code, "user", message))
-        self._pump(run)
+        self._progress.pump(run)
