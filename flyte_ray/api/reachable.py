@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 from flyte_ray.api.declared import Environment
 from flyte_ray.api.environment import TaskEnvironment
@@ -29,9 +30,9 @@ def find_environments(task: TaskSpec) -> list[EnvironmentSpec]:
     waiting: list[Environment] = []
     for module in _modules(sys.modules.get(task.func.__module__)):
         for value in list(vars(module).values()):
-            if isinstance(value, TaskEnvironment):
+            if _is(value, TaskEnvironment):
                 waiting.append(value)
-            elif isinstance(value, TaskTemplate):
+            elif _is(value, TaskTemplate):
                 found.setdefault(value.spec.environment.name, value.spec.environment)
     seen: set[int] = set()
     while waiting:
@@ -62,12 +63,18 @@ def _modules(start: ModuleType | None) -> Iterator[ModuleType]:
         waiting += [each for each in map(_module_of, list(vars(module).values())) if _is_project(each)]
 
 
-def _module_of(value: object) -> ModuleType | None:
-    if isinstance(value, ModuleType):
-        return value
-    if isinstance(value, TaskTemplate):
+def _module_of(value: Any) -> ModuleType | None:
+    if _is(value, ModuleType):
+        module: ModuleType = value
+        return module
+    if _is(value, TaskTemplate):
         value = value.spec.func
-    return sys.modules.get(value.__module__) if isinstance(value, (FunctionType, type)) else None
+    return sys.modules.get(value.__module__) if _is(value, (FunctionType, type)) else None
+
+
+def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    """Tell what a value is without asking it: a lazy object would do its work, or fail, at `isinstance`."""
+    return issubclass(type(value), kinds)
 
 
 def _is_project(module: ModuleType | None) -> bool:

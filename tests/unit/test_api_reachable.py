@@ -159,3 +159,25 @@ def main(x: int) -> int:
     exec(compile(cell, "<ipython-input-1>", "exec"), scope)
     # The cell's environment stands in no module here: what its task's environment includes is known all the same.
     assert files(scope["main"]) == ["data.txt", "reach_helper.py"]
+
+
+def test_a_lazy_object_beside_a_task_is_not_asked_what_it_is(project: Project) -> None:
+    flow = """
+        import flyte_ray as flyte
+
+        class Settings:
+            @property
+            def __class__(self):
+                raise RuntimeError("the settings are not configured")
+
+        settings = Settings()
+        env = flyte.TaskEnvironment("lazy")
+
+        @env.task
+        def f() -> int:
+            return 1
+    """
+    project(reach_lazy_py=flow)
+    task = importlib.import_module("reach_lazy").f
+    assert [environment.name for environment in find_environments(task.spec)] == ["lazy"]
+    assert files(task) == ["reach_lazy.py"]
