@@ -1,8 +1,10 @@
-"""Measure what files and folders cost beside s3fs alone, in one session on one machine, and print one table.
+"""Measure what values cost beside what one has without us, in one session on one machine, and print one table.
 
-Usage, from the top of the project: `python -m benchmarks.data [--only NAME ...] [--bucket s3://bucket/prefix]`.
+Tables go from one action to the next on Ray, with the root on disk, beside `ray.put`, `ray.get` and a raw Arrow IPC
+file of the same bytes; files and folders go to S3 and back beside s3fs alone; a small value is encoded and decoded
+beside pickle. Usage, from the top of the project: `python -m benchmarks.data [--only NAME ...] [--bucket s3://bucket/x]`.
 Without a bucket the S3 server of the tests is started for it. Both sides move the same bytes in turns; a figure is the
-median of `--repeat` measures, and a ratio says how many times as fast as s3fs alone.
+median of `--repeat` measures, and a ratio says how many times as fast as the other side, or how much of it is taken.
 """
 
 from __future__ import annotations
@@ -10,24 +12,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import pickle
 import shutil
 import statistics
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import ray
 import s3fs
 
 import flyte_ray as flyte
-from benchmarks import files
-from benchmarks.measuring import Bench, Row, measure, report, seconds_of
+from benchmarks import files, tables
+from benchmarks.measuring import Bench, Row, measure, report, seconds_of, session
+from flyte_ray.types import build_codec
 from tests.s3_server import s3_server
 
 LARGE = 256 << 20
 MANY, SMALL = 1_000, 4 << 10
+TABLES = (64, 1_000)
+"""MiB."""
+CALLS = 2_000
 TARGET = ">= 0.8x"
 Pair = tuple[list[float], list[float]]
 """Seconds of s3fs alone and of ours, of all measures."""
@@ -135,7 +145,61 @@ def many(bench: DataBench) -> Iterator[Row]:
     yield row(f"Dir of {MANY:,} files of {SMALL >> 10} KB, downloaded", MANY, "files/s", down)
 
 
-MEASURES: dict[str, Callable[[Any], Iterator[Row]]] = {each.__name__: each for each in (large, streams, many)}
+def passed(bench: Bench) -> Iterator[Row]:
+    """Hand a table from one action to the next."""
+    for megabytes in TABLES:
+
+        def bare(megabytes: int = megabytes) -> float:
+            table = tables.fresh_table(megabytes)
+            start = time.perf_counter()
+            ray.get(ray.put(table))
+            with pa.OSFile(str(bench.root / "bare.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            return time.perf_counter() - start
+
+        bare(), bench.start(tables.pass_table, megabytes)
+        theirs, ours, _ = bench.compare(bare, tables.pass_table, megabytes)
+        ratio = f"{theirs / ours:.2f}x"
+        yield Row(f"Table of {megabytes:,} MB to an action", f"{theirs:.2f} s", f"{ours:.2f} s", ratio, target=TARGET)
+
+
+def peak(bench: Bench) -> Iterator[Row]:
+    """Hand a table to an action that reads it, and look at the memory of the process."""
+    megabytes = TABLES[-1]
+    size = megabytes * 1.048576
+    taken = statistics.median(bench.start(tables.peak_of_passing, megabytes)[0] for _ in range(bench.repeat))
+    title = f"Peak memory beside a table of {megabytes:,} MB"
+    yield Row(title, f"{size:,.0f} MB", f"{taken:,.0f} MB", f"{taken / size:.2f}x", target="<= 1.0x")
+
+
+def value(bench: Bench) -> Iterator[Row]:
+    """Encode and decode a small dataclass, as each call does; CPU time, which no neighbour adds to."""
+    codec = build_codec(tables.take_settings.spec.interface, "tables.take_settings")
+    given = {"settings": tables.Settings(0.5, 100, ["a", "b"])}
+    nowhere: Any = None  # all of it stands in the log
+
+    def microseconds(call: Callable[[], object]) -> float:
+        start = time.process_time()
+        for _ in range(CALLS):
+            call()
+        return (time.process_time() - start) / CALLS * 1e6
+
+    def ours() -> object:
+        return codec.decode_inputs(codec.encode_inputs(given, nowhere).text, nowhere)
+
+    def theirs() -> object:
+        return pickle.loads(pickle.dumps(given))
+
+    rounds = [(microseconds(theirs), microseconds(ours)) for _ in range(bench.repeat)]
+    bare, mine = (statistics.median(column) for column in zip(*rounds, strict=True))
+    title = "Small dataclass, encoded and decoded, CPU"
+    yield Row(title, f"{bare:.1f} us", f"{mine:.1f} us", f"{bare / mine:.2f}x", target="< 30 us")
+
+
+ON_RAY: dict[str, Callable[[Any], Iterator[Row]]] = {each.__name__: each for each in (passed, peak)}
+ALONE: dict[str, Callable[[Any], Iterator[Row]]] = {value.__name__: value}
+ON_S3: dict[str, Callable[[Any], Iterator[Row]]] = {each.__name__: each for each in (large, streams, many)}
+MEASURES = {**ON_RAY, **ALONE, **ON_S3}
 
 
 @contextlib.contextmanager
@@ -157,11 +221,18 @@ def main() -> None:
     parser.add_argument("--bucket", help="s3://bucket/prefix of a server that runs (default: one is started)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, server(options.bucket, Path(name)) as bucket:
-        flyte.init(root=f"{bucket}/runs")
-        bench = DataBench("local", options.repeat, Path(name), bucket)
-        rows = measure(bench, {name: MEASURES[name] for name in options.only or MEASURES})
-    print(report(rows, "local", as_json=options.json, baseline="s3fs alone"))
+    wanted = options.only or list(MEASURES)
+    rows: list[Row] = []
+    if alone := {name: ALONE[name] for name in wanted if name in ALONE}:
+        rows += measure(Bench("local", options.repeat, Path()), alone)
+    if on_ray := {name: ON_RAY[name] for name in wanted if name in ON_RAY}:
+        with session("ray", options.repeat) as on_disk:
+            rows += measure(on_disk, on_ray)
+    if on_s3 := {name: ON_S3[name] for name in wanted if name in ON_S3}:
+        with tempfile.TemporaryDirectory() as folder, server(options.bucket, Path(folder)) as bucket:
+            flyte.init(root=f"{bucket}/runs")
+            rows += measure(DataBench("local", options.repeat, Path(folder), bucket), on_s3)
+    print(report(rows, "tables on Ray, files local", as_json=options.json, baseline="without us"))
 
 
 if __name__ == "__main__":

@@ -42,3 +42,13 @@ def run_program(program: str, tmp_path: Path, environment: dict[str, str]) -> No
     said = re.findall(r"print\(.*\)  # (.+)", program)
     assert said, "a program says what it prints"
     assert [line for line in said if line not in done.stdout] == []
+
+
+def test_each_type_that_the_tables_of_the_docs_name_stands_in_a_program() -> None:
+    tables = re.findall(r"^\| Annotation \|.*?\n\n", (TOP / "docs" / "data.md").read_text(), flags=re.M | re.DOTALL)
+    firsts = [line.replace("\\|", "").split("|")[1] for table in tables for line in table.splitlines() if line]
+    codes = [code for cell in firsts for code in re.findall(r"`([^`]+)`", cell)]
+    types = {name for code in codes for name in re.findall(r"[\w.]{2,}", code)}
+    assert len(types) > 40
+    programs = "\n".join(ALL)
+    assert [name for name in types if not re.search(rf"\b{name.strip('.').rpartition('.')[2]}\b", programs)] == []
