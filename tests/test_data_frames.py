@@ -65,6 +65,23 @@ def count(frame: DataFrame) -> int:
 
 
 @env.task
+def rows(frame: pd.DataFrame) -> int:
+    return len(frame)
+
+
+@env.task
+def made_of_a_table(frame: DataFrame) -> DataFrame:
+    return frame.open(pd.DataFrame).all_sync()  # type: ignore[no-any-return]
+
+
+@env.task
+def mixes() -> list[int]:
+    frame: Any = made_of_a_table(pl.DataFrame({"a": [1, 2]}))  # type: ignore[arg-type]
+    narrow: Any = native(frame)
+    return [count(pa.table({"a": [1]})), count(frame), rows(frame), narrow.num_rows]  # type: ignore[arg-type]
+
+
+@env.task
 def all_of_it() -> int:
     return count(as_arrow(make())) + count(make())
 
@@ -162,6 +179,11 @@ def test_a_table_is_written_where_the_user_says(root: Path) -> None:
     assert frame.open(pl.DataFrame).all_sync().height == 3
 
 
+def test_a_table_of_a_library_stands_for_one_and_one_for_such_a_table(root: Path) -> None:
+    assert run(mixes).outputs() == ([1, 2, 2, 1],)
+    assert run(some, FRAME).outputs()[0].columns.tolist() == ["b"]
+
+
 def test_what_the_user_hashes_counts(root: Path) -> None:
     for rows in (1, 2):
         frame = DataFrame.from_local_sync(FRAME[:rows], hash_method=HashFunction.from_fn(lambda df: df["b"].iloc[0]))
@@ -191,8 +213,12 @@ def test_bad_input_is_told_in_a_sentence(root: Path) -> None:
         DataFrame.from_df({"a": [1]})
     with pytest.raises(TypeError, match=r"Write df\.open\(pd\.DataFrame\)\.all\(\)\."):
         DataFrame.from_df(FRAME).all_sync()
-    with pytest.raises(TypeError, match="parameter 'frame': expected DataFrame, got DataFrame a b"):
-        run(count, FRAME)
+    with pytest.raises(TypeError, match="parameter 'frame': expected DataFrame, got dict {'a': 1}"):
+        run(count, {"a": 1})
+    with pytest.raises(TypeError, match=r"'frame': a table that Arrow can hold was expected, .+ Annotate it"):
+        run(count, pd.DataFrame({"a": [1, "x"]}))
+    with pytest.raises(TypeError, match="'frame': There is no table at file:///nowhere"):
+        run(rows, DataFrame.from_existing_remote("file:///nowhere"))
     with pytest.raises(TypeError, match="'frame': There is no table at file:///nowhere"):
         run(count, DataFrame.from_existing_remote("file:///nowhere"))
 

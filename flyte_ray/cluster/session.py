@@ -12,6 +12,7 @@ from flyte_ray.cluster.bootstrap import bootstrap, make_actors
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.cluster.reach import require_cluster
+from flyte_ray.cluster.shared_root import refuse_memory
 from flyte_ray.errors import ClusterError
 from flyte_ray.storage import Store
 
@@ -116,7 +117,11 @@ def ensure_ledger(store: Store, *, lasting: bool) -> Any:
         store: The root; its fsspec arguments travel to the actors and are never recorded.
         lasting: The actors outlive this process.
 
+    Raises:
+        InvalidDeclaration: The root lies in this process's memory.
+
     """
+    refuse_memory(store)
     found = find_ledger(store)
     if found is not None and not _end_other_version(store, found):
         return found

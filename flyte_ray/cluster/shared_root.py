@@ -10,14 +10,29 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+from flyte_ray.storage.providers import protocol_of
 
 PATIENCE_S: Final = 5.0
 """How long a shared disk may take to show on one node what another has written: NFS keeps listings for seconds."""
 _STEP_S: Final = 0.25
+
+
+def refuse_memory(store: Store) -> None:
+    """Refuse a root that no other process sees.
+
+    Raises:
+        InvalidDeclaration: It lies in this process's memory.
+
+    """
+    if protocol_of(store.uri) == "memory":
+        raise InvalidDeclaration(
+            f"A root that all processes see was expected, got {store.uri}, which lies in the memory of this one. Give a"
+            f" folder or a bucket, or run in local mode."
+        )
 
 
 def check_root(

@@ -20,13 +20,16 @@ from flyte_ray.storage.working import current_options, reading, require_working
 _KINDS: Final[dict[str, type[Storage]]] = {"s3": S3, "gs": GCS, "abfs": ABFS}
 
 
-async def get(from_path: str, to_path: str | os.PathLike[str] | None = None, recursive: bool = False) -> str:
+async def get(
+    from_path: str, to_path: str | os.PathLike[str] | None = None, recursive: bool = False, **accepted: Any
+) -> str:
     """Copy a file, or with `recursive` a folder, to this machine. Source: `flyte.storage.get`.
 
     Args:
         from_path: A path or URL.
         to_path: Where to; a folder that exists takes a file under its own name. None makes a temporary folder.
         recursive: It is a folder; what lies in it goes to `to_path`.
+        accepted: Whatever else a file system of Flyte's takes: not needed here.
 
     Returns:
         The path of the copy.
@@ -61,13 +64,13 @@ async def put(from_path: str, to_path: str | None = None, recursive: bool = Fals
     return target
 
 
-async def exists(path: str) -> bool:
-    """Tell whether a file or folder is there, without blocking the loop."""
+async def exists(path: str, **accepted: Any) -> bool:
+    """Tell whether a file or folder is there, without blocking the loop; see `exists_sync`."""
     return await asyncio.to_thread(exists_sync, path)
 
 
-def exists_sync(path: str) -> bool:
-    """Tell whether a file or folder is there."""
+def exists_sync(path: str, **accepted: Any) -> bool:
+    """Tell whether a file or folder is there; `accepted` as of `get`."""
     return reading(path, lambda: look_at(path, current_options())) is not None
 
 

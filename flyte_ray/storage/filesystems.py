@@ -29,6 +29,8 @@ _S3_DEFAULTS: Final[Mapping[str, Any]] = {
     },
 }
 _PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "http": "aiohttp", "https": "aiohttp"}
+_PATHS_ALONE: Final = ("s3", "gs", "http", "https", "file", "memory")
+"""Their URLs say nothing of how they are reached."""
 _made: dict[tuple[Any, ...], Any] = {}
 _lock: Final = threading.Lock()
 
@@ -57,8 +59,21 @@ def filesystem(protocol: str, given: Mapping[str, Any]) -> Any:
 def locate(uri: str, options: Options) -> tuple[Any, str]:
     """Return the file system of a URL and the path in it."""
     protocol = protocol_of(uri)
-    found = filesystem(protocol, options.get(protocol, {}))
+    found = filesystem(protocol, {**_told_by(protocol, uri), **options.get(protocol, {})})
     return found, found._strip_protocol(uri)
+
+
+def _told_by(protocol: str, uri: str) -> dict[str, Any]:
+    """Return the arguments that stand in a URL, such as the host of `ftp://host/path`."""
+    if protocol in _PATHS_ALONE:
+        return {}
+    import fsspec  # see _make
+
+    try:
+        kind: Any = fsspec.get_filesystem_class(protocol)
+    except (ImportError, ValueError):
+        return {}  # who makes one says so
+    return dict(kind._get_kwargs_from_urls(uri))
 
 
 def _make(protocol: str, given: Mapping[str, Any]) -> Any:

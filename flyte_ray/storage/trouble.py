@@ -94,7 +94,8 @@ def explain(uri: str, error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    text = str(error).strip().rstrip(".")
+    # Azure's client adds the whole answer below its sentence.
+    text = str(error).strip().partition("\n")[0].strip().rstrip(".")
     # Ceph leaves the message empty, which s3fs shows as the text "None".
     codes = [code for part in _chain(error) if (code := _code(part))]
     return text if text and not text.endswith("None") else next(iter(codes), text)

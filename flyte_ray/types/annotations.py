@@ -24,7 +24,7 @@ from flyte_ray.types.form import Form, name_of
 from flyte_ray.types.hashed import hashed_form, is_hash_method
 from flyte_ray.types.messages import is_message, message_form
 from flyte_ray.types.models import is_any_model, is_constraint, is_model, model_form, pydantic_form
-from flyte_ray.types.narrowed import is_narrowed, narrowed_form
+from flyte_ray.types.narrowed import frame_form, is_narrowed, narrowed_form
 from flyte_ray.types.pickles import FlytePickle, pickle_form
 from flyte_ray.types.records import record_form
 from flyte_ray.types.scalars import TEXTS, bytes_form, complex_form, path_form, scalar_form, text_form
@@ -84,7 +84,7 @@ def _annotated(annotation: Any) -> Form:
     form = (pydantic_form(annotation, build_form) if is_checked else None) or build_form(inner)
     columns = next((each for each in metadata if is_columns(each)), None)
     if is_narrowed(inner):
-        form = narrowed_form(form, columns, next((each for each in metadata if isinstance(each, str)), None))
+        form = narrowed_form(form, inner, columns, next((each for each in metadata if isinstance(each, str)), None))
     elif columns is not None:
         form = table_form(inner, build_form, columns) or form
     method = next((each for each in metadata if is_hash_method(each)), None)
@@ -146,7 +146,8 @@ def _of_class(annotation: Any, cls: Any) -> Form:
     if is_message(cls):
         return message_form(cls)
     if is_model(cls):
-        return _keep(annotation, model_form(annotation, build_form))
+        form = model_form(annotation, build_form)
+        return _keep(annotation, frame_form(form, cls) if is_narrowed(cls) else form)
     return _unknown(annotation, cls)
 
 

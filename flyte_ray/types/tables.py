@@ -6,6 +6,7 @@ of the whole in memory where the store is this machine's disk.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, Any, Final
 
 from flyte_ray.types.columns import Columns, check_schema, selected
@@ -14,6 +15,7 @@ from flyte_ray.types.form import Build, CannotStoreError, Form
 from flyte_ray.types.frames import KINDS, Kind, NotArrowError, describe, kind_of
 from flyte_ray.types.known import Known
 from flyte_ray.types.marks import ARROW_MARK
+from flyte_ray.types.narrowed import as_table, is_narrowed
 from flyte_ray.types.pickles import dump_pickle
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.scalars import kept_subclass
@@ -30,15 +32,22 @@ def table_form(cls: Any, build: Build, columns: Columns | None = None) -> Form |
     if kind is None:
         return None
 
+    def check(value: Any) -> None:
+        if not is_narrowed(type(value)):
+            kept.check(value)
+
     def dump(value: Any, blobs: Blobs) -> Any:
+        return kept.dump(as_table(value, cls), blobs)
+
+    def dump_own(value: Any, blobs: Blobs) -> Any:
         return _dump(kind, value, blobs, columns)
 
     def load(raw: Any, blobs: Blobs) -> Any:
         table = read_table(raw, blobs)
         return kind.from_arrow(table if columns is None else selected(table, columns), raw)
 
-    inner = Form(kind.name, lambda _: None, dump, load, "object", told=True)
-    return kept_subclass(inner, cls, build)
+    kept = kept_subclass(Form(kind.name, lambda _: None, dump_own, load, "object", told=True), cls, build)
+    return replace(kept, check=check, dump=dump)
 
 
 def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:

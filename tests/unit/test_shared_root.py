@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flyte_ray.cluster.shared_root import PATIENCE_S, check_root
-from flyte_ray.errors import StoreError
+from flyte_ray.cluster.shared_root import PATIENCE_S, check_root, refuse_memory
+from flyte_ray.errors import InvalidDeclaration, StoreError
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store
@@ -57,3 +57,9 @@ def test_a_store_that_all_nodes_reach_is_not_asked() -> None:
         uri = "s3://bucket/root"
 
     check_root(Reachable(), RUN, "10.0.0.2", "10.0.0.1")  # type: ignore[arg-type]
+
+
+def test_a_root_in_the_memory_of_one_process_is_refused() -> None:
+    refuse_memory(open_store("s3://bucket/root"))
+    with pytest.raises(InvalidDeclaration, match="processes see was expected, got memory://runs, which lies in the"):
+        refuse_memory(open_store("memory://runs"))

@@ -6,9 +6,11 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import flyte_ray as flyte
 from flyte_ray import storage
@@ -16,6 +18,7 @@ from flyte_ray.errors import StoreError
 from flyte_ray.io import Dir, File
 from flyte_ray.storage import open_store
 from flyte_ray.storage.patient import Patience, PatientStore
+from flyte_ray.storage.trouble import explain
 from flyte_ray.storage.writing import writing
 
 
@@ -80,3 +83,38 @@ def test_a_name_that_leads_out_of_its_folder_is_not_copied(memory: str, tmp_path
         with pytest.raises(StoreError, match="its name leads out of the folder"):
             Dir.from_existing_remote(f"{memory}/in").download_sync(tmp_path / "copy")
     assert not list(tmp_path.iterdir())
+
+
+class Hosted(MemoryFileSystem):
+    """A store whose URLs name the host, as those of `ftp://`, `sftp://` and `webhdfs://` do."""
+
+    protocol = "hosted"
+
+    def __init__(self, host: str, user: str = "nobody", **given: Any) -> None:
+        super().__init__(**given)
+        reached.append((host, user))
+
+    @staticmethod
+    def _get_kwargs_from_urls(uri: str) -> dict[str, Any]:
+        return {"host": uri.partition("://")[2].partition("/")[0]}
+
+
+reached: list[tuple[str, str]] = []
+
+
+def test_what_a_url_says_of_how_it_is_reached_is_told_to_fsspec() -> None:
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    open_store(f"hosted://there/{uuid.uuid4().hex}", {"hosted": {"user": "me"}}).put("a", b"1")
+    assert reached == [("there", "me")]
+
+
+def test_the_functions_take_what_those_of_flyte_take(memory: str) -> None:
+    store = open_store(memory)
+    store.put("a", b"1")
+    assert storage.exists_sync(f"{memory}/a", anonymous=True)
+    assert Path(asyncio.run(storage.get(f"{memory}/a", block_size=10))).read_bytes() == b"1"
+
+
+def test_what_a_client_adds_below_its_sentence_is_left_out() -> None:
+    said = explain("abfs://runs/x", ValueError("The specified container does not exist.\nRequestId:1\n<Error></Error>"))
+    assert said == "ValueError: The specified container does not exist"
