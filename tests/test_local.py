@@ -41,6 +41,25 @@ async def echoes_later() -> int:
     return 1
 
 
+shared = flyte.TaskEnvironment("shared", reusable=flyte.ReusePolicy(replicas=1, concurrency=20))
+here: list[int] = []
+all_are_here = asyncio.Event()
+
+
+@shared.task
+async def meets_the_others(number: int) -> int:
+    here.append(number)
+    if len(here) == 20:
+        all_are_here.set()
+    await all_are_here.wait()
+    return number
+
+
+@env.task
+async def has_them_meet() -> int:
+    return sum(await asyncio.gather(*map(meets_the_others, range(20))))
+
+
 @env.task(retries=1)
 def hears_itself() -> int:
     print("half a line, ", end="")
@@ -155,6 +174,11 @@ def catching() -> str:
 def root(tmp_path: Path) -> Path:
     flyte.init(root=tmp_path)
     return tmp_path
+
+
+def test_actions_of_an_environment_with_concurrency_run_beside_each_other(tmp_path: Path) -> None:
+    flyte.init(root=tmp_path)
+    assert flyte.run(has_them_meet).outputs() == (190,)
 
 
 def test_sync_and_async_tasks_nest_and_every_call_is_an_action() -> None:

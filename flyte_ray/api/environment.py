@@ -274,12 +274,6 @@ class TaskEnvironment(Environment):
         refuse_unsupported(task, foreign)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidDeclaration(f"{task} must return its output, got a generator. Return a list.")
-        reusable = self.spec.reusable
-        if reusable is not None and reusable.concurrency > 1 and not inspect.iscoroutinefunction(function):
-            raise InvalidDeclaration(
-                f"{task} must be async to share a process with others, got a sync function and concurrency="
-                f"{reusable.concurrency}. Write 'async def', or leave out the concurrency of its ReusePolicy."
-            )
         bare = [name for name in inspect.signature(function).parameters if name not in function.__annotations__]
         if bare:
             system_logger.warning(

@@ -9,39 +9,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Any, NamedTuple
+import time
+import uuid
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import ray
 from ray.exceptions import RayActorError
 
 from flyte_ray.cluster.deaths import SLOT_TASK, read_death
 from flyte_ray.cluster.names import NAMESPACE
+from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import arriving
-from flyte_ray.ledger.losses import Loss
+from flyte_ray.cluster.pools import Pools
+from flyte_ray.ledger.losses import CRASHED, ENDED, MEMORY, Loss
 from flyte_ray.storage.providers import Options
 from flyte_ray.types.signing import Pickling
 
-
-class SlotOrder(NamedTuple):
-    """What starts a slot."""
-
-    slot: str
-    run: str
-    shape: str
-    options: str
-    """JSON of the Ray options."""
-
-
-class SlotDeath(NamedTuple):
-    """A slot that has ended."""
-
-    run: str
-    slot: str
-    shape: str
-    loss: Loss
-    """Its reason is empty if the slot ended by itself, as it was told to."""
-    hopeless: bool
-    """Another slot of this shape would fail in the same way."""
+TICK_S: Final = 1.0
+"""Time between two looks at which processes of pools have had nothing to do for too long."""
 
 
 class Launcher:
@@ -52,34 +38,68 @@ class Launcher:
         self._program, self._ledger, self._root, self._storage = program, ledger, root, storage
         self._node = ray.util.get_node_ip_address()
         self._refs: dict[str, Any] = {}
+        """Ray tasks by the name of the slot, or of the pool's process, that each is."""
         self._orders: dict[str, SlotOrder] = {}
-        self._deaths: list[SlotDeath] = []
         self._keys: dict[str, Pickling] = {}
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
+        self._pool_entry = ray.remote(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
+        self._pools = Pools(time.monotonic, lambda: uuid.uuid4().hex[:8])
+        self._asking: dict[str, asyncio.Future[SlotOrder | None]] = {}
+        """Processes of pools that wait for a slot to serve, or for their end."""
+        self._ended: dict[str, str] = {}
+        """Slots for which a process of a pool was ended, by the process."""
+        self._keeps_pools = False
 
     async def launch(self, orders: list[SlotOrder]) -> None:
         """Start slots."""
         for order in orders:
-            try:
-                options = json.loads(order.options)
-                remote = self._entry.options(**options, name=f"{SLOT_TASK}{order.slot}")
-                about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
-                ref = remote.remote(self._program, *about)
-            except Exception as error:
-                await self._report(SlotDeath(order.run, order.slot, order.shape, Loss(f"Ray refused: {error}"), True))
+            self._orders[order.slot] = order
+            if not order.is_pooled:
+                self._start(order)
                 continue
-            self._refs[order.slot], self._orders[order.slot] = ref, order
-            watcher = asyncio.ensure_future(self._watch(order, ref))
-            self._watchers.add(watcher)
-            watcher.add_done_callback(self._watchers.discard)
+            for process in self._pools.want(order):
+                self._start(process)
+            self._answer()
+            if not self._keeps_pools:
+                self._keeps_pools = True
+                self._go(self._keep_pools())
+
+    def _start(self, order: SlotOrder) -> None:
+        is_slot = order.slot in self._orders
+        try:
+            entry = self._entry if is_slot else self._pool_entry
+            remote = entry.options(**json.loads(order.options), name=f"{SLOT_TASK}{order.slot}")
+            about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
+            ref = remote.remote(self._program, *about, order.pool)
+        except Exception as error:
+            self._go(self._lose(order.slot, order, Loss(f"Ray refused: {error}"), hopeless=True))
+            return
+        self._refs[order.slot] = ref
+        self._go(self._watch(order, ref))
+
+    async def recall(self, slots: list[str]) -> None:
+        """End slots that have not begun; one of a pool that has finds out that nobody wants it."""
+        for slot in slots:
+            if self._pools.revoke(slot):
+                self._orders.pop(slot, None)
+            elif self._pools.home(slot) is None:
+                self._end(slot)
 
     async def kill(self, slots: list[str]) -> None:
-        """End slots, those too that have not begun."""
+        """End slots with their processes, those too that have not begun."""
         for slot in slots:
-            ref = self._refs.get(slot)
-            if ref is not None:
-                ray.cancel(ref, force=True)
+            process = self._pools.home(slot)
+            if process is None:
+                await self.recall([slot])
+            else:
+                self._ended[process] = slot
+                self._end(process)
+
+    def _end(self, name: str) -> None:
+        ref = self._refs.get(name)
+        if ref is not None:
+            ray.cancel(ref, force=True)
 
     async def keep_keys(self, keys: dict[str, Pickling]) -> dict[str, Pickling]:
         """Keep the keys of the runs' starters, by id, for a ledger that is restarted; return all."""
@@ -98,6 +118,54 @@ class Launcher:
         """Return what started each slot that lives, is about to, or has died without that any ledger knows."""
         return list(self._orders.values())
 
+    # Pools
+
+    async def next_slot(self, process: str) -> SlotOrder | None:
+        """Return the next slot that a pool's process shall serve, when there is one; None if it shall end."""
+        asking: asyncio.Future[SlotOrder | None] = asyncio.get_running_loop().create_future()
+        self._asking[process] = asking
+        self._pools.ask(process)
+        self._answer()
+        return await asking
+
+    async def slot_over(self, process: str, slot: str) -> None:
+        """Take note that a slot has ended in a pool's process, as it was told to."""
+        order = self._pools.over(process, slot)
+        if order is not None:
+            self._go(self._report(SlotDeath(order.run, slot, order.shape, Loss(""), False)))
+
+    async def retire(self, run: str) -> None:
+        """End the pools of a run that has ended."""
+        self._let_go(self._pools.retire(run))
+
+    async def spare(self, resources: frozenset[str]) -> None:
+        """End processes of pools that do nothing and hold any of these resources."""
+        self._let_go(self._pools.spare(resources))
+
+    def _answer(self) -> None:
+        for process, order in self._pools.answers():
+            asking = self._asking.pop(process, None)
+            if asking is not None and not asking.done():
+                asking.set_result(order)
+
+    def _let_go(self, unbegun: list[str]) -> None:
+        self._answer()
+        for process in unbegun:
+            self._end(process)
+
+    async def _keep_pools(self) -> None:
+        while len(self._pools):
+            await asyncio.sleep(TICK_S)
+            self._let_go(self._pools.tick())
+        self._keeps_pools = False
+
+    # Deaths
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
     async def _watch(self, order: SlotOrder, ref: Any) -> None:
         loss, is_hopeless = Loss(""), False
         try:
@@ -107,14 +175,31 @@ class Launcher:
         except Exception as error:
             loss, is_hopeless = read_death(order.slot, error, ray.nodes)
         del self._refs[order.slot]
-        await self._report(SlotDeath(order.run, order.slot, order.shape, loss, is_hopeless))
-        del self._orders[order.slot]
+        await self._lose(order.slot, order, loss, hopeless=is_hopeless)
+
+    async def _lose(self, name: str, order: SlotOrder, loss: Loss, *, hopeless: bool) -> None:
+        if name in self._orders:
+            await self._report(SlotDeath(order.run, name, order.shape, loss, hopeless))
+            return
+        self._asking.pop(name, None)
+        ended_for = self._ended.pop(name, None)
+        waiting = self._pools.abandon(name) if hopeless else []
+        lost, processes = self._pools.died(name)
+        for process in processes:
+            self._start(process)
+        self._answer()
+        for each in [*waiting, *lost]:
+            # Who of several was to blame nobody can tell.
+            is_shared = len(lost) > 1 and each.slot != ended_for
+            told = loss._replace(cause=ENDED) if is_shared and loss.cause in (CRASHED, MEMORY) else loss
+            await self._report(SlotDeath(each.run, each.slot, each.shape, told, hopeless))
 
     async def _report(self, death: SlotDeath) -> None:
         while True:
             try:
                 await ray.get_actor(self._ledger, NAMESPACE).slot_ended.remote(death)
-                return
+                break
             except (RayActorError, ValueError):
                 # The ledger is being restarted; deaths are kept until it takes them.
                 await asyncio.sleep(0.5)
+        self._orders.pop(death.slot, None)

@@ -14,13 +14,16 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
-from flyte_ray.cluster.launcher import SlotOrder
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
-from flyte_ray.ledger.amounts import amounts
+from flyte_ray.cluster.orders import SlotOrder
+from flyte_ray.ledger.amounts import LENT, amounts
+from flyte_ray.ledger.messages import Pool
 from flyte_ray.spec.ids import RunId
 from flyte_ray.types.signing import Pickling
 
+SPARE_S: Final = 1.0
+"""Time between two questions whether pools have processes to spare."""
 GROWTH_S: Final = 30.0
 """Age at which it is asked again what the cluster's autoscaler may add."""
 
@@ -49,6 +52,7 @@ class RayLauncher:
         """Of the runs' starters, by id; the actor keeps them while the ledger is restarted, and the other way round."""
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
+        self._spared = 0.0
         self.refresh()
 
     def find(self) -> None:
@@ -112,22 +116,46 @@ class RayLauncher:
             self._looked = time.monotonic()
             self.autoscaler = find_autoscaler()
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
-        """Start a slot."""
+    def launch(
+        self, slot: str, run: RunId, shape: str, options: str, pool: Pool | None = None, own: bool = False
+    ) -> None:
+        """Start a slot, or have a pool's process serve it."""
         with self._lock:
-            order = SlotOrder(slot, run, shape, options)
+            order = SlotOrder(slot, run, shape, options, pool, own)
             if self._actor is None:
                 self._waiting.append(order)
             else:
                 self._actor.launch.remote([order])
 
     def kill(self, slot: str) -> None:
-        """End a slot."""
+        """End a slot with its process."""
         with self._lock:
             if self._actor is None:
                 self._waiting = [order for order in self._waiting if order.slot != slot]
             else:
                 self._actor.kill.remote([slot])
+
+    def recall(self, slot: str) -> None:
+        """Do without a slot that has not begun."""
+        with self._lock:
+            if self._actor is None:
+                self._waiting = [order for order in self._waiting if order.slot != slot]
+            else:
+                self._actor.recall.remote([slot])
+
+    def retire(self, run: RunId) -> None:
+        """End the pools of a run that has ended."""
+        with self._lock:
+            if self._actor is not None:
+                self._actor.retire.remote(run)
+
+    def spare(self, names: frozenset[str]) -> None:
+        """End processes of pools that do nothing and hold any of these resources."""
+        held = names - {LENT}
+        with self._lock:
+            if held and self._actor is not None and time.monotonic() - self._spared > SPARE_S:
+                self._spared = time.monotonic()
+                self._actor.spare.remote(held)
 
     def capacity(self, options: str) -> int:
         """Count the slots that all nodes can hold together, those too that the autoscaler may add."""

@@ -16,8 +16,8 @@ from ray.exceptions import RayActorError
 
 from flyte_ray.cluster.bootstrap import make_launcher
 from flyte_ray.cluster.collector import spare_collector
-from flyte_ray.cluster.launcher import SlotDeath, SlotOrder
 from flyte_ray.cluster.launching import RayLauncher
+from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.adoption import Adoption

@@ -20,8 +20,9 @@ from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.cluster.shared_root import check_root
-from flyte_ray.ledger.messages import Message
+from flyte_ray.ledger.messages import Message, Pool
 from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.places import PROCESS
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
 from flyte_ray.runtime.blobs import blobs_at
@@ -134,7 +135,9 @@ class RayPort:
             return  # not there yet: the old handle fails again, and we come back
 
 
-def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage: Options, keeper: str) -> None:
+def serve_slot(
+    name: str, run: str, shape: str, ledger: str, root: str, storage: Options, keeper: str, pool: Pool | None
+) -> None:
     """Run a slot of a run to its end; the calling thread must be the process's main thread.
 
     Args:
@@ -145,13 +148,15 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
         root: URI of the root.
         storage: fsspec arguments by protocol.
         keeper: Address of the ledger's node, for the sentence that refuses a root that is not shared.
+        pool: The pool that the slot belongs to, though in a process of its own.
 
     """
     port = RayPort(ledger)
     configure(storage)
     try:
-        slot = _make_slot(name, RunId(run), shape, port, open_store(root, storage), keeper)
-        if ray.get_runtime_context().get_assigned_resources().get("memory"):
+        store, concurrency = open_store(root, storage), pool.concurrency if pool else 1
+        slot = make_slot(name, RunId(run), shape, port, store, keeper, concurrency=concurrency)
+        if concurrency == 1 and ray.get_runtime_context().get_assigned_resources().get("memory"):
             slot.stacks = False
             MemoryWatch(slot).start()
         spare_collector()
@@ -163,8 +168,17 @@ def serve_slot(name: str, run: str, shape: str, ledger: str, root: str, storage:
         port.close()
 
 
-def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, keeper: str) -> Slot:
-    """Read what a slot needs to begin; waits for a root that is away."""
+def make_slot(
+    name: str,
+    run: RunId,
+    shape: str,
+    port: RayPort,
+    root: Store,
+    keeper: str,
+    process: str = "",
+    concurrency: int = 1,
+) -> Slot:
+    """Read what a slot needs to begin; waits for a root that is away. `process` names that of a pool."""
     wait = StoreWait(name, lambda reason: port.tell_waits(run, name, reason))
     check_root(root, run, ray.util.get_node_ip_address(), keeper, sees=lambda: port.sees(run, name))
     store = PatientStore(witnessed(root, spec_key(run)), wait)
@@ -183,6 +197,8 @@ def _make_slot(name: str, run: RunId, shape: str, port: RayPort, root: Store, ke
         "python": platform.python_version(),
         "ray": ray.__version__,
     }
-    slot = Slot(name, run, shape, port, controller, about)
+    if process:
+        about[PROCESS] = process
+    slot = Slot(name, run, shape, port, controller, about, concurrency)
     port.slot = controller.slot = wait.slot = slot
     return slot

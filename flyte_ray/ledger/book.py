@@ -21,7 +21,8 @@ from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
 from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.memory import grown, grown_options, plain_shape
-from flyte_ray.ledger.messages import Call, Cancel, Outcome, Result, TaskRef, Work, read_ref
+from flyte_ray.ledger.messages import Call, Cancel, Outcome, Pool, Result, TaskRef, Work, read_ref
+from flyte_ray.ledger.places import free_places
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.replay import Replays
 from flyte_ray.ledger.retrying import after_failure, outcome
@@ -46,6 +47,7 @@ class RunBook:
         *,
         strict_replay: bool = False,
         key: str | None = None,
+        places: Callable[[Slot], int] = free_places,
     ) -> None:
         """Take over a run as its recorder has read it.
 
@@ -59,6 +61,8 @@ class RunBook:
         """Shapes of the slots that were asked for and have not attached, by id."""
         self.concedes: dict[str, int] = {}
         """How many slots of a shape give way to other queues, by shape; see `ledger/sharing.py`."""
+        self.places = places
+        """How many more actions may begin in a slot that runs several at a time."""
         self.waiting_for_store: dict[str, str] = {}
         """Why the store does not answer slots that have not attached yet, by id."""
         self.expected: dict[str, str] = {}
@@ -272,12 +276,22 @@ class RunBook:
         plain = plain_shape(shape)
         return grown_options(next(ref.options for ref in self.refs.values() if ref.shape == plain), shape)
 
+    @property
+    def has_pools(self) -> bool:
+        """Whether any of its tasks runs in a pool that is its own."""
+        return any(ref.pool is not None and ref.pool.of_run for ref in self.refs.values())
+
+    def pool_of(self, shape: str) -> Pool | None:
+        """The pool that slots of a shape belong to; None if they are their run's own."""
+        plain = plain_shape(shape)
+        return next((ref.pool for ref in self.refs.values() if ref.shape == plain), None)
+
     def hand_out(self, slot: Slot) -> None:
         """Order as much work as the slot wants and should have."""
         if slot.want <= 0 or slot.doomed or self._is_halted or self._gives_way(slot):
             return
         takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
-        chosen = self.dispatch.choose(slot, takers)
+        chosen = self.dispatch.choose(slot, takers, self.places(slot) if slot.concurrency > 1 else 1)
         for action in chosen:
             self._give(slot, action)
         if chosen:
@@ -289,7 +303,8 @@ class RunBook:
             return 0
         slots = [slot for slot in self.slots.values() if slot.shape == shape]
         starting = sum(asked == shape for asked in self.starting.values())
-        return self.dispatch.lacking(shape, capacity, slots, starting)
+        pool = self.pool_of(shape)
+        return self.dispatch.lacking(shape, capacity, slots, starting, pool.concurrency if pool else None)
 
     def _gives_way(self, slot: Slot) -> bool:
         if not slot.gives_way and not slot.running and self.concedes.get(slot.shape):

@@ -41,6 +41,8 @@ class Slot:
     waits_for_store: str = ""
     gives_way: bool = False
     """It gets no more work, because another queue is to have its resources."""
+    concurrency: int = 1
+    """Actions that may run in it at a time."""
     doomed: bool = False
     """It has said that its process is being ended: it gets no more work, and what it holds is not to blame."""
     running: dict[str, int] = field(default_factory=dict)
@@ -112,6 +114,19 @@ class Slot:
         upto = self._first + len(self._orders)
         if not self._order_marks or self._order_marks[-1][0] < upto:
             self._order_marks.append((upto, recorded))
+
+    @property
+    def stands(self) -> bool:
+        """Whether all that is in it waits, as far as it has said."""
+        if self.concurrency > 1:
+            return bool(self.running) and len(self.waiting) >= len(self.running)
+        # `calling`: inside of asyncio.run or a thread pool, a sync action may wait without saying so.
+        return bool(self.waiting) or self.calling
+
+    @property
+    def busy(self) -> int:
+        """How many attempts in it do not wait, as far as it has said."""
+        return sum(name not in self.waiting for name in self.running)
 
     @property
     def has_news(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Final
 
 from flyte_ray.ledger.amounts import lends
 from flyte_ray.ledger.conversation import Slot
+from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.queue import BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
 from flyte_ray.ledger.state import ActionState
@@ -85,12 +86,13 @@ class Dispatch:
         """Ids of the actions that wait for a slot of a shape."""
         return [name for name in self._queued if self._ref_of(self._actions[name]).shape == shape]
 
-    def choose(self, slot: Slot, takers: int) -> list[ActionState]:
+    def choose(self, slot: Slot, takers: int, places: int = 1) -> list[ActionState]:
         """Take from the queue what a slot should have.
 
         Args:
             slot: It wants work.
             takers: Slots that share the queue.
+            places: Actions that it may run at a time besides those that it runs.
 
         """
         queue = self._queues.get(slot.shape)
@@ -98,8 +100,8 @@ class Dispatch:
         if not queue:
             return chosen
         most = min(slot.want, ceil(len(queue) / max(1, takers)))
-        seconds = 0.0
-        while len(chosen) < most and seconds < BATCH_S:
+        seconds, budget = 0.0, BATCH_S * places
+        while len(chosen) < most and seconds < budget:
             head = queue.peek()
             if head is None:
                 break
@@ -107,18 +109,21 @@ class Dispatch:
             if action.phase is ActionPhase.QUEUED:
                 mean = self.durations.mean(action.task)
                 asks = action.task in self.asking
-                alone = mean is None or asks or action.losses > 0 or self._ref_of(action).runs_alone
+                slow = mean is None or asks or action.losses > 0 or self._ref_of(action).runs_alone
+                alone = slow if slot.concurrency == 1 else self._wants_all(action)
                 if (alone and chosen) or not self._may_enter(slot, action, mean):
                     break
                 chosen.append(action)
-                seconds += BATCH_S if alone else mean or 0.0
+                seconds += budget if alone else BATCH_S if slow else min(mean or 0.0, BATCH_S)
             queue.pop()
             self._queued.discard(action.id)
         if chosen:
             slot.given_us = self._now_us()
         return chosen
 
-    def lacking(self, shape: str, capacity: int, slots: Sequence[Slot], starting: int) -> int:
+    def lacking(
+        self, shape: str, capacity: int, slots: Sequence[Slot], starting: int, concurrency: int | None = None
+    ) -> int:
         """How many more slots of a shape its queue is worth.
 
         Args:
@@ -126,6 +131,7 @@ class Dispatch:
             capacity: Slots of it that the cluster can hold.
             slots: Those there are.
             starting: Those asked for.
+            concurrency: Actions at a time in each process of a pool, where that is what slots are of.
 
         """
         queue = self._queues.get(shape)
@@ -138,6 +144,9 @@ class Dispatch:
         usable = [slot for slot in slots if slot.id not in closed and not (slot.waiting and slot.buried)]
         young = self._now_us() - PROBE_US
         takers = sum(slot.want > 0 or slot.given_us > young for slot in usable)
+        if concurrency is not None:  # there are as many as its owner wants, and they may be warm: nothing is tried out
+            worth = ceil(queue.slots_worth(None) / concurrency)
+            return min(worth - takers - starting, capacity - len(slots) - starting)
         worth = queue.slots_worth(young if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
 
@@ -151,13 +160,27 @@ class Dispatch:
         """Whether a slot that runs nothing but waiting actions, or none, may have an action."""
         if self._is_closed(slot, action) or (slot.running and self._ref_of(action).runs_alone):
             return False
-        return not slot.waiting or _may_visit(slot, action, mean, asks=action.task in self.asking)
+        asks = action.task in self.asking
+        if not slot.waiting or _may_visit(slot, action, mean, asks=asks):
+            return True
+        # There may be no other slot for it.
+        return self._ref_of(action).pool is not None and not asks and self._is_awaited_in(slot, action)
+
+    def _is_awaited_in(self, slot: Slot, action: ActionState) -> bool:
+        """Whether something that waits in a slot waits for an action, or for one that does."""
+        above: ActionState | None = action
+        while above is not None and above.parent not in slot.waiting:
+            above = self._actions.get(above.parent or "")
+        return above is not None
 
     def _is_closed(self, slot: Slot, action: ActionState) -> bool:
         """Whether what waits in a slot, or has run in it, keeps an action out of it."""
         ref = self._ref_of(action)
         if ref.is_never_stacked and action.displaced and slot.given_us:
             return True  # perhaps it was displaced by what others had left in its process
+        if slot.concurrency > 1:
+            first = self._actions.get(next(iter(slot.running), ""))
+            return first is not None and (self._wants_all(action) or self._wants_all(first))
         if not slot.waiting:
             return False
         if self._is_suspect(action) or ref.runs_alone or ref.is_never_stacked:
@@ -173,12 +196,19 @@ class Dispatch:
 
         Not where the slots of its shape keep what others need: who waits in one would wait for ever.
         """
-        return action.losses > 0 and lends(json.loads(self._ref_of(action).options))
+        return action.losses > 0 and self._lends(action)
+
+    def _wants_all(self, action: ActionState) -> bool:
+        """Whether an action is to be alone where several run at a time: a death there blames nobody else."""
+        return is_watched(action) and self._lends(action)
+
+    def _lends(self, action: ActionState) -> bool:
+        return lends(json.loads(self._ref_of(action).options))
 
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None, *, asks: bool) -> bool:
     """Whether an action may run while others wait in the slot."""
-    if len(slot.running) > MAX_VISITORS:
+    if len(slot.running) > MAX_VISITORS + slot.concurrency:
         return False
     if not slot.buried or action.parent in slot.lone:
         return True

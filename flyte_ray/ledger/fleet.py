@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.faults import LAUNCH, Faults
-from flyte_ray.ledger.messages import Bye
+from flyte_ray.ledger.messages import Bye, Pool
 from flyte_ray.ledger.requests import Launcher
-from flyte_ray.ledger.sharing import Party, concessions
+from flyte_ray.ledger.sharing import Party, concessions, lacked
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.ledger.verdicts import failure
 
@@ -39,8 +40,9 @@ class Fleet:
         for shape in book.dispatch.shapes:
             if shape in book.concedes:
                 continue
-            options = book.options_of(shape)
-            for _ in range(book.slots_lacking(shape, self._launcher.capacity(options))):
+            options, pool = book.options_of(shape), book.pool_of(shape)
+            capacity = self._launcher.capacity(options)
+            for _ in range(book.slots_lacking(shape, min(capacity, pool.most) if pool else capacity)):
                 self._launch(book, shape, options)
 
     def unstick(self, book: RunBook, watch: Standstill, books: Sequence[RunBook]) -> None:
@@ -60,24 +62,34 @@ class Fleet:
             book.concedes.clear()
         if not names:
             return
-        parties = [self._party(book, shape) for book in books for shape in sorted(_shapes(book))]
+        taken = Counter(slot.shape for book in books for slot in book.slots.values())
+        parties = [self._party(book, shape, taken) for book in books for shape in sorted(_shapes(book))]
+        if scarce := lacked(parties, now_us):
+            self._launcher.spare(scarce)
         by_run = {book.state.id: book for book in books}
         for concession in concessions(parties, now_us):
             by_run[concession.party.run].concedes[concession.party.shape] = concession.slots
 
-    def _party(self, book: RunBook, shape: str) -> Party:
-        options = book.options_of(shape)
+    def _party(self, book: RunBook, shape: str, taken: Mapping[str, int]) -> Party:
+        options, pool = book.options_of(shape), book.pool_of(shape)
+        holds = frozenset(amounts(json.loads(options)))
         slots = [slot for slot in book.slots.values() if slot.shape == shape]
         asked = [self._asked_us[name] for name, wanted in book.starting.items() if wanted == shape]
         return Party(
             book.state.id,
             shape,
-            frozenset(amounts(json.loads(options))),
+            holds | {shape} if pool else holds,
             [slot.since_us for slot in slots if not slot.waiting and not slot.gives_way],
             sum(slot.gives_way for slot in slots),
             asked,
-            self._launcher.scarce(options) if asked else frozenset(),
+            self._scarce(shape, options, pool, taken[shape]) if asked else frozenset(),
         )
+
+    def _scarce(self, shape: str, options: str, pool: Pool | None, taken: int) -> frozenset[str]:
+        """What a slot waits for; of a pool whose processes are all in use that is one of them."""
+        if pool is not None and pool.concurrency == 1 and taken >= pool.most:
+            return frozenset({shape})
+        return self._launcher.scarce(options)
 
     def dismiss_idle(self, books: Sequence[RunBook], reply: Callable[[RunBook, Slot], None]) -> None:
         """End slots that have not begun and are not needed, and those that have had nothing to do for a while."""
@@ -97,11 +109,17 @@ class Fleet:
                     reply(book, slot)
                     del book.slots[slot.id]
 
+    def leave(self, book: RunBook) -> None:
+        """End what was asked for on behalf of a run that has ended."""
+        self.recall(book, book.starting)
+        if book.has_pools:
+            self._launcher.retire(book.state.id)
+
     def recall(self, book: RunBook, names: Iterable[str]) -> None:
         """End slots that were asked for and have not attached."""
         for name in list(names):
             del book.starting[name]
-            self._launcher.kill(name)
+            self._launcher.recall(name)
 
     def kill(self, names: Iterable[str]) -> None:
         """End the processes of slots; their deaths are reported."""
@@ -112,7 +130,8 @@ class Fleet:
         name = f"{prefix}{book.state.id}-{uuid.uuid4().hex[:8]}"
         book.starting[name] = shape
         self._faults.at(f"before {LAUNCH}")
-        self._launcher.launch(name, book.state.id, shape, options)
+        # Where all processes of its pool wait, it gets one of its own.
+        self._launcher.launch(name, book.state.id, shape, options, book.pool_of(shape), own=bool(prefix))
         self._faults.at(f"after {LAUNCH}")
 
 

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.book import RunBook
+from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.lease import Lease
 from flyte_ray.ledger.paths import ACTIVE, run_prefix
+from flyte_ray.ledger.places import PROCESS, free_places
 from flyte_ray.ledger.reception import Reception
 from flyte_ray.ledger.requests import Ended
 from flyte_ray.ledger.snapshot import write_snapshot
@@ -134,6 +136,17 @@ class Holdings:
         """Hold a run no more; returns what was held."""
         with self.lock:
             return self._held.pop(run, None)
+
+    def places(self, slot: Slot) -> int:
+        """How many more actions may begin in a slot that runs several at a time; runs may share its process."""
+        process = slot.about.get(PROCESS)
+        beside = (
+            (other, held.book.dispatch.has_for(other))
+            for held in self._held.values()
+            for other in held.book.slots.values()
+            if other is not slot and other.about.get(PROCESS) == process
+        )
+        return free_places(slot, beside if process else ())
 
     def settled(self, run: RunId) -> RunBook | None:
         """Wait until no thread is about to hold a run; return its book if it is held then."""

@@ -58,6 +58,8 @@ def suspect(slot: Slot) -> str:
     What was under way to it may have begun, or have woken who waited for it: that blames nobody. If it happens again,
     the slot is asked to say what it runs before it does (`is_watched`).
     """
+    if slot.concurrency > 1 and slot.busy > 1:
+        return ""
     return slot.active if slot.active in slot.running else ""
 
 

@@ -43,6 +43,24 @@ class Limits(NamedTuple):
     """Whether an attempt that exceeded its memory is retried like a failed one."""
 
 
+class Pool(NamedTuple):
+    """Processes that stay for other actions, and other runs; mirrors `ReusePolicy`."""
+
+    environment: str
+    """Whose they are."""
+    least: int
+    most: int
+    """Processes at a time; at least 1."""
+    concurrency: int
+    """Actions that run at a time in each of them."""
+    idle_s: float
+    """After so long without any action all of them end."""
+    scaledown_s: float
+    """After so long without an action one of them ends, down to `least`."""
+    of_run: bool
+    """Whether they belong to one run alone."""
+
+
 class TaskRef(NamedTuple):
     """What the ledger needs to know of a task to hand it out, and a slot to find it."""
 
@@ -66,6 +84,8 @@ class TaskRef(NamedTuple):
     """Names and short digests of what its function is made of, see `read_parts` in `spec/body.py`; None if unknown."""
     outputs: int = 1
     """How many outputs it has; more than one if it returns `tuple[A, B]`."""
+    pool: Pool | None = None
+    """The processes that it runs in, if they are kept for others."""
 
     @property
     def is_condition(self) -> bool:
@@ -73,14 +93,19 @@ class TaskRef(NamedTuple):
         return self.shape == CONDITION
 
     @property
-    def runs_alone(self) -> bool:
-        """Whether its attempts share their slot with nothing but their own children: the slot may be ended for them."""
+    def is_timed(self) -> bool:
+        """Whether its attempts' time is limited: the slot may be ended for them."""
         return self.limits is not None and bool(self.limits.max_runtime_s or self.limits.deadline_s)
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether its attempts share their slot with nothing but their own children, because it may be ended."""
+        return self.is_timed and self.pool is None  # who has a pool wants its processes shared
 
     @property
     def is_never_stacked(self) -> bool:
         """Whether nothing else, not even its children, may be in its slot: what that uses would count as its own."""
-        return self.limits is not None and bool(self.limits.memory_limit)
+        return self.limits is not None and bool(self.limits.memory_limit) and self.pool is None
 
     @property
     def key(self) -> str:
@@ -105,7 +130,8 @@ def read_ref(body: str) -> TaskRef:
     ref = TaskRef(*json.loads(body))
     backoff = (ref.backoff[0], ref.backoff[1], ref.backoff[2]) if ref.backoff else None
     bodies = tuple((name, digest) for name, digest in ref.bodies) if ref.bodies is not None else None
-    return ref._replace(backoff=backoff, limits=Limits(*ref.limits) if ref.limits else None, bodies=bodies)
+    limits, pool = Limits(*ref.limits) if ref.limits else None, Pool(*ref.pool) if ref.pool else None
+    return ref._replace(backoff=backoff, limits=limits, bodies=bodies, pool=pool)
 
 
 class Call(NamedTuple):

@@ -92,7 +92,7 @@ class Progress:
         self._runs.remove(book.state.id)
         self.grace.leave(book.slots.values())
         self.dismiss(held, "its run has ended")
-        self.fleet.recall(book, book.starting)
+        self.fleet.leave(book)
         thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish")
         self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
         thread.start()

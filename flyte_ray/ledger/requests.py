@@ -7,15 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from flyte_ray.ledger.messages import TaskRef, read_ref
+from flyte_ray.ledger.messages import Pool, TaskRef, read_ref
 from flyte_ray.spec.ids import RunId
 
 
 class Launcher(Protocol):
     """Starts and ends slots."""
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
-        """Start a slot; returns at once."""
+    def launch(
+        self, slot: str, run: RunId, shape: str, options: str, pool: Pool | None = None, own: bool = False
+    ) -> None:
+        """Start a slot; returns at once.
+
+        Args:
+            slot: Its id.
+            run: Whose it is.
+            shape: Its shape.
+            options: JSON of the Ray options.
+            pool: The pool that it belongs to; None for none.
+            own: Start a process of its own, and not one of the pool's.
+
+        """
+
+    def recall(self, slot: str) -> None:
+        """Do without a slot that was asked for; one that begins meanwhile ends by itself, or is ended."""
+
+    def retire(self, run: RunId) -> None:
+        """End the pools that belong to a run alone."""
+
+    def spare(self, names: frozenset[str]) -> None:
+        """End processes of pools that do nothing and hold any of these resources."""
 
     def kill(self, slot: str) -> None:
         """End a slot's process, running or not yet started."""

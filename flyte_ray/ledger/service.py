@@ -137,7 +137,9 @@ class Ledger:
         lease, recorder, spec = self._opener.open(run, lambda: self._progress.pump(run), take_over=take_over, seen=seen)
         with self._lock:
             strict = bool(spec.get("strict_replay"))
-            book = RunBook(recorder, now_us, data_place(run, spec), strict_replay=strict, key=spec.get("key"))
+            place = data_place(run, spec)
+            places, key = self._runs.places, spec.get("key")
+            book = RunBook(recorder, now_us, place, strict_replay=strict, key=key, places=places)
             reception = Reception(self.epoch, book, self._progress.answers, lambda shape: self._may_tell(shape, book))
             notices = spec.get("notifications") or ()
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices))

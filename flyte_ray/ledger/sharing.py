@@ -46,6 +46,12 @@ class Concession:
     """How many slots it gives back."""
 
 
+def lacked(parties: Sequence[Party], now_us: int) -> frozenset[str]:
+    """Return the resources for which somebody has waited for too long."""
+    waiting = (each.scarce for each in parties if any(now_us - us > STARVED_US for us in each.starting_since_us))
+    return frozenset(name for scarce in waiting for name in scarce)
+
+
 def concessions(parties: Sequence[Party], now_us: int) -> list[Concession]:
     """Return who gives back how many slots now, and may not ask for more meanwhile; 0 for who has its share only."""
     given: dict[int, int] = {}

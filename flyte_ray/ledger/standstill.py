@@ -8,7 +8,6 @@ from typing import Final
 
 from flyte_ray.ledger.amounts import amounts, in_words, lends
 from flyte_ray.ledger.book import RunBook
-from flyte_ray.ledger.conversation import Slot
 
 OVERFLOW: Final = "over-"
 """Begins the names of slots that take no CPU."""
@@ -40,7 +39,7 @@ class Standstill:
 
         """
         book, now_us = self._book, self._now_us()
-        stands = bool(book.slots) and all(map(_waits, book.slots.values()))
+        stands = bool(book.slots) and all(slot.stands for slot in book.slots.values())
         waiting = [shape for shape in book.dispatch.shapes if stands and not self._may_come(shape, books)]
         self._since = {shape: self._since.get(shape, now_us) for shape in waiting}
         found: list[tuple[str, str | None]] = []
@@ -62,7 +61,7 @@ class Standstill:
         """Whether another run's slot goes on that holds something of what a shape needs, and will give it back."""
         needs = amounts(json.loads(self._book.options_of(shape))).keys()
         return any(
-            not _waits(slot) and needs & amounts(json.loads(other.options_of(slot.shape))).keys()
+            not slot.stands and needs & amounts(json.loads(other.options_of(slot.shape))).keys()
             for other in books
             if other is not self._book
             for slot in other.slots.values()
@@ -87,11 +86,6 @@ class Standstill:
             f" themselves: {holders}. Ray lends the CPUs of those who wait, not memory or GPUs: ask for less in the"
             f" caller's environment."
         )
-
-
-def _waits(slot: Slot) -> bool:
-    # `calling`: inside of asyncio.run or a thread pool, a sync action may wait without saying so.
-    return bool(slot.waiting) or slot.calling
 
 
 def _of(other: RunBook, book: RunBook) -> str:

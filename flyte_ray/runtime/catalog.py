@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
-from flyte_ray.ledger.messages import Limits, TaskRef
+from flyte_ray.ledger.messages import Limits, Pool, TaskRef
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.body import Parts, read_parts
 from flyte_ray.spec.resources import memory_limit_bytes
@@ -110,6 +110,7 @@ class Catalog:
             _limits_of(task, json.loads(options).get("memory")),
             bodies_of(task),
             task.interface.outputs,
+            _pool_of(task),
         )
 
 
@@ -129,8 +130,25 @@ def _as_task(value: Any) -> tuple[str, Callable[..., Any]] | None:
     return (spec.name, spec.func) if isinstance(spec, TaskSpec) else None
 
 
+def _pool_of(task: TaskSpec) -> Pool | None:
+    policy = task.environment.reusable
+    if policy is None:
+        return None
+    return Pool(
+        task.environment.name,
+        policy.min_replicas,
+        max(policy.max_replicas, 1),
+        policy.concurrency,
+        policy.idle_ttl_s,
+        policy.scaledown_ttl_s,
+        policy.scope == "run",
+    )
+
+
 def _limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
-    resources = task.environment.resources
+    resources, reusable = task.environment.resources, task.environment.reusable
+    if reusable is not None and reusable.concurrency > 1:
+        memory = None  # which of those in the process takes it, nobody can tell
     timeout = task.timeout
     limits = Limits(
         timeout.max_runtime_s,

@@ -271,7 +271,7 @@ class Controller:
 
     def _may_tell(self, parent: Execution, known: Known, call: Call) -> bool:
         may = self.slot.may_tell and self.slot.stacks and known.ref.shape == self.slot.shape
-        return may and call.cache is None and not parent.work.replay and not known.ref.runs_alone
+        return may and call.cache is None and not parent.work.replay and not known.ref.is_timed
 
     def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
         step = current_step.get()

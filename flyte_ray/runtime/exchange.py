@@ -50,7 +50,7 @@ class Host(Protocol):
     """What the conversation asks of its slot, with the slot's lock held."""
 
     def is_hungry(self) -> bool:
-        """Whether it runs nothing and has nothing to run."""
+        """Whether more could run here than does or is about to."""
 
     def standing(self) -> Standing:
         """Say what it wants and what waits in it."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from flyte_ray.errors import RunNotFoundError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.losses import ENDED, Loss
-from flyte_ray.ledger.messages import Message
+from flyte_ray.ledger.messages import Message, Pool
 from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
@@ -70,27 +70,38 @@ class LocalPort:
 class LocalLauncher:
     """Starts threads as slots; the first one is left to the calling thread."""
 
-    def __init__(self, serve: Callable[[str, str], None]) -> None:
-        """Start slots with `serve(name, shape)`."""
+    def __init__(self, serve: Callable[[str, str, int], None]) -> None:
+        """Start slots with `serve(name, shape, concurrency)`."""
         self._serve = serve
-        self.first: queue.Queue[tuple[str, str] | None] = queue.Queue()
+        self.first: queue.Queue[tuple[str, str, int] | None] = queue.Queue()
         self._taken = False
         self.threads: list[threading.Thread] = []
         self.given_up: list[str] = []
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
-        """Start a thread."""
+    def launch(
+        self, slot: str, run: RunId, shape: str, options: str, pool: Pool | None = None, own: bool = False
+    ) -> None:
+        """Start a thread; one process is all the pools there are."""
+        order = slot, shape, pool.concurrency if pool else 1
         if not self._taken:
             self._taken = True
-            self.first.put((slot, shape))
+            self.first.put(order)
             return
-        thread = threading.Thread(target=self._serve, args=(slot, shape), name=f"flyte-ray-{slot}", daemon=True)
+        thread = threading.Thread(target=self._serve, args=order, name=f"flyte-ray-{slot}", daemon=True)
         self.threads.append(thread)
         thread.start()
 
     def kill(self, slot: str) -> None:
         """A thread cannot be killed: it is given up, see `LocalRun`."""
         self.given_up.append(slot)
+
+    recall = kill
+
+    def retire(self, run: RunId) -> None:
+        """No process is kept for a run."""
+
+    def spare(self, names: frozenset[str]) -> None:
+        """No process is kept."""
 
     def capacity(self, options: str) -> int:
         """One slot per CPU; an action that waits without lending gets another thread when the run does nothing else."""
@@ -106,7 +117,7 @@ class LocalLauncher:
 
 
 def shape_locally(task: TaskSpec) -> tuple[str, str]:
-    """Give all tasks one shape, and say once what a task declares that needs a process of its own."""
+    """Give all tasks one shape, but those that share a thread, and say once what one declares that needs a process."""
     environment = task.environment
     declared = {
         "image": environment.image not in (None, "auto"),
@@ -114,7 +125,6 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
         "secrets": environment.secrets is not None,
         "memory": environment.resources is not None and environment.resources.memory is not None,
         "gpu": environment.resources is not None and environment.resources.gpu is not None,
-        "reusable": environment.reusable is not None,
     }
     ignored = ", ".join(name for name, given in declared.items() if given)
     if ignored and (task.name, ignored) not in _told:
@@ -123,7 +133,9 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
             "task %s runs without its %s: local mode does not act on it. Run it on Ray where that matters.",
             *(task.name, ignored),
         )
-    return LOCAL_SHAPE, "{}"
+    reusable = environment.reusable
+    shared = reusable is not None and reusable.concurrency > 1
+    return f"{LOCAL_SHAPE}:{environment.name}:{reusable}" if shared else LOCAL_SHAPE, "{}"
 
 
 _told: set[tuple[str, str]] = set()
@@ -256,7 +268,7 @@ class LocalRun:
         )
         self.ledger.slot_ended(self._run, name, Loss("its thread was abandoned", ENDED))
 
-    def _serve(self, name: str, shape: str) -> None:
+    def _serve(self, name: str, shape: str, concurrency: int) -> None:
         wait = StoreWait(name, lambda reason: self.ledger.slot_waits(self._run, name, reason), self._go_on)
         store = PatientStore(witnessed(self._store, spec_key(self._run)), wait)
         try:
@@ -266,7 +278,7 @@ class LocalRun:
         blobs = blobs_at(store, data_place(self._run, spec), self._pickling)
         controller = Controller(self._run, self._catalog, blobs, "local", spec)
         port = LocalPort(self.ledger)
-        slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())})
+        slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())}, concurrency)
         port.slot = controller.slot = wait.slot = slot
         self._slots[name] = slot, threading.current_thread()
         slot.serve()

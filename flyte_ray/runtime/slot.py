@@ -16,7 +16,7 @@ from typing import Final
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, TaskRef, Work
 from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Runner, called_in
+from flyte_ray.runtime.execution import Execution, Runner, called_in, standing_of
 from flyte_ray.runtime.failures import Aborted, Displaced
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
@@ -40,8 +40,10 @@ Asked = tuple[TaskRef, Call, Pending]
 class Slot:
     """The scheduler inside a slot."""
 
-    def __init__(self, name: str, run: str, shape: str, port: Port, runner: Runner, about: dict[str, str]) -> None:
-        """Prepare; `serve` runs it on the calling thread."""
+    def __init__(
+        self, name: str, run: str, shape: str, port: Port, runner: Runner, about: dict[str, str], concurrency: int = 1
+    ) -> None:
+        """Prepare to run so many actions at a time; `serve` runs it on the calling thread."""
         self.name = name
         self.shape = shape
         self.may_tell = False
@@ -55,6 +57,7 @@ class Slot:
         self.stack = Stack()
         self._waits = Waits()
         self._refs = self._exchange.refs
+        self._concurrency = concurrency
         self._active = 0
         """Executions that run the user's code."""
         self._ended = False
@@ -112,7 +115,7 @@ class Slot:
             self._exchange.parked = False
 
     def _next(self) -> Work | None:
-        return None if self._active else self._ready.next
+        return None if self._active >= self._concurrency else self._ready.next
 
     def _take(self) -> Work:
         self._active += 1
@@ -143,7 +146,7 @@ class Slot:
         with self._changed:
             self.begun += 1
             self._executions[work.action] = execution
-            if self._refs[work.task].runs_alone or work.watched:
+            if self._refs[work.task].is_timed or work.watched:
                 self._exchange.flush(TELL_S)  # its time runs from now on; its code may leave us no chance to say so
         return execution
 
@@ -317,22 +320,17 @@ class Slot:
     # What the conversation asks, with the lock held
 
     def is_hungry(self) -> bool:
-        """Whether nothing runs here and nothing waits to run; a slot that ends wants nothing more."""
-        return not (self._active or self._ready or self._ended)
+        """Whether more could run here than runs, or waits to run; a slot that ends wants nothing more."""
+        return self._active + len(self._ready) < self._concurrency and not self._ended
 
     def standing(self) -> Standing:
         """Say what this slot wants and what waits in it."""
         hungry = self.is_hungry()
         is_full = self.stack.is_full or (self._executions and not self.stacks)
-        waits = [execution for execution in self._executions.values() if execution.waiting] if hungry else []
-        return Standing(
-            WANT if hungry and not is_full else 0,
-            frozenset(execution.id for execution in waits),
-            frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
-            bool(self.stack),
-            self._active > 0 and all(each.waiting or each.open_calls for each in self._executions.values()),
-            next((each.id for each in self._executions.values() if not each.waiting), "") if self._active else "",
-        )
+        # Of several that run the last one is told, because what is told at its begin is told of that one.
+        executions = list(self._executions.values())[:: 1 if self._concurrency == 1 else -1]
+        want = WANT if hungry and not is_full else 0
+        return standing_of(executions, want, hungry=hungry, buried=bool(self.stack), active=self._active > 0)
 
     def held(self, mail: Mailbox) -> Held:
         """Say what a restarted ledger must know."""
@@ -355,9 +353,10 @@ class Slot:
         if self._executions and not (self.stacks or self._active):
             self._ready.hand_back()
         following = self._next()
-        if following and self._refs[following.task].is_async:
+        while following and self._refs[following.task].is_async:
             self._loop.call(self._start_async, self._take())
-        elif not self._active:
+            following = self._next()
+        if not self._active:
             self._changed.notify_all()
             if self._ready:
                 self._exchange.ring()

@@ -5,7 +5,6 @@ Invariant: a policy that exists is valid. Caching has its own module and is expo
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,7 +36,6 @@ __all__ = [
     "timeout_from",
 ]
 
-_log = logging.getLogger(__name__)
 MIN_TTL: Final = timedelta(seconds=30)
 """Shortest time that an idle slot may be kept."""
 
@@ -224,7 +222,10 @@ def timeout_from(request: TimeoutType | None) -> Timeout:
 
 @dataclass(frozen=True)
 class ReusePolicy:
-    """Keep an environment's slots for many actions, over runs.
+    """Keep an environment's processes, with what actions have left in them, for other actions and other runs.
+
+    Runs of other code or with other variables have processes of their own. A process that has nothing to do lends its
+    CPU; it keeps its memory and GPUs, unless others wait for them. Local mode has one process, which is kept anyway.
 
     Raises:
         InvalidDeclaration: A field is outside of what its docstring allows.
@@ -236,13 +237,13 @@ class ReusePolicy:
     replicas: Any = 2
     """A count, or (least, most); afterwards always the pair."""
     idle_ttl: timedelta | int = field(default=30)
-    """After this long without any action all slots end; seconds or timedelta, at least 30 s."""
+    """After this long without any action all processes end; seconds or timedelta, at least 30 s."""
     concurrency: int = 1
-    """Actions that run at a time in one slot; more than 1 is for async tasks."""
+    """Actions that run at a time in one process; more than 1 is for async tasks."""
     scaledown_ttl: timedelta | int = field(default=30)
-    """After this long without an action one slot ends; seconds or timedelta, at least 30 s."""
+    """After this long without an action one process ends, down to the least; seconds or timedelta, at least 30 s."""
     scope: Literal["global", "run"] = "global"
-    """Whether slots are shared by all runs or belong to one."""
+    """Whether processes are shared by all runs or belong to one."""
 
     def __post_init__(self) -> None:
         """Check and bring into one form."""
@@ -268,20 +269,15 @@ class ReusePolicy:
             raise InvalidDeclaration(
                 f"ReusePolicy.scope must be 'global' or 'run', got {self.scope!r}. Write scope='run' to share nothing."
             )
-        if self.max_replicas == 1 and self.concurrency == 1:
-            _log.warning(
-                "ReusePolicy with one replica and concurrency 1: a task that calls a task of its own environment "
-                "holds the only slot while it waits."
-            )
 
     @property
     def min_replicas(self) -> int:
-        """Fewest slots kept."""
+        """Fewest processes kept."""
         return int(self.replicas[0])
 
     @property
     def max_replicas(self) -> int:
-        """Most slots at a time."""
+        """Most processes at a time."""
         return int(self.replicas[1])
 
     @property

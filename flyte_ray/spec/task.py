@@ -89,7 +89,7 @@ class TaskSpec:
 
     Raises:
         TypeError: A field has a value of another type.
-        InvalidDeclaration: `max_inline_io_bytes` is below 1.
+        InvalidDeclaration: `max_inline_io_bytes` is below 1, or several actions shall share a process and it is sync.
 
     """
 
@@ -126,6 +126,12 @@ class TaskSpec:
         self._check("queue", self.queue, (str, type(None)))
         for name in ("report", "interruptible", "entrypoint"):
             self._check(name, getattr(self, name), bool)
+        reusable = self.environment.reusable
+        if reusable is not None and reusable.concurrency > 1 and not self.interface.is_async:
+            raise InvalidDeclaration(
+                f"Task '{self.name}' must be async to share a process with others, got a sync function and concurrency="
+                f"{reusable.concurrency}. Write 'async def', or leave out the concurrency of its ReusePolicy."
+            )
         size = self.max_inline_io_bytes
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InvalidDeclaration(

@@ -149,6 +149,13 @@ def test_a_sync_function_cannot_share_a_process_with_others() -> None:
         def f() -> int:
             return 1
 
+    @flyte.TaskEnvironment("plain").task
+    def g() -> int:
+        return 1
+
+    with pytest.raises(ValueError, match="must be async to share a process"):
+        g.override(reusable=flyte.ReusePolicy(concurrency=4))
+
 
 def test_parameters_without_types_are_told_at_declaration(caplog: pytest.LogCaptureFixture) -> None:
     @flyte.TaskEnvironment("e").task

@@ -157,7 +157,7 @@ class Hands:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+    def launch(self, slot: str, run: RunId, shape: str, options: str, pool: object = None, own: bool = False) -> None:
         if self is self.world.hands and self.world.has_launcher:
             self.world.slots[slot] = self.world.slot_type(slot)
             self.world.owned.add(slot)
@@ -166,6 +166,12 @@ class Hands:
         if self is self.world.hands and slot in self.world.owned:
             self.world.owned.discard(slot)
             self.world.slots.pop(slot, None)
+
+    recall = kill
+
+    def retire(self, run: RunId) -> None: ...
+
+    def spare(self, names: frozenset[str]) -> None: ...
 
     def capacity(self, options: str) -> int:
         return self.world.room

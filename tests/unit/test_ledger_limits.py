@@ -68,12 +68,18 @@ class Cluster:
         self.clock.us += round(seconds * 1e6)
         self.ledger.tick()
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+    def launch(self, slot: str, run: RunId, shape: str, options: str, pool: object = None, own: bool = False) -> None:
         self.launched.append(slot)
         self.launched_options.append(options)
 
     def kill(self, slot: str) -> None:
         self.killed.append(slot)
+
+    recall = kill
+
+    def retire(self, run: RunId) -> None: ...
+
+    def spare(self, names: frozenset[str]) -> None: ...
 
     def capacity(self, options: str) -> int:
         return 4

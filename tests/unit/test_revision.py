@@ -113,10 +113,16 @@ class Nobody(Hands):
     def __init__(self) -> None:
         self.launched: list[tuple[str, str]] = []
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None:
+    def launch(self, slot: str, run: RunId, shape: str, options: str, pool: object = None, own: bool = False) -> None:
         self.launched.append((slot, shape))
 
     def kill(self, slot: str) -> None: ...
+
+    recall = kill
+
+    def retire(self, run: RunId) -> None: ...
+
+    def spare(self, names: frozenset[str]) -> None: ...
 
     def capacity(self, options: str) -> int:
         return 1

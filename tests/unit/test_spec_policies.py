@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import pickle
 from datetime import timedelta
 from pathlib import Path
@@ -91,12 +90,6 @@ def test_reuse_is_brought_into_one_form() -> None:
     assert (policy.idle_ttl_s, policy.scaledown_ttl_s, policy.scope) == (60.0, 30.0, "global")
     assert ReusePolicy((1, 4)).replicas == (1, 4)
     assert pickle.loads(pickle.dumps(policy)) == policy
-
-
-def test_a_single_slot_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        ReusePolicy(replicas=1)
-    assert "only slot" in caplog.text
 
 
 @pytest.mark.parametrize(("word", "behavior"), [("enabled", "auto"), ("true", "auto"), ("off", "disable")])

@@ -28,9 +28,17 @@ START = Start(RUN, "n", TASK, "3")
 class Room:
     """Room for a slot that never begins."""
 
-    def launch(self, slot: str, run: RunId, shape: str, options: str) -> None: ...
+    def launch(
+        self, slot: str, run: RunId, shape: str, options: str, pool: object = None, own: bool = False
+    ) -> None: ...
 
     def kill(self, slot: str) -> None: ...
+
+    recall = kill
+
+    def retire(self, run: RunId) -> None: ...
+
+    def spare(self, names: frozenset[str]) -> None: ...
 
     def capacity(self, options: str) -> int:
         return 1
