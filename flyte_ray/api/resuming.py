@@ -83,5 +83,5 @@ def _revise(
     include = inclusions_of(plan.root, spec.get("include") or ())
     code = send_code(store, plan.root, style, include, settings.root_dir)
     ref = catalog.know(plan.root).ref if catalog else None
-    shaping = shaping_of(code, spec.get("env_vars") or {})
+    shaping = shaping_of(code, spec)
     return Revision(code, ref or Catalog(shaping, pickling).refer(plan.root), plan.changes)

@@ -223,7 +223,7 @@ class Runner:
 
     def _refer(self, task: TaskSpec, about: Mapping[str, Any], pickling: Pickling) -> TaskRef:
         connect(settings.address)  # what a task needs is said in this cluster's terms
-        return Catalog(shaping_of(about["code"], about["env_vars"]), pickling).refer(task)
+        return Catalog(shaping_of(about["code"], about), pickling).refer(task)
 
     def _launch(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import ray
 
@@ -30,9 +30,6 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.working import configure
-
-CLOSE_S: Final = 10.0
-"""How long slots may take to end when their process is to."""
 
 
 def serve_pool(
@@ -126,6 +123,7 @@ class PoolProcess:
 
     def _serve(self, order: SlotOrder, port: RayPort) -> None:
         concurrency = self._pool.concurrency
+        watch = None
         try:
             run = RunId(order.run)
             slot = make_slot(order.slot, run, order.shape, port, self._store, self._keeper, self._name, concurrency)
@@ -133,10 +131,13 @@ class PoolProcess:
             if concurrency > 1:
                 offspring.watch(None)  # which of several works on a thread that is none of ours, nobody knows
             elif ray.get_runtime_context().get_assigned_resources().get("memory"):
-                MemoryWatch(slot).start()
+                watch = MemoryWatch(slot)
+                watch.start()
             slot.serve()
         finally:
             port.close()
+            if watch is not None:
+                watch.stop()
             with self._changed:
                 self._slots.pop(order.slot, None)
                 self._changed.notify_all()

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any, Final
 
 from flyte_ray.cluster.options import remote_options, shape_key
 from flyte_ray.runtime.catalog import Shaping
 from flyte_ray.spec.task import TaskSpec
 
 
-def shaping_of(bundle: str | None, run_env: Mapping[str, str]) -> Shaping:
-    """Return the shaping of a run with this code bundle and these variables."""
+_OF_PROCESS: Final = ("log_levels", "pickles", "key")
+"""Of a run's specification what counts for all of a process."""
+
+
+def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
+    """Return the shaping of a run with this code bundle, started as its specification says."""
+    run_env = spec.get("env_vars") or {}
 
     def shape(task: TaskSpec) -> tuple[str, str]:
         environment = task.environment
         options = remote_options(environment, bundle_digest=bundle, run_env=run_env)
         if environment.reusable is None:
             return shape_key(options), json.dumps(options, sort_keys=True)
-        # An environment has a pool of its own, however equal another one may be.
+        # An environment has a pool of its own, however equal another one may be; and runs share it that may share one.
         pool = {"environment": environment.name, "policy": str(environment.reusable)}
+        pool.update({name: json.dumps(spec.get(name)) for name in _OF_PROCESS})
         return shape_key({**options, "pool": pool}), json.dumps(options, sort_keys=True)
 
     return shape

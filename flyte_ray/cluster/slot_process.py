@@ -188,7 +188,7 @@ def make_slot(
     set_levels(*(spec.get("log_levels") or (None, None)))
     pickling = port.pickling(spec.get("key")).under(spec.get("pickles"))
     use(pickling)
-    catalog = Catalog(shaping_of(code, spec.get("env_vars") or {}), pickling)
+    catalog = Catalog(shaping_of(code, spec), pickling)
     blobs = blobs_at(store, data_place(run, spec), pickling)
     controller = Controller(run, catalog, blobs, "remote", {**spec, "code": code})
     about = {

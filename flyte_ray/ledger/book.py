@@ -56,6 +56,7 @@ class RunBook:
         self.recorder = recorder
         self.state = recorder.state
         self.refs = {key: read_ref(body) for key, body in self.state.tasks.items()}
+        self._pools = {ref.shape: ref.pool for ref in self.refs.values() if ref.pool}
         self.slots: dict[str, Slot] = {}
         self.starting: dict[str, str] = {}
         """Shapes of the slots that were asked for and have not attached, by id."""
@@ -109,6 +110,8 @@ class RunBook:
         for key, ref in tasks.items():
             if key not in self.refs:
                 self.refs[key] = ref
+                if ref.pool:
+                    self._pools[ref.shape] = ref.pool
                 self.record(kinds.TASK, task=key, body=json.dumps(ref))
 
     def called(self, call: Call | Work, ran_in: str | None = None) -> ActionState:
@@ -279,12 +282,11 @@ class RunBook:
     @property
     def has_pools(self) -> bool:
         """Whether any of its tasks runs in a pool that is its own."""
-        return any(ref.pool is not None and ref.pool.of_run for ref in self.refs.values())
+        return any(pool.of_run for pool in self._pools.values())
 
     def pool_of(self, shape: str) -> Pool | None:
         """The pool that slots of a shape belong to; None if they are their run's own."""
-        plain = plain_shape(shape)
-        return next((ref.pool for ref in self.refs.values() if ref.shape == plain), None)
+        return self._pools.get(plain_shape(shape)) if self._pools else None
 
     def hand_out(self, slot: Slot) -> None:
         """Order as much work as the slot wants and should have."""

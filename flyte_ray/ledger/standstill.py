@@ -40,7 +40,11 @@ class Standstill:
         """
         book, now_us = self._book, self._now_us()
         stands = bool(book.slots) and all(slot.stands for slot in book.slots.values())
-        waiting = [shape for shape in book.dispatch.shapes if stands and not self._may_come(shape, books)]
+        waiting = [
+            shape
+            for shape in book.dispatch.shapes
+            if (stands and not self._may_come(shape, books)) or self._is_kept(shape, books)
+        ]
         self._since = {shape: self._since.get(shape, now_us) for shape in waiting}
         found: list[tuple[str, str | None]] = []
         for shape, since in self._since.items():
@@ -56,6 +60,14 @@ class Standstill:
                 # Those who wait hold CPUs that they do not use and cannot lend.
                 found.append((shape, json.dumps({**options, "num_cpus": 0})))
         return found
+
+    def _is_kept(self, shape: str, books: Sequence[RunBook]) -> bool:
+        """Whether all processes of a pool serve other runs' actions that wait, and could be had beside them."""
+        pool = self._book.pool_of(shape)
+        if pool is None or not lends(json.loads(self._book.options_of(shape))):
+            return False
+        slots = [slot for other in books for slot in other.slots.values() if slot.shape == shape]
+        return len(slots) >= pool.most and all(slot.stands for slot in slots)
 
     def _may_come(self, shape: str, books: Sequence[RunBook]) -> bool:
         """Whether another run's slot goes on that holds something of what a shape needs, and will give it back."""

@@ -5,6 +5,7 @@ Invariants: a task that this process declared is never imported or unpickled aga
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import logging
@@ -175,6 +176,19 @@ def _pickle(task: TaskSpec, pickling: Pickling) -> str | None:
         return None
 
 
+@functools.lru_cache(maxsize=128)
+def _unpickle_once(data: bytes) -> TaskSpec:
+    """Unpickle a function of a pool: each unpickling gives it globals of its own, where what it has loaded is lost."""
+    return _unpickle(data)
+
+
+def _unpickle(data: bytes) -> TaskSpec:
+    import cloudpickle  # see _pickle
+
+    task: TaskSpec = cloudpickle.loads(data)
+    return task
+
+
 def load_task(ref: TaskRef, pickling: Pickling) -> TaskSpec:
     """Import, or unpickle, what a reference names.
 
@@ -185,10 +199,8 @@ def load_task(ref: TaskRef, pickling: Pickling) -> TaskSpec:
 
     """
     if ref.pickled is not None:
-        import cloudpickle  # see _pickle
-
-        task: TaskSpec = cloudpickle.loads(pickling.unpack(ref.pickled))
-        return task
+        data = pickling.unpack(ref.pickled)
+        return _unpickle_once(data) if ref.pool else _unpickle(data)
     if not ref.module:
         raise CodeBundleError(
             f"Task '{ref.name}' was declared in a notebook, a script's __main__ or inside a function, and is not known"

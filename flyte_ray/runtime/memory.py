@@ -61,14 +61,18 @@ class MemoryWatch:
     def __init__(self, slot: Slot, end: Callable[[int], None] = os._exit) -> None:
         """Watch a slot; `end` ends the process with an exit status."""
         self._slot, self._end = slot, end
+        self._over = threading.Event()
 
     def start(self) -> None:
-        """Watch from now on, as long as the process lives."""
+        """Watch from now on, until `stop` or as long as the process lives."""
         threading.Thread(target=self._run, name="flyte-ray-memory", daemon=True).start()
 
+    def stop(self) -> None:
+        """Watch no more."""
+        self._over.set()
+
     def _run(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(SAMPLE_S):
+        while not self._over.wait(SAMPLE_S):
             self.look()
 
     def look(self) -> None:

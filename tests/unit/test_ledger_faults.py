@@ -49,6 +49,8 @@ class SimulatedSlot:
     What calls nobody runs until it is told to end, and half of it fails at first; what waits has others run above it.
     """
 
+    of_run, task = RUN, TASK
+
     def __init__(self, name: str) -> None:
         self.name, self.mail, self.seq = name, Mailbox(), 0
         self.ready: list[Work] = []
@@ -116,7 +118,7 @@ class SimulatedSlot:
         names = [f"{work.action}.{index}" for index in range(2)]
         self.children[work.action] = dict.fromkeys(names)
         for name in names:
-            self.mail.put(Call(name, work.action, TASK.key, str(depth - 1), None, None, told=False))
+            self.mail.put(Call(name, work.action, self.task.key, str(depth - 1), None, None, told=False))
 
     def succeed(self, name: str, total: int) -> None:
         self.mail.put(Result(name, self.works.pop(name).attempt, kinds.SUCCEEDED, str(total), False, 0.001, None))
@@ -135,14 +137,14 @@ class SimulatedSlot:
         return dump_message(
             Message(
                 slot=self.name,
-                run=RUN,
+                run=self.of_run,
                 shape="s",
                 seq=self.seq,
                 epoch=self.mail.epoch,
                 first=first,
                 items=items,
                 received=self.mail.received,
-                tasks={TASK.key: TASK},
+                tasks={self.task.key: self.task},
                 want=0 if self.active else 2,
                 waiting=frozenset() if self.active else frozenset(self.works),
                 active=self.active,
@@ -210,6 +212,9 @@ class World:
         """What each slot last said to run."""
         self.newest: Counter[str] = Counter()
         self.ledger = self.make_ledger()
+        self.begin()
+
+    def begin(self) -> None:
         self.ledger.start(Start(RUN, "n", TASK, str(self.size), about=self.about))
 
     def make_ledger(self) -> Ledger:
@@ -390,12 +395,12 @@ def test_what_answers_one_call_alone_is_not_handed_in_to_the_next_ledger() -> No
     assert mail.outcomes() == [told]
 
 
-def check(store: Any, expected: int) -> None:
+def check(store: Any, expected: int, run: RunId = RUN) -> None:
     succeeded: Counter[str] = Counter()
     result = None
     begun_with_step: set[tuple[str, int]] = set()
     traced: set[str] = set()
-    for _, segment in read_segments(store, RUN):
+    for _, segment in read_segments(store, run):
         for event in segment.events:
             if event.kind == kinds.STARTED and event.action in traced:
                 begun_with_step.add((event.action, event.attempt))
