@@ -10,7 +10,6 @@ from flyte_ray.cluster.options import remote_options, shape_key
 from flyte_ray.runtime.catalog import Shaping
 from flyte_ray.spec.task import TaskSpec
 
-
 _OF_PROCESS: Final = ("log_levels", "pickles", "key")
 """Of a run's specification what counts for all of a process."""
 
