@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flyte_ray.cluster.orders import SlotOrder
 from flyte_ray.cluster.pools import Pools
-from flyte_ray.ledger import blocks, dispatch, fleet, losses, standstill
+from flyte_ray.ledger import blocks, dispatch, fleet, losses, roll_call, standstill
 from flyte_ray.ledger.losses import CRASHED, ENDED, Loss
 from flyte_ray.ledger.messages import Pool
 from flyte_ray.ledger.places import PROCESS
@@ -228,6 +228,7 @@ def test_runs_that_share_processes_end_undisturbed(steps: list[tuple[str, int]],
         mock.patch.object(losses, "MAX_LOSSES", 1),
         mock.patch.object(standstill, "OVERFLOW_S", 0.0),
         mock.patch.object(fleet, "LINGER_S", 0.0),
+        mock.patch.object(roll_call, "BEGIN_US", 0),
         mock.patch.object(blocks, "BLOCK", 3),
     ):
         world = PoolWorld(Pool("e", 1, most, concurrency, 30.0, 30.0, of_run=False))
