@@ -43,7 +43,8 @@ class Launcher:
         self._keys: dict[str, Pickling] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
-        self._pool_entry = ray.remote(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
+        # Not more calls: Ray would use the process, with all that is in it, for other runs and environments.
+        self._pool_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
         self._pools = Pools(time.monotonic, lambda: uuid.uuid4().hex[:8])
         self._asking: dict[str, asyncio.Future[SlotOrder | None]] = {}
         """Processes of pools that wait for a slot to serve, or for their end."""
