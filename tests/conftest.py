@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from tests.ray_cluster import connected, ray_address
 from tests.s3_server import s3_root, s3_running
 
 # Processes that tests start sign with it, too, and no test makes a key in the home of who runs them.
 os.environ.setdefault("FLYTE_RAY_KEY", "for tests only, not secret")
+# Who ends the tests so has them end what they have started, too: as Ctrl-C does, fixtures are torn down.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 __all__ = ["connected", "ray_address", "s3_root", "s3_running"]
