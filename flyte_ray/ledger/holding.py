@@ -134,7 +134,8 @@ class Holdings:
 
     def remove(self, run: RunId) -> HeldRun | None:
         """Hold a run no more; returns what was held."""
-        with self.lock:
+        with self._opened:
+            self._opened.notify_all()
             return self._held.pop(run, None)
 
     def places(self, slot: Slot) -> int:
@@ -149,10 +150,14 @@ class Holdings:
         return free_places(slot, beside if process else ())
 
     def settled(self, run: RunId) -> RunBook | None:
-        """Wait until no thread is about to hold a run; return its book if it is held then."""
+        """Wait until no thread is about to hold a run, or to let go of it; return its book if it is held then."""
         with self._opened:
-            self._opened.wait_for(lambda: run not in self._opening)
+            self._opened.wait_for(lambda: run not in self._opening and not self._is_ending(run))
             return self.book(run)
+
+    def _is_ending(self, run: RunId) -> bool:
+        book = self.book(run)
+        return book is not None and book.end_mark is not None
 
     @contextmanager
     def opening(self, run: RunId) -> Iterator[RunBook | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -128,6 +129,17 @@ def test_who_waits_for_an_abort_is_told_that_another_ledger_continues_the_run(pl
     wait_until(lambda: bool(heard), "nobody was told")
     assert type(heard[0]) is RunFencedError
     other.close()
+
+
+def test_a_resume_that_comes_while_the_end_is_being_stored_continues_the_run(play: Play) -> None:
+    cluster, slot = play(task())
+    resuming = threading.Thread(target=lambda: cluster.ledger.resume(RUN, {}, by_person=True))
+    with cluster.store.lock:  # the store takes nothing
+        slot.say(ended("a0", kinds.FAILED))
+        resuming.start()
+        wait_until(lambda: cluster.book.end_mark is not None, "the run does not end")
+    resuming.join(60)
+    assert (cluster.root.phase, cluster.book.state.resumes) == (ActionPhase.QUEUED, 1)
 
 
 def test_what_an_attempt_that_ran_out_of_time_had_begun_is_run_again_by_the_next(play: Play) -> None:
