@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,8 @@ from flyte_ray.types.digest import signers
 
 THREADS: Final = 8
 """Requests to the store at a time."""
+FINISH_S: Final = 30.0
+"""How long the end of a run waits for its outcomes to be kept."""
 BATCH: Final = 64
 """Most questions that one thread answers together."""
 _log = logging.getLogger("flyte_ray.cache")
@@ -159,9 +161,11 @@ class CacheDesk:
             self._submit(self._release, key, run, name)
 
     def finish(self, run: RunId) -> None:
-        """Wait until the outcomes of a run that has ended are kept, and let go of what it computes for others."""
-        for write in self._writes.pop(run, []):
-            write.exception()  # has been logged
+        """Wait until the outcomes of a run that has ended are kept, and let go of what it computes for others.
+
+        A store that hangs with one of them keeps the end of the run for `FINISH_S` at most.
+        """
+        wait(self._writes.pop(run, []), timeout=FINISH_S)  # what went wrong has been logged
         with self._lock:
             led = [(key, name) for key, (leader, name) in self._leaders.items() if leader == run]
         for key, name in led:

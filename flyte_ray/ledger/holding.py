@@ -1,6 +1,6 @@
 """Hold runs open: one run with all that belongs to it, and the thread that keeps all of them claimed.
 
-Invariant: a store that does not answer keeps nobody waiting but this thread.
+Invariant: a store that does not answer, or hangs with one run, keeps nobody waiting but the threads of that run.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, sweep
-from flyte_ray.storage.patient import Patience
+from flyte_ray.storage.patient import Patience, within
 
 FINISH_S: Final = 60.0
 """How long a run that has ended waits for a store that does not take its end."""
+RELEASE_S: Final = 5.0
+"""How long a claim that is given up waits for a store that hangs."""
 KEEP_S: Final = 1.0
 """Time between two looks whether a counter is to be stepped."""
 _log = logging.getLogger("flyte_ray.ledger")
@@ -73,7 +75,7 @@ class HeldRun:
         self.book.recorder.close()
         self._answer_marks(self.book.recorder.fenced)
         try:
-            self.lease.release()
+            within(RELEASE_S, self.lease.release, "it was not given up")
         except StoreError as error:
             _log.warning("run %s stays claimed, until others see that nobody holds it: %s", self.book.state.id, error)
 
@@ -176,11 +178,19 @@ class Holdings:
 
 
 class Keeper:
-    """Looks after runs every `KEEP_S`, on a thread that starts with the first of them."""
+    """Looks after runs every `KEEP_S`: each on a thread of its own while there is something to do for it."""
 
-    def __init__(self, held: Callable[[], Iterable[HeldRun]], what: str, keep: Callable[[HeldRun], None]) -> None:
-        """Do `keep` with all that `held` returns; `what` names that, for people."""
-        self._held, self._what, self._keep_run = held, what, keep
+    def __init__(
+        self,
+        held: Callable[[], Iterable[HeldRun]],
+        what: str,
+        is_due: Callable[[HeldRun], bool],
+        keep: Callable[[HeldRun], None],
+    ) -> None:
+        """Do `keep` with those that `held` returns and that are due; `what` names that, for people."""
+        self._held, self._what, self._is_due, self._keep_run = held, what, is_due, keep
+        self._busy: set[int] = set()
+        """By the identity of what is held: a run may be held again while a put of its last holder hangs."""
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -197,9 +207,17 @@ class Keeper:
     def _keep(self) -> None:
         while not self._closed.wait(KEEP_S):
             for held in self._held():
-                try:
-                    self._keep_run(held)
-                except StoreError as error:
-                    _log.debug("run %s: %s: %s", held.book.state.id, self._what, error)
-                except Exception:
-                    _log.exception("run %s: %s failed; that is tried again", held.book.state.id, self._what)
+                if id(held) not in self._busy and self._is_due(held):
+                    self._busy.add(id(held))
+                    name = f"flyte-ray-{self._what}-{held.book.state.id}"
+                    threading.Thread(target=self._keep_one, args=(held,), name=name, daemon=True).start()
+
+    def _keep_one(self, held: HeldRun) -> None:
+        try:
+            self._keep_run(held)
+        except StoreError as error:
+            _log.debug("run %s: %s: %s", held.book.state.id, self._what, error)
+        except Exception:
+            _log.exception("run %s: %s failed; that is tried again", held.book.state.id, self._what)
+        finally:
+            self._busy.discard(id(held))

@@ -132,6 +132,11 @@ class Lease:
             if now and now.token != self._token:
                 raise self._refusal(now)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to step the counter."""
+        return time.monotonic() - self._renewed > RENEW_S
+
     def renew(self, holds: Callable[[], bool]) -> None:
         """Step the counter if it is time; a store that does not answer is asked again later.
 
@@ -139,7 +144,7 @@ class Lease:
             holds: Asked where the claim is not ours any more: whether the run's log is.
 
         """
-        if time.monotonic() - self._renewed <= RENEW_S:
+        if not self.is_due:
             return
         try:
             with self._writing:

@@ -158,6 +158,11 @@ class RunLog:
             elif self._place(encode_segment(Segment(self.epoch, self._writer, events))):
                 return self.position - 1
 
+    @property
+    def has_to_pack(self) -> bool:
+        """Whether 64 segments are stored that should be one object."""
+        return self._packer.is_due(self.position)
+
     def pack(self) -> bool:
         """Put the next 64 segments, if so many are stored, into one object; returns whether there were.
 

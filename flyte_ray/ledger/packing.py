@@ -44,6 +44,10 @@ class Packer:
         self._present: set[int] | None = None
         """Positions whose segments were there when this was asked first."""
 
+    def is_due(self, end: int) -> bool:
+        """Whether the next block lies wholly before a position."""
+        return (self._next + 1) * blocks.BLOCK <= end
+
     def pack(self, end: int) -> bool:
         """Pack the next block that lies wholly before a position, if there is one; returns whether there was.
 
@@ -51,9 +55,9 @@ class Packer:
             StoreError: The store did not answer; that may be tried again.
 
         """
-        first = self._next * blocks.BLOCK
-        if first + blocks.BLOCK > end:
+        if not self.is_due(end):
             return False
+        first = self._next * blocks.BLOCK
         try:
             self._pack(first)
         except StoreDamagedError as error:

@@ -7,6 +7,7 @@ stored, and its slots have had their last words. Knows nothing of who asks (`led
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from flyte_ray.ledger.book import RunBook
@@ -16,7 +17,7 @@ from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.faults import ACKNOWLEDGE, Faults
 from flyte_ray.ledger.fleet import Fleet
 from flyte_ray.ledger.grace import Grace
-from flyte_ray.ledger.holding import HeldRun, Holdings
+from flyte_ray.ledger.holding import FINISH_S, HeldRun, Holdings
 from flyte_ray.ledger.messages import Bye
 from flyte_ray.ledger.notifying import Notifier
 from flyte_ray.ledger.reception import Answers
@@ -93,7 +94,8 @@ class Progress:
         self.grace.leave(book.slots.values())
         self.dismiss(held, "its run has ended")
         self.fleet.leave(book)
-        thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish")
+        # A daemon: one that hangs with its store must not hold the process at its end.
+        thread = threading.Thread(target=self._finish, args=(held, how), name="flyte-ray-finish", daemon=True)
         self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
         thread.start()
 
@@ -160,7 +162,8 @@ class Progress:
         self._notifier.close()
         for held in runs:
             held.let_go()
+        until = time.monotonic() + FINISH_S
         for thread in finishing:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
         self._desk.close()
         self._conditions.close()

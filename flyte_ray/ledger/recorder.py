@@ -35,6 +35,9 @@ _EVENT_BYTES: Final = 200
 CLOSE_S: Final = 5.0
 """How long a recorder that is closed waits for a store that does not answer."""
 
+HUNG_S: Final = 1.0
+"""How much longer, where the store does not even say that it is away."""
+
 _log = logging.getLogger("flyte_ray.ledger")
 
 
@@ -110,6 +113,11 @@ class RunRecorder:
         )
         return f"{reason}; {full}" if reason else full
 
+    @property
+    def has_to_pack(self) -> bool:
+        """Whether `pack` has something to do."""
+        return self._log.has_to_pack
+
     def pack(self) -> bool:
         """See `RunLog.pack`."""
         return self._log.pack()
@@ -120,8 +128,8 @@ class RunRecorder:
             self._hurry = True
             self._changed.notify_all()
 
-    def commit(self) -> None:
-        """Wait until everything recorded so far is stored, for as long as the store needs.
+    def commit(self, timeout_s: float | None = None) -> None:
+        """Wait until everything recorded so far is stored, for as long as the store needs, unless there is a timeout.
 
         Raises:
             RunFencedError: It never will be, because another ledger continues the run.
@@ -132,7 +140,8 @@ class RunRecorder:
             mark = self.recorded
             self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.stored >= mark or self.fenced or self._given_up)
+            if not self._changed.wait_for(lambda: self.stored >= mark or self.fenced or self._given_up, timeout_s):
+                self._give_up(StoreError(f"The store of run {self.state.id} has not answered for {timeout_s:g} s."))
             if error := self.fenced or self._given_up:
                 raise error
 
@@ -148,16 +157,16 @@ class RunRecorder:
     def close(self) -> None:
         """Store what is left, unless another ledger continues the run, and end the committing thread.
 
-        What a store that is away has not taken within `CLOSE_S` is lost, like all that is recorded after the last
-        commit of a process that dies: nobody has been told of it.
+        What a store that is away, or hangs, has not taken within `CLOSE_S` is lost, like all that is recorded after the
+        last commit of a process that dies: nobody has been told of it.
         """
         self._log.patience.limit(CLOSE_S)
         with contextlib.suppress(RunFencedError, StoreError):
-            self.commit()
+            self.commit(CLOSE_S + HUNG_S)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(HUNG_S)  # a put that hangs is left to itself
 
     def _store_batches(self) -> None:
         while True:
@@ -210,11 +219,15 @@ class RunRecorder:
                 self._fence(error)
                 return False
             with self._changed:
-                self._given_up = error
-                _log.warning("the last %d events of run %s are not stored", self.unstored, self.state.id)
-                self._changed.notify_all()
+                self._give_up(error)
             return False
         return True
+
+    def _give_up(self, error: StoreError) -> None:
+        if self._given_up is None:
+            self._given_up = error
+            _log.warning("the last %d events of run %s are not stored: %s", self.unstored, self.state.id, error)
+            self._changed.notify_all()
 
     def _append(self, batch: list[Event]) -> None:
         try:

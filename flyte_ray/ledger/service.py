@@ -57,8 +57,8 @@ class Ledger:
         self._lock = self._runs.lock
         self._opener = Opener(store, holder, self._lock)
         self._keepers = (
-            Keeper(self._runs.all, "lease", HeldRun.keep),
-            Keeper(self._runs.all, "pack", HeldRun.pack),
+            Keeper(self._runs.all, "lease", lambda held: held.lease.is_due, HeldRun.keep),
+            Keeper(self._runs.all, "pack", lambda held: held.book.recorder.has_to_pack, HeldRun.pack),
         )
         self._progress = Progress(store, self._runs, launcher, faults, now_us)
 

@@ -7,6 +7,7 @@ matter of waiting; a put that failed and has arrived all the same counts as made
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -141,6 +142,37 @@ class Patience:
                 return
             self._error = None
         self._said(None)
+
+
+def within(seconds: float, call: Callable[[], None], what: str) -> None:
+    """Call on a thread beside, and wait no longer than that: a store may hang without a word.
+
+    Args:
+        seconds: To wait.
+        call: What is called; if it has not returned by then it goes on, and nobody hears what comes of it.
+        what: Said in the error, as in `the end of run r1 was not stored`.
+
+    Raises:
+        StoreError: It has not returned by then.
+
+    """
+    answer: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            call()
+        except BaseException as error:  # raised where it is waited for
+            answer.put(error)
+        else:
+            answer.put(None)
+
+    threading.Thread(target=ask, name="flyte-ray-within", daemon=True).start()
+    try:
+        error = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise StoreError(f"{what}: the store has not answered for {seconds:g} s.") from None
+    if error is not None:
+        raise error
 
 
 @dataclass(frozen=True)
