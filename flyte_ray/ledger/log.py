@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreDamagedError
 from flyte_ray.ledger import events as kinds
@@ -112,28 +112,30 @@ class RunLog:
         self._epochs: list[int] = []
         self._packer = Packer(store, run, self._epochs)
 
-    def open(self, holder: str, now_us: int) -> list[Event]:
+    def open(self, holder: str, now_us: int, hear: Callable[[Event], None]) -> None:
         """Read all that is stored and take the run with an `OPEN` record behind it.
 
-        Returns:
-            Every valid event, oldest first, without the new `OPEN` record; empty for a new run.
+        Args:
+            holder: Who takes it, for people.
+            now_us: When.
+            hear: Gets every valid event, oldest first, without the new `OPEN` record. A long log is never held whole.
 
         """
         self._holder = holder
-        found: list[Event] = []
         while True:
             for position, segment in _read_positions(self._store, self._run, self.position, self.epoch):
                 self._note_block(position)
                 self.position = position + 1
                 if segment is not None:
                     self.epoch = segment.epoch
-                    found.extend(segment.events)
+                    for event in segment.events:
+                        hear(event)
             self._note_block(self.position)
             # Refused, another one has written meanwhile: that is read first.
             if self._take(segment_key(self._run, self.position), self._opening(now_us)):
                 self.epoch += 1
                 self.position += 1
-                return found
+                return
 
     def _take(self, key: str, opening: bytes) -> bool:
         block = block_key(self._run, first_of(self.position), last_of(self.position))

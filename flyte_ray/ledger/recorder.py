@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from flyte_ray.errors import RunFencedError, StoreError
@@ -65,8 +66,7 @@ class RunRecorder:
         self._closed = False
         self._given_up: StoreError | None = None
         self._changed = threading.Condition()
-        for event in log.open(holder, now_us()):
-            fold(self.state, event)
+        log.open(holder, now_us(), partial(fold, self.state))
         self._thread = threading.Thread(target=self._store_batches, name="flyte-ray-commit", daemon=True)
         self._thread.start()
 

@@ -103,7 +103,7 @@ def test_the_code_reads_a_runs_log(tmp_path: Path, packed: bool) -> None:
     flyte.with_runcontext("local", name="shown").run(squares, 3)
     if packed:
         log = RunLog(open_store(tmp_path), RunId("shown"), "writer")
-        log.open("holder", 0)
+        log.open("holder", 0, lambda event: None)
         with mock.patch.object(ledger_blocks, "BLOCK", 2):
             assert log.pack()
     names: dict[str, Any] = {"root": tmp_path, "name": "shown"}

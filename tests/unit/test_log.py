@@ -29,7 +29,9 @@ def store(tmp_path: Path) -> Store:
 
 def open_log(store: Store, writer: str) -> tuple[RunLog, list[Event]]:
     log = RunLog(store, RUN, writer)
-    return log, log.open(writer, 0)
+    heard: list[Event] = []
+    log.open(writer, 0, heard.append)
+    return log, heard
 
 
 def test_a_second_writer_reads_all_and_fences_the_first(store: Store) -> None:
@@ -41,6 +43,22 @@ def test_a_second_writer_reads_all_and_fences_the_first(store: Store) -> None:
         first.append([START])
     second.append([START])
     assert [event for _, segment in read_segments(store, RUN) for event in segment.events][-1] == START
+
+
+def test_who_opens_a_log_holds_one_segment_of_it_at_a_time() -> None:
+    heard: list[Event] = []
+
+    class Watched(MemoryStore):
+        def get(self, key: str) -> bytes:
+            data = super().get(key)
+            held.append(int(key.rpartition("/")[2].partition(".")[0]) - len(heard))
+            return data
+
+    store, held = Watched(), list[int]()
+    written(store, CALL, *[START] * 9)
+    held.clear()
+    RunLog(store, RUN, "second").open("second", 0, heard.append)
+    assert held == [0] * 11
 
 
 def written(store: Store, *events: Event) -> bytes:

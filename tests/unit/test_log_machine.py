@@ -70,7 +70,8 @@ class LogMachine(RuleBasedStateMachine):
         self.store.faults = list(faults)
         self.number += 1
         log = RunLog(self.store, RUN, f"writer {self.number}")
-        found = log.open(f"holder {self.number}", 0)
+        found: list[Event] = []
+        log.open(f"holder {self.number}", 0, found.append)
         assert [event for event in found if event.kind != kinds.OPEN] == self.acknowledged
         self.newest = log
         return log

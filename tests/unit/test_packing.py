@@ -37,7 +37,7 @@ def event(number: int) -> Event:
 
 def opened(store: Store, writer: str = "w") -> RunLog:
     log = RunLog(store, RUN, writer)
-    log.open(writer, 0)
+    log.open(writer, 0, lambda event: None)
     return log
 
 
@@ -173,7 +173,9 @@ def test_who_takes_a_run_with_an_old_view_of_its_end_reads_on_when_that_was_pack
             return super().put_if_absent(key, data)
 
     slow = RunLog(Slow(), RUN, "slow")
-    assert [each.at for each in slow.open("slow", 0) if each.kind != kinds.OPEN] == list(range(12))
+    heard: list[Event] = []
+    slow.open("slow", 0, heard.append)
+    assert [each.at for each in heard if each.kind != kinds.OPEN] == list(range(12))
     with pytest.raises(RunFencedError):
         first.append([event(99)])
     slow.append([event(12)])
@@ -260,7 +262,7 @@ def test_whoever_opens_appends_and_packs_what_was_acknowledged_is_read_once(
             try:
                 if what == "open":
                     log = RunLog(Interrupted(who), RUN, f"writer {who} {next(puts)}")
-                    log.open(f"{who}", 0)
+                    log.open(f"{who}", 0, lambda event: None)
                     logs[who] = log
                 elif who in logs and what == "append":
                     number = next(puts)
