@@ -15,7 +15,7 @@ from typing import Any, Final
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
-from flyte_ray.ledger.lease import Lease
+from flyte_ray.ledger.lease import KEEP_S, Lease
 from flyte_ray.ledger.paths import ACTIVE, run_prefix
 from flyte_ray.ledger.places import PROCESS, free_places
 from flyte_ray.ledger.reception import Reception
@@ -30,8 +30,6 @@ FINISH_S: Final = 60.0
 """How long a run that has ended waits for a store that does not take its end."""
 RELEASE_S: Final = 5.0
 """How long a claim that is given up waits for a store that hangs."""
-KEEP_S: Final = 1.0
-"""Time between two looks whether a counter is to be stepped."""
 _log = logging.getLogger("flyte_ray.ledger")
 
 Waiter = Callable[[Ended | Exception], None]

@@ -14,7 +14,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunFencedError, StoreError
@@ -28,6 +29,8 @@ RENEW_S: Final = 10.0
 """Time between two steps of the counter."""
 STILL_S: Final = 30.0
 """A counter that stands still for this long belongs to a dead holder."""
+KEEP_S: Final = 1.0
+"""Time between two looks whether a counter is to be stepped."""
 LOOK_S: Final = 1.0
 """Time between two looks of somebody who waits for the run."""
 _log = logging.getLogger("flyte_ray.ledger")
@@ -155,6 +158,22 @@ class Lease:
                     self._write()
         except (StoreError, OSError) as error:
             _log.warning("the lease of run %s could not be renewed: %s", self._run, error)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Step the counter meanwhile: to read a long log takes longer than a claim may stand still."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(KEEP_S):
+                self.renew(lambda: False)
+
+        thread = threading.Thread(target=keep, name=f"flyte-ray-lease-{self._run}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()  # a thread that hangs with its store is not waited for
 
     def release(self) -> None:
         """Give the run up; nothing is renewed after that."""

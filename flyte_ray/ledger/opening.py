@@ -56,7 +56,8 @@ class Opener:
         log = RunLog(witnessed(self._store, spec_key(run)), run, uuid.uuid4().hex)
         log.patience.ask(lambda: lease.take(force=take_over, seen=seen))
         try:
-            return lease, RunRecorder(run, log, self._holder, on_stored), spec
+            with lease.kept():
+                return lease, RunRecorder(run, log, self._holder, on_stored), spec
         except BaseException:
             with contextlib.suppress(StoreError):
                 lease.release()

@@ -13,12 +13,13 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.lease import read_claim
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
-from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.paths import segment_key, spec_key
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
+from tests.cancelled import wait_until
 from tests.unit.memory_store import MemoryStore
 from tests.unit.test_ledger_faults import RUN, TASK
 
@@ -133,6 +134,30 @@ def test_a_run_that_lives_is_not_taken_without_a_persons_word(
     with pytest.raises(RunFencedError, match="held by first"):
         resume(second)
     assert (first.runs, second.runs, opened(store)) == ([RUN], [], ["first"])
+
+
+def test_a_claim_is_renewed_while_a_long_log_is_read(ledgers: list[Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyte_ray.ledger.lease.RENEW_S", -1.0)
+    monkeypatch.setattr("flyte_ray.ledger.lease.KEEP_S", 0.01)
+
+    class Long(MemoryStore):
+        """Takes long to read."""
+
+        def get(self, key: str) -> bytes:
+            if key == segment_key(RUN, 0):
+                before = counter()
+                wait_until(lambda: counter() > before + 2, "the claim stands still")
+            return super().get(key)
+
+    def counter() -> int:
+        claim = read_claim(store, RUN)
+        return claim.counter if claim else 0
+
+    store = Long()
+    cut_off(store)
+    ledgers.append(Ledger(store, Room(), "second"))
+    resume(ledgers[0], take_over=True)
+    assert ledgers[0].runs == [RUN]
 
 
 def test_two_who_resume_one_run_in_one_ledger_open_it_once(store: MemoryStore, ledgers: list[Ledger]) -> None:
