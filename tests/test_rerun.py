@@ -12,6 +12,8 @@ import flyte_ray as flyte
 from flyte_ray.errors import ActionNotFoundError, RunNotFoundError, RuntimeUserError
 from flyte_ray.io import File
 from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.recovering import load_outcomes
+from flyte_ray.remote import Action
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests.test_conditions import beside, waiting
@@ -242,6 +244,20 @@ def test_values_that_are_gone_are_named_and_computed_again_where_that_is_allowed
         flyte.rerun("first")
     assert caught.value.code == "SourceRunInputsUnavailableError"
     assert flyte.rerun("first", table=pa.table({"y": []})).outputs() == (9,)
+
+
+def test_values_that_go_when_their_run_was_started_anew_already_are_computed_again(
+    failed_with_large_values: flyte.Run, tmp_path: Path
+) -> None:
+    broken[:] = ["no"]
+    store, again = open_store(tmp_path / "root"), flyte.rerun("first", recover=True)
+    spec = load_spec(store, RunId(again.name))
+    tasks = {each.name: each.task_name for each in Action.listall("first")}
+    before = sorted(tasks[name] for name in load_outcomes(store, spec))
+    assert before == ["rerun.length", "rerun.numbers", "rerun.rows", "rerun.written"]
+    (text,) = (tmp_path / "root" / "runs" / "first" / "data").rglob("text")
+    text.unlink()
+    assert sorted(tasks[name] for name in load_outcomes(store, spec)) == ["rerun.length", "rerun.numbers", "rerun.rows"]
 
 
 @env.task(cache="auto")

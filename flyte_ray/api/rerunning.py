@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from flyte_ray.cluster.code import unpack_code
 from flyte_ray.errors import ActionNotFoundError, RunNotFoundError, RuntimeUserError
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.messages import TaskRef, read_ref
-from flyte_ray.ledger.outputs import take
+from flyte_ray.ledger.outputs import take, take_all
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.recovering import recoverable
@@ -33,8 +32,6 @@ from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store
 from flyte_ray.types import Encoded, build_codec
 
-LOOKS: Final = 16
-"""Requests to the store at a time."""
 _log: Final = logging.getLogger("flyte_ray")
 
 
@@ -194,20 +191,19 @@ def plan_recovery(
         _log.warning("run %s has no action %s: there is nothing to run again", source.run, name)
     changes = plan.changes if plan else imported_changes(source.state) if here else Changes({}, {}, frozenset())
     changes = changes._replace(asked=frozenset(forced))
-    with ThreadPoolExecutor(LOOKS, "flyte-ray-look") as pool:
-        while True:
-            kept = {action.id: action for action in recoverable(source.state, changes)}
-            # What stands below a kept one is never called.
-            asked = [action for action in kept.values() if action.parent not in kept]
-            bodies = pool.map(lambda action: take(store, source.place, action.result or "null"), asked)
-            gone = [action for action, body in zip(asked, bodies, strict=True) if body is None]
-            if gone and not allow_missing:
-                raise RuntimeUserError(
-                    "SourceRunOutputsUnavailableError",
-                    f"The outputs of run {source.run} should lie in the store, but those of {len(gone)} actions are"
-                    f" gone, such as {gone[0].id} ({gone[0].task_name}). Have them run again with"
-                    f" --allow-missing-outputs (allow_missing_source_outputs=True).",
-                )
-            if not gone:
-                return changes
-            changes = changes._replace(asked=changes.asked | {action.id for action in gone})
+    while True:
+        kept = {action.id: action for action in recoverable(source.state, changes)}
+        # What stands below a kept one is never called.
+        asked = [action for action in kept.values() if action.parent not in kept]
+        whole = take_all(store, source.place, {action.id: action.result or "null" for action in asked})
+        gone = [action for action in asked if action.id not in whole]
+        if gone and not allow_missing:
+            raise RuntimeUserError(
+                "SourceRunOutputsUnavailableError",
+                f"The outputs of run {source.run} should lie in the store, but those of {len(gone)} actions are"
+                f" gone, such as {gone[0].id} ({gone[0].task_name}). Have them run again with"
+                f" --allow-missing-outputs (allow_missing_source_outputs=True).",
+            )
+        if not gone:
+            return changes
+        changes = changes._replace(asked=changes.asked | {action.id for action in gone})

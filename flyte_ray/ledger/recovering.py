@@ -13,7 +13,7 @@ from typing import Any
 
 from flyte_ray.errors import RunNotFoundError
 from flyte_ray.ledger.cache import Kept
-from flyte_ray.ledger.outputs import take
+from flyte_ray.ledger.outputs import take_all
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.revision import Changes, judge
@@ -49,11 +49,17 @@ def load_outcomes(store: Store, spec: Mapping[str, Any]) -> dict[str, Kept]:
         _log.warning("run %s recovers run %s, which is gone: all of it runs", spec["name"], run)
         return {}
     place = data_place(run, source)
-    found = {}
-    for action in recoverable(state, changes):
-        output = take(store, place, action.result or "null", checked=False)
-        if output is not None:
-            found[action.id] = Kept(f"{run}/{action.id}", output)
+    kept = {action.id: action for action in recoverable(state, changes)}
+    found: dict[str, Kept] = {}
+    # What stands below one that is taken over is never called.
+    wanted = [action for action in kept.values() if action.parent not in kept]
+    while wanted:
+        whole = take_all(store, place, {action.id: action.result or "null" for action in wanted})
+        found |= {name: Kept(f"{run}/{name}", output) for name, output in whole.items()}
+        gone = {action.id for action in wanted if action.id not in whole}
+        if gone:
+            _log.warning("run %s: outputs of %d actions of run %s are gone; they run", spec["name"], len(gone), run)
+        wanted = [action for action in kept.values() if action.parent in gone]
     return found
 
 
