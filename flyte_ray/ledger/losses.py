@@ -36,7 +36,7 @@ MAX_DISPLACED: Final = 100
 WATCHED_FROM: Final = 2
 """Displacements from which on an action is watched."""
 FIRST_DELAY_S: Final = 0.25
-"""Pause after the second loss, in seconds; each further one doubles it. The first is made good at once."""
+"""Seconds between the begins of two attempts after two losses; doubled by each further one, none after the first."""
 MAX_DELAY_S: Final = 5.0
 
 
@@ -69,7 +69,7 @@ def is_watched(action: ActionState) -> bool:
 
 
 def delay_s(losses: int) -> float:
-    """Seconds to wait after a loss, counted from 1."""
+    """Seconds between the begins of two attempts, by the number of losses."""
     return 0.0 if losses < 2 else min(FIRST_DELAY_S * 2 ** min(losses - 2, 20), MAX_DELAY_S)
 
 

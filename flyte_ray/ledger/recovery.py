@@ -101,9 +101,10 @@ def _exceed(book: RunBook, action: ActionState, excess: str) -> None:
 
 def lose_attempt(book: RunBook, action: ActionState, loss: Loss, *, to_blame: bool) -> bool:
     """Record the loss of an attempt; False if that was one too many, which ends the action."""
-    wait_us = round(delay_s((action.losses if to_blame else action.displaced) + 1) * 1e6)
-    ready_us = book.now_us() + wait_us if wait_us else 0
-    body = lost(loss.reason, loss.cause, to_blame=to_blame, ready_us=ready_us)
+    # From when it began: the pause is there for what is lost again and again, and not for what had run for long.
+    pause_us = round(delay_s((action.losses if to_blame else action.displaced) + 1) * 1e6)
+    ready_us = action.started_us + pause_us
+    body = lost(loss.reason, loss.cause, to_blame=to_blame, ready_us=ready_us if ready_us > book.now_us() else 0)
     book.record(kinds.LOST, action.id, action.attempt, body=body)
     error = exceeded(action, loss)
     if error is not None:

@@ -130,6 +130,14 @@ def test_losses_of_nodes_and_of_the_launcher_count_apart_and_have_a_bound_of_the
     assert "lost its slot 101 times, though not by its own doing; the last time: its node (10.0" in error["message"]
 
 
+def test_an_attempt_that_ran_for_longer_than_the_pause_begins_again_at_once(cluster: Cluster) -> None:
+    for count in range(9):
+        slot = begun(cluster, says=False)
+        cluster.after(MAX_DELAY_S)
+        cluster.ledger.slot_ended(RUN, slot.name, KILLED)
+        assert (len(cluster.launched), cluster.root.ready_us) == (count + 2, 0)
+
+
 def test_the_first_loss_is_made_good_at_once_and_the_next_ones_after_a_pause(cluster: Cluster) -> None:
     assert [delay_s(count) for count in (1, 2, 3, 100)] == [0, 0.25, 0.5, MAX_DELAY_S]
     cluster.ledger.slot_ended(RUN, begun(cluster, says=True).name, KILLED)
