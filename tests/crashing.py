@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import flyte_ray as flyte
-from flyte_ray.api.running import Runner
+from flyte_ray.api.runner import Runner
 from flyte_ray.errors import BaseRuntimeError, RunNotFoundError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.log import read_segments

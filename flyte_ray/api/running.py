@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
-from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.environment import TaskTemplate
-from flyte_ray.api.reachable import inclusions_of
-from flyte_ray.api.rerunning import (
-    Source,
-    cache_again,
-    check_request,
-    find_source,
-    load_recorded,
-    merge_inputs,
-    plan_recovery,
-)
-from flyte_ray.api.revising import Plan
 from flyte_ray.api.run import Run
-from flyte_ray.api.settings import current_pickling, current_store, settings
-from flyte_ray.api.unsupported import check_concurrency, check_texts, ignore_foreign, refuse_unsupported
+from flyte_ray.api.runner import Mode, Runner
+from flyte_ray.api.unsupported import check_concurrency, ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
-from flyte_ray.cluster.code import send_code
-from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
-from flyte_ray.cluster.shaping import shaping_of
-from flyte_ray.errors import UnsupportedError
-from flyte_ray.ledger.faults import NO_FAULTS, Faults
-from flyte_ray.ledger.messages import TaskRef
-from flyte_ray.ledger.paths import data_place
-from flyte_ray.ledger.recovering import dump_source
-from flyte_ray.ledger.requests import Start
-from flyte_ray.ledger.revision import Changes
-from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.caching import Caching
-from flyte_ray.runtime.catalog import Catalog
-from flyte_ray.runtime.local import LocalRun
-from flyte_ray.runtime.logs import levels
-from flyte_ray.runtime.naming import task_identity
-from flyte_ray.spec.ids import ROOT_ACTION, RunId, choose_run_name, validate_run_name
-from flyte_ray.spec.interface import bind
+from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.notification import Notification, notifications_from
-from flyte_ray.spec.task import TaskSpec
-from flyte_ray.storage import Store, ensure_writable
-from flyte_ray.types import build_codec
-from flyte_ray.types.signing import Pickling, Policy
+from flyte_ray.types.signing import Policy
 
-Mode = Literal["local", "remote"]
 _REFUSED: Final = ("dry_run", "copy_bundle_to", "debug", "tracked", "tracked_strict")
 _IGNORED: Final = (
     *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
@@ -61,197 +22,6 @@ _IGNORED: Final = (
     *("cache_lookup_scope", "preserve_original_types", "max_action_concurrency"),
 )
 """What Flyte's `with_runcontext` takes besides, and what we only accept so far."""
-
-
-@dataclass(frozen=True)
-class Runner:
-    """Starts runs with settings of their own: what `with_runcontext` returns."""
-
-    mode: Mode | None = None
-    name: str | None = None
-    env_vars: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    custom_context: dict[str, str] = field(default_factory=dict)
-    raw_data_path: str | None = None
-    overwrite_cache: bool = False
-    disable_run_cache: bool = False
-    copy_style: CopyStyle = "loaded_modules"
-    include: tuple[str, ...] = ()
-    faults: Faults = NO_FAULTS
-    """What happens at named points of a local run, for tests; see `flyte_ray.testing`."""
-    lasting: bool = True
-    """The cluster outlives this process; False for a Ray that this process started."""
-    strict_replay: bool = False
-    notifications: tuple[Notification, ...] = ()
-    pickles: Policy | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse modes, names and styles that do not exist, and labels that are no text."""
-        if self.mode not in (None, "local", "remote"):
-            raise UnsupportedError(
-                f"mode must be 'local' or 'remote', got {self.mode!r}. Leave it out: the run then uses the Ray cluster"
-                f" that this process is connected to, else this process."
-            )
-        if self.name is not None:
-            validate_run_name(self.name)
-        if self.copy_style not in get_args(CopyStyle):
-            raise UnsupportedError(
-                f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {self.copy_style!r}."
-                f" Leave it out to take the modules that are loaded."
-            )
-        for name in ("env_vars", "labels", "custom_context"):
-            check_texts(name, getattr(self, name))
-
-    @both_forms
-    def run(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-        """Start a task with all its descendants.
-
-        Returns:
-            The run: ended in local mode, under way on a cluster (`wait`, `outputs`).
-
-        Raises:
-            TypeError: `task` is no task, or an argument is not of its parameter's type; nothing is recorded then.
-            RunAlreadyExistsError: The name is taken.
-            StoreError: The root cannot be written.
-            ClusterError: The cluster cannot be reached.
-
-        """
-        if not isinstance(task, TaskTemplate):
-            raise TypeError(f"flyte.run expects a task made with @env.task, got {type(task).__name__}. Decorate it.")
-        values = bind(task.spec.interface, task.name, args, kwargs)
-        store = self.faults.around(current_store())
-        run = choose_run_name(self.name, os.urandom)
-        ensure_writable(store)
-        pickling = current_pickling(self.pickles, make=True)
-        about = self._about(os.path.abspath(task.source_file), pickling)
-        blobs = blobs_at(store, data_place(run, about), pickling)
-        codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
-        inputs = codec.encode_inputs(values, blobs)
-        cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
-        about["code"] = self._send_code(store, task.spec, about)
-        ref = self._refer(task.spec, about, pickling) if about["mode"] == "remote" else None
-        self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
-        return Run(store, run, task)
-
-    @both_forms
-    def rerun(
-        self,
-        run_name: str,
-        action_name: str = ROOT_ACTION,
-        recover: bool = False,
-        force_rerun_actions: Sequence[str] | None = None,
-        allow_missing_source_outputs: bool = False,
-        **inputs: Any,
-    ) -> Run:
-        """Start a run anew from an earlier one, with its code and its inputs, and the settings of both; see `rerun`."""
-        check_request(action_name, recover, force_rerun_actions, allow_missing=allow_missing_source_outputs)
-        source = find_source(current_store(), run_name, action_name)
-        forced, allow = force_rerun_actions or (), allow_missing_source_outputs
-        return self.start_again(source, inputs, recover=recover, forced=forced, allow_missing=allow)
-
-    def start_again(
-        self,
-        source: Source,
-        inputs: Mapping[str, Any],
-        *,
-        recover: bool,
-        forced: Sequence[str],
-        allow_missing: bool,
-        plan: Plan | None = None,
-    ) -> Run:
-        """Start a run anew, with today's code if there is a plan for that."""
-        store = self.faults.around(current_store())
-        run = choose_run_name(self.name, os.urandom)
-        ensure_writable(store)
-        earlier = None if self.pickles else source.spec.get("pickles")
-        pickling = current_pickling(self.pickles, make=True).under(earlier)
-        about = self._about(source.spec["source"], pickling, source.spec)
-        is_remote = about["mode"] == "remote"
-        as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
-        task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
-        encoded = merge_inputs(store, source, inputs, blobs_at(store, data_place(run, about), pickling), task)
-        changes: Changes | None = None
-        if recover:
-            here = not is_remote
-            changes = plan_recovery(store, source, forced=forced, allow_missing=allow_missing, here=here, plan=plan)
-        about["rerun"] = dump_source(source.run, source.action, changes)
-        about["code"] = self._send_code(store, plan.root, about) if plan else source.code
-        if task is not None and encoded.digest:
-            cache = Caching(about).use(task, task_identity(task.name, task.interface), encoded)
-        else:
-            cache = None if plan else cache_again(source, about["cache"])
-        target: TaskRef | TaskSpec | None = source.ref if as_it_is else task
-        if is_remote and task is not None and not as_it_is:
-            ref = self._refer(task, about, pickling)
-            # Slots run the code on record, whatever this process has imported under its name.
-            target = ref if plan else ref._replace(bodies=source.ref.bodies)
-        assert target is not None, "what does not run as it is was imported"
-        context = {**json.loads(source.context or "{}"), **self.custom_context}
-        self._launch(store, run, target, encoded.text, context, cache, about, pickling)
-        return Run(store, run, TaskTemplate(task) if task is not None else None)
-
-    def _about(
-        self, file: str, pickling: Pickling, earlier: Mapping[str, Any] = MappingProxyType({})
-    ) -> dict[str, Any]:
-        """Describe a run for the record; what these settings do not say is as in an earlier run."""
-        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
-        return {
-            "mode": "remote" if remote else "local",
-            "source": file,
-            "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
-            "log_levels": levels(),
-            "labels": {**(earlier.get("labels") or {}), **self.labels},
-            "env_vars": {**(earlier.get("env_vars") or {}), **self.env_vars},
-            "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),
-            "copy_style": earlier.get("copy_style") or self.copy_style,
-            "include": earlier.get("include") or self.include,
-            "cache": self._cache_mode() or earlier.get("cache") or "on",
-            "strict_replay": self.strict_replay or bool(earlier.get("strict_replay")),
-            "notifications": [notice.dump() for notice in self.notifications] or earlier.get("notifications") or [],
-            "pickles": "refuse" if pickling.is_off else "sign",
-            "key": pickling.key.id if pickling.key else None,
-        }
-
-    def _cache_mode(self) -> str | None:
-        if self.disable_run_cache:
-            return "off"
-        return "overwrite" if self.overwrite_cache else None
-
-    def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
-        include = inclusions_of(task, about["include"])
-        return send_code(store, task, about["copy_style"], include, settings.root_dir)
-
-    def _refer(self, task: TaskSpec, about: Mapping[str, Any], pickling: Pickling) -> TaskRef:
-        connect(settings.address)  # what a task needs is said in this cluster's terms
-        return Catalog(shaping_of(about["code"], about), pickling).refer(task)
-
-    def _launch(
-        self,
-        store: Store,
-        run: RunId,
-        task: TaskRef | TaskSpec,
-        inputs: str,
-        context: Mapping[str, str],
-        cache: str | None,
-        about: dict[str, Any],
-        pickling: Pickling,
-    ) -> None:
-        """Begin a run: on the cluster by the reference of its task, or in this process by the task itself."""
-        nonce, custom = uuid.uuid4().hex, json.dumps(context, sort_keys=True) if context else None
-        if isinstance(task, TaskSpec) or not self.lasting:
-            name_cut_off(store, run)
-        if isinstance(task, TaskSpec):
-            LocalRun(store, run, pickling, self.faults).start(task, inputs, custom, nonce, about, cache)
-            return
-        connect(settings.address)
-        from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
-
-        client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting), pickling)
-        client.start(Start(run, nonce, task, inputs, custom, cache, about))
-
-
-def _absolute(place: str | None) -> str | None:
-    return place if place is None or "://" in place else os.path.abspath(os.path.expanduser(place))
 
 
 def _check_foreign(given: dict[str, Any], concurrency: int | None) -> None:

@@ -14,7 +14,7 @@ import click
 from flyte_ray.api.rerunning import Source, check_request, find_source, load_recorded
 from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
-from flyte_ray.api.running import Mode, Runner
+from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.launching import check_detached, launch

@@ -11,7 +11,7 @@ import click
 
 from flyte_ray.api.reachable import find_environments, inclusions_of
 from flyte_ray.api.run import Run
-from flyte_ray.api.running import Mode, Runner
+from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.launching import check_detached, launch
