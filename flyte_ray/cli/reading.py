@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -14,16 +14,25 @@ from rich.text import Text
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.cli.options import again, common, prepare
-from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
-from flyte_ray.ledger.listing import list_runs
-from flyte_ray.ledger.query import load_spec, load_state, load_steps
+from flyte_ray.ledger.overview import (
+    describe_action,
+    describe_run,
+    describe_runs,
+    describe_step,
+    describe_values,
+    load_actions,
+    origin_text,
+    phase_text,
+    pick_action,
+)
+from flyte_ray.ledger.query import load_steps
 from flyte_ray.ledger.replay import sentence
 from flyte_ray.ledger.state import ActionState
-from flyte_ray.ledger.steps import RecordedStep
-from flyte_ray.ledger.verdicts import aborted_by
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
+
+_SHOWN: Final = ("id", "phase", "task", "attempts", "seconds", "diverged", "cache", "aborted_by", "error")
 
 
 @click.group(short_help="Show runs, actions, their values and what they printed.")
@@ -74,29 +83,18 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
     prepare(root, address, verbose)
     store = current_store()
     rows = []
-    for spec in [load_spec(store, RunId(name))] if name else list_runs(store, limit):
-        state = load_state(store, RunId(spec["name"]))
-        hold = None if state.phase.is_terminal else hold_of(store, state.id)
+    for run in [describe_run(store, name)] if name else describe_runs(store, limit):
         row = {
-            "name": spec["name"],
-            "phase": hold.describe(state.phase) if hold and output == "table" else state.phase.value,
-            "task": spec["task"],
-            "started": format_time(spec["started_us"]),
-            "actions": {phase.value: count for phase, count in state.counts.items() if count},
-            "labels": spec.get("labels") or {},
-            "from": _origin(spec),
+            "name": run["name"],
+            "phase": phase_text(run) if output == "table" else run["phase"],
+            "task": run["task"],
+            "started": format_time(run["started_us"]),
+            "actions": run["actions"],
+            "labels": run["labels"],
+            "from": origin_text(run),
         }
-        rows.append(row if output == "table" else {**row, **(hold or Hold(None, None, False))._asdict()})
+        rows.append(row if output == "table" else {**row, **(run["hold"] or Hold(None, None, False)._asdict())})
     show(rows, output)
-
-
-def _origin(spec: dict[str, Any]) -> str:
-    """Say from what a run was started anew; empty if it was not."""
-    rerun = spec.get("rerun")
-    if not rerun:
-        return ""
-    action = "" if rerun["action"] == ROOT_ACTION else f"/{rerun['action']}"
-    return f"{'recovers' if rerun['recover'] else 'reruns'} {rerun['run']}{action}"
 
 
 @get.command("action", short_help="List the actions of a run, or show one.")
@@ -110,14 +108,14 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
     action that ran again were others than those on record.
     """
     prepare(root, address, verbose)
-    actions = _actions(run)
+    actions = load_actions(current_store(), run)
     if action is None:
         show([_row(item) for item in actions.values()], output)
         _warn_if_cut_off(run, actions)
         return
-    item = _pick(actions, run, action)
+    item = pick_action(actions, run, action)
     row, diverged = _row(item), [sentence(item, body) for _, body in item.diverged or ()]
-    steps = [_step_row(step) for step in load_steps(current_store(), RunId(run), action)]
+    steps = [describe_step(step) for step in load_steps(current_store(), RunId(run), action)]
     if output == "json":
         show([{**row, "steps": steps, "divergences": diverged}], output)
         return
@@ -144,33 +142,9 @@ def _warn_if_cut_off(run: str, actions: dict[str, ActionState]) -> None:
             )
 
 
-def _step_row(step: RecordedStep) -> dict[str, Any]:
-    record = json.loads(step.body)
-    return {
-        "step": step.name,
-        "attempt": step.attempt,
-        "group": step.group,
-        "seconds": round((record["ended_us"] - record["started_us"]) / 1e6, 3),
-        "outcome": "failed" if "error" in record else "succeeded",
-        "error": record.get("error", {}).get("message", ""),
-    }
-
-
 def _row(item: ActionState) -> dict[str, Any]:
-    ended = item.phase.is_terminal
-    failed = ended and not item.has_succeeded
-    seconds = (item.ended_us - item.started_us) / 1e6 if ended and item.started_us else None
-    return {
-        "id": item.id,
-        "phase": item.phase.value,
-        "task": item.task_name,
-        "attempts": item.attempts,
-        "seconds": None if seconds is None else round(seconds, 3),
-        "diverged": len(item.diverged or ()) or None,
-        "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
-        "aborted_by": aborted_by(item.result) if failed else "",
-        "error": json.loads(item.result or "{}").get("message", "") if failed else "",
-    }
+    about = describe_action(item)
+    return {name: about[name] for name in _SHOWN}
 
 
 @get.command("io", short_help="Print inputs and result of an action as JSON.")
@@ -180,11 +154,8 @@ def _row(item: ActionState) -> dict[str, Any]:
 def get_io(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """Print inputs and result of ACTION of RUN (default a0) as JSON."""
     prepare(root, address, verbose)
-    item = _pick(_actions(run), run, action)
-    result = json.loads(item.result) if item.result else None
-    if isinstance(result, dict) and not item.has_succeeded:
-        result.pop("original", None)  # a pickle, which is for programs
-    click.echo(json.dumps({"inputs": json.loads(item.inputs), "result": result}, indent=2))
+    item = pick_action(load_actions(current_store(), run), run, action)
+    click.echo(json.dumps(describe_values(item), indent=2))
 
 
 @get.command("logs", short_help="Print what an action printed.")
@@ -205,7 +176,7 @@ def get_logs(
 ) -> None:
     """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored."""
     prepare(root, address, verbose)
-    _pick(_actions(run), run, action)
+    pick_action(load_actions(current_store(), run), run, action)
     text = Run.get(run).read_log(action, attempt, show_ts=timestamps)
     if output == "json":
         click.echo(json.dumps({"run": run, "action": action, "text": text}))
@@ -228,20 +199,6 @@ def get_report(
 ) -> None:
     """Print the HTML page that ACTION of RUN (default a0) has reported: `get report RUN > report.html`."""
     prepare(root, address, verbose)
-    _pick(_actions(run), run, action)
+    pick_action(load_actions(current_store(), run), run, action)
     page = Run.get(run).read_report(action, attempt)
     click.echo(json.dumps({"run": run, "action": action, "html": page}) if output == "json" else page)
-
-
-def _actions(run: str) -> dict[str, ActionState]:
-    store = current_store()
-    load_spec(store, RunId(run))
-    return load_state(store, RunId(run)).actions
-
-
-def _pick(actions: dict[str, ActionState], run: str, action: str) -> ActionState:
-    if action not in actions:
-        raise ActionNotFoundError(
-            f"Expected an action of run {run!r}, got {action!r}. '{again('get action', run)}' lists those it has."
-        )
-    return actions[action]
