@@ -14,6 +14,11 @@ LOG_ENDING: Final = ".arrow"
 CACHE: Final = "cache"
 """Kept outcomes lie below this prefix."""
 
+APPS: Final = "apps"
+"""Apps lie below this prefix."""
+TOKENS: Final = "tokens"
+"""Tokens lie below this prefix."""
+
 
 def run_prefix(run: RunId) -> str:
     """Everything of a run lies below this prefix, so that it can be copied or deleted as one."""
@@ -89,3 +94,28 @@ def lease_key(run: RunId) -> str:
 def code_key(digest: str) -> str:
     """A code bundle, by the digest of its content."""
     return f"code/{digest}.zip"
+
+
+def app_prefix(name: str) -> str:
+    """The revisions of an app."""
+    return f"{APPS}/{name}"
+
+
+def app_key(name: str, revision: int) -> str:
+    """One revision of an app, counted from 1."""
+    return f"{app_prefix(name)}/{revision:08d}.json"
+
+
+def address_key(name: str) -> str:
+    """Where an app answers."""
+    return f"served/{name}.json"
+
+
+def token_key(key: str) -> str:
+    """What is known of a token, by its public part."""
+    return f"{TOKENS}/{key}.json"
+
+
+def app_data_key(digest: str, name: str) -> str:
+    """A file or folder that an app was given, by the digest of its content."""
+    return f"app-data/{digest}/{name}"
