@@ -15,11 +15,12 @@ SAID = [
     "ready to greet world\n{'hello': 'world'}\n",
     "GET /x HTTP/1.1\n",
     r"Serving HTTP on 127.0.0.1 port (.|\n)*\n200\n",
+    "the newest model\n",
 ]
 
 
 @pytest.mark.parametrize(
-    ("program", "said"), list(zip(PROGRAMS, SAID, strict=True)), ids=["asgi", "function", "command"]
+    ("program", "said"), list(zip(PROGRAMS, SAID, strict=True)), ids=["asgi", "function", "command", "output"]
 )
 def test_a_program_of_the_docs_runs(program: str, said: str, tmp_path: Path) -> None:
     # The declared port may be taken on this machine.

@@ -117,16 +117,19 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     text = cli("--help").output
     assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == [
         "abort",
+        "create",
         "delete",
         "get",
         "rerun",
         "resume",
+        "serve",
         "signal",
         "submit",
+        "update",
     ]
     text = cli("get", "--help").output
     nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert nouns == ["action", "cache", "condition", "io", "logs", "report", "run"]
+    assert nouns == ["action", "app", "cache", "condition", "io", "logs", "report", "run", "token"]
 
 
 def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:

@@ -18,17 +18,17 @@ from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cluster.bundle import Inclusion
 from flyte_ray.spec.origin import is_project_file
-from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
+from flyte_ray.spec.task import EnvironmentSpec, Sourced
 
 
-def find_environments(task: TaskSpec) -> list[EnvironmentSpec]:
-    """Return the environments that a task's code holds, with those that they depend on; the task's is first.
+def find_environments(declared: Sourced) -> list[EnvironmentSpec]:
+    """Return the environments that the code of a task or an app holds, with those that they depend on.
 
-    Each has a name once: tasks of one name are one environment.
+    The first is its own. Each has a name once: tasks of one name are one environment.
     """
-    found = {task.environment.name: task.environment}
+    found = {declared.environment.name: declared.environment}
     waiting: list[Environment] = []
-    for module in _modules(sys.modules.get(task.func.__module__)):
+    for module in _modules(sys.modules.get(declared.module)):
         for value in list(vars(module).values()):
             if _is(value, TaskEnvironment):
                 waiting.append(value)
@@ -44,10 +44,10 @@ def find_environments(task: TaskSpec) -> list[EnvironmentSpec]:
     return list(found.values())
 
 
-def inclusions_of(task: TaskSpec, include: Sequence[str] = ()) -> list[Inclusion]:
-    """Return the files that travel by name: those of the environments found, and more beside the task's file."""
-    found = [(task.source_file, text) for text in include]
-    found += [(each.declaring_file or "", text) for each in find_environments(task) for text in each.include]
+def inclusions_of(declared: Sourced, include: Sequence[str] = ()) -> list[Inclusion]:
+    """Return the files that travel by name: those of the environments found, and more beside its own file."""
+    found = [(declared.source_file, text) for text in include]
+    found += [(each.declaring_file or "", text) for each in find_environments(declared) for text in each.include]
     # Code without a file of its own, as in a notebook, stands in the folder where it runs.
     return [Inclusion(Path(file).parent if os.path.isfile(file) else Path.cwd(), text) for file, text in found]
 

@@ -15,7 +15,7 @@ from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.logs import system_logger as system_logger
 from flyte_ray.storage import Storage, Store, open_store
 from flyte_ray.storage.providers import options_of
-from flyte_ray.storage.working import configure
+from flyte_ray.storage.working import ROOT_VAR, configure, current_options
 from flyte_ray.types.signing import Pickling, Policy
 
 DEFAULT_ROOT: Final = "~/.flyte-ray"
@@ -109,7 +109,9 @@ def again(verb: str, *words: str) -> str:
 
 def current_store() -> Store:
     """Open the root that applies: `init`, `FLYTE_RAY_ROOT`, `~/.flyte-ray`."""
-    return open_store(_root(), options_of(settings.storage, _root()))
+    # Code of tasks and apps reaches the root as who started them did.
+    options = options_of(settings.storage, _root()) if settings.storage else current_options()
+    return open_store(_root(), options)
 
 
 def current_pickling(policy: Policy | None = None, *, make: bool = False) -> Pickling:
@@ -118,4 +120,4 @@ def current_pickling(policy: Policy | None = None, *, make: bool = False) -> Pic
 
 
 def _root() -> str:
-    return os.fspath(settings.root or os.environ.get("FLYTE_RAY_ROOT") or DEFAULT_ROOT)
+    return os.fspath(settings.root or os.environ.get(ROOT_VAR) or DEFAULT_ROOT)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.app import Link
@@ -54,3 +56,25 @@ class FastAPIAppEnvironment(AppEnvironment):
     def asgi(self) -> Any:
         """The app."""
         return self.app
+
+
+class HTTPAPIEnvironment(FastAPIAppEnvironment):
+    """The HTTP API as an app: start, watch, signal and abort runs, and read what a root holds. Ours, not Flyte's."""
+
+    def __init__(self, name: str = "api", *, tasks: Sequence[TaskTemplate] = (), **fields: Any) -> None:
+        """Declare it.
+
+        Args:
+            name: Its name.
+            tasks: Those that may be started by it.
+            fields: Those of `AppEnvironment`.
+
+        """
+        from flyte_ray.apps.http_api import build_api  # FastAPI takes half a second
+
+        self.tasks = tuple(tasks)
+        super().__init__(name, app=build_api(self.tasks), **{"type": "HTTP API", **fields})
+
+    def scope_of(self, scope: Any) -> str:
+        """Return `api:read` for what only reads, else `api:write`."""
+        return "api:read" if scope.get("method") in ("GET", "HEAD", "OPTIONS") else "api:write"

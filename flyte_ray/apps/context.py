@@ -40,11 +40,21 @@ class Given:
 
 
 given: contextvars.ContextVar[Given | None] = contextvars.ContextVar("flyte_ray_app", default=None)
+_alone: list[Given] = []
+
+
+def serve_alone(what: Given) -> None:
+    """Say that this process serves one app and nothing else."""
+    _alone[:] = [what]
+
+
+def _find() -> Given | None:
+    return given.get() or (_alone[0] if _alone else None)
 
 
 def ctx() -> AppContext:
     """Return where this code runs; outside an app it is local."""
-    found = given.get()
+    found = _find()
     return found.context if found else AppContext("local")
 
 
@@ -55,7 +65,7 @@ def get_parameter(name: str) -> str:
         ParameterMaterializationError: The app has no such parameter, or this code belongs to none.
 
     """
-    found = given.get()
+    found = _find()
     known: Mapping[str, Any] = found.parameters if found else json.loads(os.environ.get(PARAMETERS_VAR, "{}"))
     if name not in known:
         has = f"It has: {', '.join(known)}" if known else "It has none"

@@ -13,6 +13,7 @@ from flyte_ray.api.task import given
 from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
 from flyte_ray.apps.addresses import endpoint_of
 from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.ledger.apps import Kind
 from flyte_ray.spec.app import AppSpec, Domain, Link, Port, Timeouts, words_of
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.parameter import Parameter
@@ -91,6 +92,8 @@ class AppEnvironment(Environment):
         )
 
     server_function: Callable[..., Any] | None = None
+    assigned_port: Port | None = None
+    """The port that the app's own process was given."""
     startup: Callable[..., Any] | None = None
     shutdown: Callable[..., Any] | None = None
     type = property(operator.attrgetter("app_spec.type"))
@@ -116,6 +119,13 @@ class AppEnvironment(Environment):
     """How uvicorn serves an ASGI app in local mode, as a `uvicorn.Config`."""
 
     @property
+    def kind(self) -> Kind | None:
+        """What its process is; None if it has none."""
+        if self.asgi is not None:
+            return "asgi"
+        return "server" if self.server_function else "command" if self.app_spec.argv else None
+
+    @property
     def endpoint(self) -> str:
         """The URL below which the app answers, without a slash at its end.
 
@@ -125,10 +135,13 @@ class AppEnvironment(Environment):
         """
         return endpoint_of(self.name)
 
+    def scope_of(self, scope: Any) -> str:
+        """Return the scope that a token needs for a request, which is described by its ASGI scope."""
+        return f"app:{self.name}"
+
     def get_port(self) -> Port:
-        """Return the port that the app listens on."""
-        port: Port = self.app_spec.port
-        return port
+        """Return the port that the app listens on: the declared one, in a replica of a cluster another one."""
+        return self.assigned_port or self.app_spec.port
 
     def server(self, func: F) -> F:
         """Make a function the app's process: it listens on `get_port()` and goes on until it is ended.

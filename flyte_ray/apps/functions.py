@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -29,6 +30,43 @@ async def call(function: Callable[..., Any] | None, parameters: Mapping[str, str
         result = function(**arguments(function, parameters))
         if inspect.isawaitable(result):
             await result
+
+
+def run_server(
+    functions: Functions,
+    parameters: Mapping[str, str],
+    begun: Callable[[asyncio.AbstractEventLoop, asyncio.Task[None]], None],
+) -> None:
+    """Call the server function between on_startup and on_shutdown, and return when it does.
+
+    Args:
+        functions: The app's.
+        parameters: Its parameters.
+        begun: Is told of the loop and the task that an async server runs on; to cancel it ends it.
+
+    """
+    function = functions.server_function
+    assert function is not None
+
+    async def on_loop() -> None:
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        assert task is not None
+        begun(asyncio.get_running_loop(), task)
+        await call(functions.startup, parameters)
+        try:
+            await call(function, parameters)
+        finally:
+            await call(functions.shutdown, parameters)
+
+    if inspect.iscoroutinefunction(function):
+        asyncio.run(on_loop())
+        return
+    # A sync server may run a loop of its own: none may run here meanwhile.
+    asyncio.run(call(functions.startup, parameters))
+    try:
+        function(**arguments(function, parameters))
+    finally:
+        asyncio.run(call(functions.shutdown, parameters))
 
 
 class Hooked:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import IO, Final
+from typing import Final
 
 from flyte_ray.errors import DeploymentError
 from flyte_ray.runtime.offspring import below, end, process_at
@@ -77,14 +77,12 @@ class Command:
             end([self._seen, *below(self.pid)], patience_s)
         self._process.wait()
         self._reader.join(1.0)
-        stdout: IO[bytes] | None = self._process.stdout
-        if stdout is not None and not self._reader.is_alive():
-            stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for raw in self._process.stdout:
-            line = raw.decode(errors="replace")
-            self._lines.append(line.rstrip("\n"))
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        with self._process.stdout as output:
+            for raw in output:
+                line = raw.decode(errors="replace")
+                self._lines.append(line.rstrip("\n"))
+                sys.stdout.write(line)
+                sys.stdout.flush()

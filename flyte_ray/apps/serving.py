@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from flyte_ray.api.both import both_forms
-from flyte_ray.api.settings import settings
+from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
 from flyte_ray.apps.context import AppContext
+from flyte_ray.apps.deploying import deploy
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.handle import AppHandle
 from flyte_ray.apps.local import LocalApp, Patience
-from flyte_ray.apps.parameters import materialize
+from flyte_ray.apps.parameters import materialize, resolve
+from flyte_ray.apps.reference import refuse_while_loading
+from flyte_ray.apps.served import App
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
@@ -36,23 +39,34 @@ class Server:
     copy_style: CopyStyle = "loaded_modules"
     raw_data_path: str | None = None
     patience: Patience = field(default_factory=Patience)
+    lasting: bool = True
+    """The cluster outlives this process; False for a Ray that this process started."""
 
     @both_forms
     def serve(self, app_env: AppEnvironment) -> AppHandle:
         """Serve an app; see `flyte.serve`."""
+        refuse_while_loading()
         if not isinstance(app_env, AppEnvironment):
             raise TypeError(f"flyte.serve expects a flyte.app.AppEnvironment, got {app_env!r:.80}. Declare one.")
-        if app_env.asgi is None and app_env.server_function is None and not app_env.app_spec.argv:
+        if app_env.kind is None:
             raise InvalidDeclaration(
                 f"App '{app_env.name}' should have a process, got none. Give it a command, decorate a function with"
                 f" @env.server, or make it a FastAPIAppEnvironment."
             )
+        parameters = self.parameter_values.get(app_env.name, {})
         if self.mode == "remote" or (self.mode is None and has_cluster(settings.address)):
-            raise UnsupportedError(
-                f"App '{app_env.name}' can only be served by this process so far, got a cluster. Serve it with"
-                f" flyte.with_servecontext(mode='local').serve(...)."
+            record, url = deploy(
+                app_env,
+                parameters=parameters,
+                env_vars=self.env_vars,
+                copy_style=self.copy_style,
+                raw_data_path=self.raw_data_path,
+                patience=self.patience,
+                lasting=self.lasting,
             )
-        values = materialize(app_env.app_spec, self.parameter_values.get(app_env.name, {}), self.env_vars)
+            return App(current_store(), record, url)
+        resolved = resolve(current_store(), app_env.app_spec, parameters, lambda path: path)
+        values = materialize(app_env.app_spec, resolved, self.env_vars)
         app = LocalApp(app_env, values, self.patience, AppContext("local", raw_data_path=self.raw_data_path))
         app.activate(wait=True)
         return app

@@ -7,15 +7,14 @@ import contextlib
 import contextvars
 import copy
 import ctypes
-import inspect
 import logging
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from flyte_ray.apps.functions import Functions, Hooked, arguments, call
+from flyte_ray.apps.functions import Functions, Hooked, run_server
 from flyte_ray.apps.readiness import HOST
 
 _log: Final = logging.getLogger("flyte_ray")
@@ -107,31 +106,16 @@ class FunctionThread(_OnThread):
         """Call it; it is to listen on this port."""
         super().__init__(app)
         self._port = port
-        assert functions.server_function is not None
-        self._function: Callable[..., Any] = functions.server_function
         self._functions, self._parameters = functions, parameters
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread.start()
 
     def _serve(self) -> None:
-        if inspect.iscoroutinefunction(self._function):
-            asyncio.run(self._serve_on_loop())
-            return
-        # A sync server may run a loop of its own: none may run here meanwhile.
-        asyncio.run(call(self._functions.startup, self._parameters))
-        try:
-            self._function(**arguments(self._function, self._parameters))
-        finally:
-            asyncio.run(call(self._functions.shutdown, self._parameters))
+        run_server(self._functions, self._parameters, self._begun)
 
-    async def _serve_on_loop(self) -> None:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        await call(self._functions.startup, self._parameters)
-        try:
-            await call(self._function, self._parameters)
-        finally:
-            await call(self._functions.shutdown, self._parameters)
+    def _begun(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+        self._loop, self._task = loop, task
 
     def _ask_to_end(self) -> None:
         if self._loop is not None and self._task is not None:

@@ -1,4 +1,4 @@
-"""Import the user's file and find its tasks."""
+"""Import the user's file and find its tasks and apps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.cluster.bundle import find_base
 from flyte_ray.spec.origin import is_own
 
@@ -27,7 +28,32 @@ class WrongFile(click.ClickException):
 
 
 def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate]:
-    """Import a file and return its tasks by name: that of the variable, or of the function where both are there.
+    """Import a file, see `import_file`, and return its tasks by name.
+
+    The name is that of the variable, or of the function where both are there.
+    """
+    return _tasks_of(import_file(file, root_dir))
+
+
+def load_apps(file: str, root_dir: str | None = None) -> dict[str, AppEnvironment]:
+    """Import a file, see `import_file`, and return its apps by name."""
+    held = vars(import_file(file, root_dir)).values()
+    return {value.name: value for value in held if isinstance(value, AppEnvironment)}
+
+
+def pick_app(file: str, name: str | None, root_dir: str | None = None) -> AppEnvironment:
+    """Return an app of a file by its name; without one its only app. Otherwise it lists them, exit 2."""
+    apps = load_apps(file, root_dir)
+    if name is None and len(apps) == 1:
+        return next(iter(apps.values()))
+    if name not in apps:
+        given = "none" if name is None else repr(name)
+        raise WrongFile(f"Expected the name of an app of {file}, got {given}. It has: {', '.join(apps) or 'none'}.")
+    return apps[name]
+
+
+def import_file(file: str, root_dir: str | None = None) -> ModuleType:
+    """Import the user's file.
 
     A failing import shows the user's traceback, exit 2.
 
@@ -51,7 +77,7 @@ def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate
         raise
     except (Exception, SystemExit) as error:
         raise WrongFile(f"{file} does not import:\n{_users_traceback(error)}") from error
-    return _tasks_of(module)
+    return module
 
 
 def _tasks_of(module: ModuleType) -> dict[str, TaskTemplate]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from flyte_ray.cli.apps import serve, update
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.conditions import signal
 from flyte_ray.cli.reading import get
@@ -19,6 +20,7 @@ from flyte_ray.cli.rerunning import rerun
 from flyte_ray.cli.resuming import resume
 from flyte_ray.cli.running import submit
 from flyte_ray.cli.steering import abort
+from flyte_ray.cli.tokens import create
 from flyte_ray.errors import (
     ActionNotFoundError,
     BaseRuntimeError,
@@ -28,9 +30,9 @@ from flyte_ray.errors import (
     StoreError,
 )
 
-VERBS: Final = (submit, rerun, resume, abort, signal, get, delete)
-_TOO_LATE: Final = ("NotAborted", "NotSignalled")
-"""Codes of errors that depend on how a run stands, and not on the words of the command."""
+VERBS: Final = (submit, rerun, resume, abort, signal, serve, get, create, update, delete)
+_TOO_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
+"""Codes of errors that depend on how a run or an app stands, and not on the words of the command."""
 
 
 class Refused(click.ClickException):

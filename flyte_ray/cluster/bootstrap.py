@@ -83,7 +83,7 @@ def _placed(lasting: bool) -> dict[str, Any]:
         "get_if_exists": True,
         "num_cpus": 0,
         "lifetime": "detached" if lasting else None,
-        "scheduling_strategy": _on_head(),
+        "scheduling_strategy": on_head(),
         "max_concurrency": 10_000,
     }
 
@@ -100,7 +100,7 @@ def bootstrap(root: str, storage: Options) -> str:
     """
     import ray  # see make_actors
 
-    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _on_head()}
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_head()}
     entry = ray.remote(arriving(start_holder.__module__, start_holder.__name__))
     entry = entry.options(**options, name="flyte-ray bootstrap")
     ref = entry.remote(send_package(), root, storage, ray.get_runtime_context().gcs_address)
@@ -196,7 +196,8 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _on_head() -> Any:
+def on_head() -> Any:
+    """Return the strategy that places something on the head node."""
     import ray  # see make_actors
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -97,6 +97,15 @@ class LedgerClient:
         found: dict[str, Any] | None = self._ask("look", run)
         return found
 
+    def apply_app(self, name: str) -> str:
+        """Make true what is on record of an app; return its URL, empty if it is not served."""
+        return str(self._ask("apply_app", name))
+
+    def app_states(self) -> dict[str, dict[str, Any]]:
+        """Say how the apps of this root are on the cluster, by name."""
+        found: dict[str, dict[str, Any]] = self._ask("app_states")
+        return found
+
     def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         since: float | None = None
         while True:

@@ -24,22 +24,22 @@ from flyte_ray.cluster.bundle import (
 )
 from flyte_ray.ledger.paths import code_key
 from flyte_ray.spec.origin import is_installed, is_own
-from flyte_ray.spec.task import TaskSpec
+from flyte_ray.spec.task import Sourced
 from flyte_ray.storage import Store
 
 
 def pack_code(
-    task: TaskSpec,
+    declared: Sourced,
     copy_style: CopyStyle = "loaded_modules",
     include: Sequence[Inclusion] = (),
     root_dir: str | None = None,
 ) -> tuple[str, Bundle] | None:
-    """Pack the project of a task's file; None if it has nothing that travels.
+    """Pack the project of a task's or an app's file; None if it has nothing that travels.
 
     A notebook's functions travel by value; its project is the folder where it runs, with the modules that it imported.
 
     Args:
-        task: Whose file it is.
+        declared: A task or an app, whose file it is.
         copy_style: Which files travel; see `collect`.
         include: More files.
         root_dir: The project's folder, from which its modules are imported; None finds it from the file.
@@ -51,7 +51,7 @@ def pack_code(
         CodeBundleError: The files are too large, or lie outside the project.
 
     """
-    source = Path(task.source_file)
+    source = Path(declared.source_file)
     entry = source if source.is_file() and not is_installed(str(source)) else None
     file = entry or Path.cwd() / "notebook"
     root = Path(root_dir).resolve() if root_dir is not None else find_root(file)
@@ -68,13 +68,13 @@ def pack_code(
 
 def send_code(
     store: Store,
-    task: TaskSpec,
+    declared: Sourced,
     copy_style: CopyStyle = "loaded_modules",
     include: Sequence[Inclusion] = (),
     root_dir: str | None = None,
 ) -> str | None:
-    """Pack the project of a task's file, see `pack_code`, and store it unless the root has it; return the marker."""
-    packed = pack_code(task, copy_style, include, root_dir)
+    """Pack the project of such a file, see `pack_code`, and store it unless the root has it; return the marker."""
+    packed = pack_code(declared, copy_style, include, root_dir)
     if packed is None:
         return None
     marker, bundle = packed

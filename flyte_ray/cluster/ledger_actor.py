@@ -14,6 +14,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError
 
+from flyte_ray.cluster.app_ledger import AppLedger
 from flyte_ray.cluster.bootstrap import make_launcher
 from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.launching import RayLauncher
@@ -69,6 +70,7 @@ class LedgerActor:
         self._holder = holder
         self._launcher = RayLauncher(launcher, lambda: make_launcher(root, storage, lasting=True))
         self._ledger = Ledger(self._store, self._launcher, holder)
+        self._apps = AppLedger(self._store)
         self._gives_way = False
         self._starting = 0
         self._adopting = False
@@ -79,6 +81,7 @@ class LedgerActor:
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
         if lasting:
             threading.Thread(target=self._adopt, name="flyte-ray-adopt", daemon=True).start()
+            threading.Thread(target=self._apps.restore, name="flyte-ray-apps", daemon=True).start()
 
     async def ping(self) -> str:
         """Answer when the runs held before a restart are open again."""
@@ -204,6 +207,14 @@ class LedgerActor:
         if live is not None:
             live["waits"] = [self._launcher.wanted(options) for options in live["waits"]]
         return live
+
+    async def apply_app(self, name: str) -> str:
+        """Make true what is on record of an app; return its URL, empty if it is not served."""
+        return await self._apps.apply(name)
+
+    async def app_states(self) -> dict[str, dict[str, Any]]:
+        """Say how the apps of this root are."""
+        return await self._apps.states()
 
     async def _recovered(self) -> None:
         while not self._ready.is_set():

@@ -40,7 +40,7 @@ from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
-from flyte_ray.storage.working import configure
+from flyte_ray.storage.working import ROOT_VAR, configure
 from flyte_ray.types.signing import Pickling
 
 _log: Final = logging.getLogger("flyte_ray.runtime")
@@ -153,6 +153,7 @@ def serve_slot(
     """
     port = RayPort(ledger)
     configure(storage)
+    os.environ[ROOT_VAR] = root
     try:
         store, concurrency = open_store(root, storage), pool.concurrency if pool else 1
         slot = make_slot(name, RunId(run), shape, port, store, keeper, concurrency=concurrency)

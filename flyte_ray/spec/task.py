@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.image import Image
@@ -83,6 +83,22 @@ class EnvironmentSpec:
             )
 
 
+class Sourced(Protocol):
+    """What stands in the user's code: a task, or an app."""
+
+    @property
+    def environment(self) -> EnvironmentSpec:
+        """Where it runs."""
+
+    @property
+    def source_file(self) -> str:
+        """The file that declares it."""
+
+    @property
+    def module(self) -> str:
+        """The name of that file's module in this process."""
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """One task: its function, where it runs and how failures are treated.
@@ -111,6 +127,11 @@ class TaskSpec:
     links: tuple[Any, ...] = ()
     triggers: tuple[Any, ...] = ()
     entrypoint: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module that declares the function."""
+        return self.func.__module__
 
     @property
     def source_file(self) -> str:

@@ -47,6 +47,8 @@ class Working(NamedTuple):
     action: str
 
 
+ROOT_VAR: Final = "FLYTE_RAY_ROOT"
+"""Variable that names the root; slots and replicas have it, for the code that runs in them."""
 _working: Final[ContextVar[Working | None]] = ContextVar("flyte_ray_working", default=None)
 _configured: Options | None = None
 

@@ -15,6 +15,9 @@ from flyte_ray.ledger.blocks import BLOCK
 from flyte_ray.ledger.events import CALLED, KINDS, arrow_schema
 from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.paths import (
+    address_key,
+    app_data_key,
+    app_key,
     block_key,
     cache_key,
     called_key,
@@ -26,6 +29,7 @@ from flyte_ray.ledger.paths import (
     signal_key,
     snapshot_key,
     spec_key,
+    token_key,
 )
 from flyte_ray.ledger.state import TRANSITIONS
 from flyte_ray.spec.ids import RunId
@@ -92,6 +96,8 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     made |= {code_key("<digest>"), "index/<inverse time>-<run>.json", "cache/<2 hex>/<key>.json"}
     made |= {key(run, "<action>", 0).replace("-0", "-<number>") for key in (signal_key, called_key)}
     made |= {notified_key(run, 7, 8).replace("7-8", "<end>-<place>")}
+    made |= {app_key("<name>", 0).replace("00000000", "<revision>"), address_key("<name>"), token_key("<id>")}
+    made |= {app_data_key("<digest>", "<name>")}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 

@@ -1,0 +1,202 @@
+"""Put an app on record and have the cluster's Serve serve it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from flyte_ray.api.reachable import inclusions_of
+from flyte_ray.api.settings import current_store, settings
+from flyte_ray.apps.environment import AppEnvironment
+from flyte_ray.apps.local import Patience
+from flyte_ray.apps.parameters import refresh, resolve
+from flyte_ray.apps.reference import refer, source_of
+from flyte_ray.apps.uploads import upload
+from flyte_ray.cluster.bundle import CopyStyle
+from flyte_ray.cluster.code import send_code
+from flyte_ray.cluster.options import remote_options
+from flyte_ray.cluster.package import own_digest
+from flyte_ray.cluster.session import connect, ensure_ledger
+from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app
+from flyte_ray.runtime.user import current_user
+from flyte_ray.spec.app import AppSpec
+from flyte_ray.spec.scaling import Scaling
+from flyte_ray.storage import Store, ensure_writable
+
+PORT_VAR: Final = "FLYTE_RAY_SERVE_PORT"
+"""Variable that says on which port Serve is to listen, if this process has to have it started."""
+HOST: Final = "127.0.0.1"
+ENTRY: Final = "flyte_ray.apps.replica:Replica"
+_DECIDING: Final = ("route", "kind", "options", "code", "reference", "app", "parameters", "env_vars", "entry", "start")
+
+
+def deploy(
+    env: AppEnvironment,
+    *,
+    parameters: Mapping[str, Any],
+    env_vars: Mapping[str, str],
+    copy_style: CopyStyle,
+    raw_data_path: str | None,
+    patience: Patience,
+    lasting: bool = True,
+) -> tuple[AppRecord, str]:
+    """Serve an app on the cluster; returns when it answers.
+
+    What is served already with the same content stays as it is, without a new revision.
+
+    Args:
+        env: The app.
+        parameters: Values that count in place of those declared.
+        env_vars: Variables that count in place of those declared.
+        copy_style: Which files of the project travel.
+        raw_data_path: What the app's context says.
+        patience: What is asked for to see whether a process of its own answers, and how long it may take.
+        lasting: The cluster outlives this process.
+
+    Returns:
+        Its record, and the URL below which it answers.
+
+    Raises:
+        DeploymentError: It cannot be served.
+
+    """
+    if isinstance(env.scaling.metric, Scaling.RequestRate):
+        raise UnsupportedError(
+            f"App '{env.name}' can be scaled by Scaling.Concurrency so far, got {env.scaling.metric!r}. Use that one."
+        )
+    store = current_store()
+    ensure_writable(store)
+    connect(settings.address)
+    record = plan(
+        *(store, env),
+        parameters=parameters,
+        env_vars=env_vars,
+        patience=patience,
+        copy_style=copy_style,
+        raw_data_path=raw_data_path,
+    )
+    before = find_app(store, env.name)
+    if before is None or (before.version, before.state) != (record.version, "active"):
+        before = add_revision(store, record)
+    return before, apply(store, env.name, lasting=lasting)
+
+
+def plan(
+    store: Store,
+    env: AppEnvironment,
+    *,
+    parameters: Mapping[str, Any],
+    env_vars: Mapping[str, str],
+    patience: Patience,
+    copy_style: CopyStyle = "loaded_modules",
+    raw_data_path: str | None = None,
+) -> AppRecord:
+    """Store the code of an app, and describe what is to be deployed; arguments as of `deploy`."""
+    assert env.kind is not None, "checked by who calls"
+    source = source_of(env)
+    reference = refer(env, source)
+    resolved = resolve(store, env.app_spec, parameters, partial(upload, store))
+    code = send_code(store, source, copy_style, inclusions_of(source), settings.root_dir)
+    record = AppRecord(
+        name=env.name,
+        revision=0,
+        version="",
+        state="active",
+        at_us=time.time_ns() // 1000,
+        by=current_user(),
+        route=env.app_spec.route,
+        kind=env.kind,
+        options=remote_options(env.spec, bundle_digest=code, run_env=env_vars),
+        code=code,
+        reference=reference,
+        app=describe(env.app_spec),
+        parameters=resolved,
+        env_vars=dict(env_vars),
+        entry=ENTRY,
+        http={"host": HOST, "port": serve_port()},
+        raw_data_path=raw_data_path,
+        start={"path": patience.path, "limit_s": patience.activate_s, "check_s": patience.check_s},
+    )
+    return dataclasses.replace(record, version=_version(record))
+
+
+def refresh_app(store: Store, record: AppRecord) -> AppRecord:
+    """Put on record that an app is to serve the newest outputs of its tasks; nothing if it does so already.
+
+    Raises:
+        ParameterMaterializationError: An output cannot be found.
+
+    """
+    newest = dataclasses.replace(record, parameters=refresh(store, record.name, record.parameters))
+    newest = dataclasses.replace(newest, version=_version(newest))
+    if newest.version == record.version:
+        return record
+    return add_revision(store, dataclasses.replace(newest, at_us=time.time_ns() // 1000, by=current_user()))
+
+
+def change_state(store: Store, record: AppRecord, state: State) -> AppRecord:
+    """Put on record that an app is to be served, or not to be; nothing if it is so already."""
+    if record.state == state:
+        return record
+    now, by = time.time_ns() // 1000, current_user()
+    return add_revision(store, dataclasses.replace(record, state=state, at_us=now, by=by))
+
+
+def apply(store: Store, name: str, *, lasting: bool = True) -> str:
+    """Have the cluster make true what is on record; return the app's URL, empty if it is not served."""
+    connect(settings.address)
+    from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
+
+    return LedgerClient(store, ensure_ledger(store, lasting=lasting)).apply_app(name)
+
+
+def describe(app: AppSpec) -> dict[str, Any]:
+    """Say for the record what an app was declared as."""
+    scaling = app.scaling
+    metric = scaling.metric
+    kind = None if metric is None else "concurrency" if isinstance(metric, Scaling.Concurrency) else "request_rate"
+    return {
+        "type": app.type,
+        "port": app.port.port,
+        "argv": list(app.argv),
+        "names_port": app.names_port,
+        "requires_auth": app.requires_auth,
+        "scaling": {
+            "least": scaling.least,
+            "most": scaling.most,
+            "metric": kind,
+            "value": metric.val if metric else None,
+            "scaledown_after_s": scaling.scaledown_after_s,
+        },
+        "timeout_s": app.timeouts.request_s,
+        "links": [dataclasses.asdict(link) for link in app.links],
+        "description": app.environment.description,
+        "env_vars": dict(app.environment.env_vars or {}),
+    }
+
+
+def serve_port() -> int:
+    """Read on which port Serve is to listen.
+
+    Raises:
+        InvalidDeclaration: The variable holds no port.
+
+    """
+    text = os.environ.get(PORT_VAR, "8000")
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise InvalidDeclaration(f"{PORT_VAR} must be a port from 1 to 65535, got {text!r}. Set it to 8000.")
+    return int(text)
+
+
+def _version(record: AppRecord) -> str:
+    """Digest what decides what is served, and by which version of this package."""
+    deciding = {name: getattr(record, name) for name in _DECIDING}
+    text = json.dumps([deciding, own_digest()], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,129 @@
+"""Keep apps on record: what is served, in which revision, and whether it is to be.
+
+Invariants: a revision is written once, with put-if-absent, and never changed; the last one of an app counts. So of two
+that deploy at the same time each is on record, and one of them is the later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from flyte_ray.errors import ObjectMissing
+from flyte_ray.ledger.paths import APPS, address_key, app_key, app_prefix
+from flyte_ray.storage import Store
+
+State = Literal["active", "deactivated"]
+Kind = Literal["asgi", "server", "command"]
+_TRIES: Final = 100
+
+
+@dataclass(frozen=True)
+class AppRecord:
+    """One revision of an app."""
+
+    name: str
+    revision: int
+    """Counts from 1: deployments, and switching off and on."""
+    version: str
+    """Digest of all that decides what is served."""
+    state: State
+    """What is wanted."""
+    at_us: int
+    by: str
+    """Who made this revision, `user@host`."""
+    route: str
+    kind: Kind
+    options: Mapping[str, Any]
+    """Ray's options of a replica."""
+    code: str | None
+    """The marker of its code."""
+    reference: Mapping[str, str]
+    """Where the environment stands in that code, or itself, pickled."""
+    app: Mapping[str, Any]
+    """What it was declared as."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """By name: its `kind` and `value`; of an output of a run `run`, and in `source` by what it was found."""
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    """Variables that count in place of those declared."""
+    entry: str = ""
+    """What serves it in a replica, as `module:name`."""
+    http: Mapping[str, Any] = field(default_factory=dict)
+    """Where Serve is to listen, if it has to be started for this app."""
+    raw_data_path: str | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """Of a process of its own: the `path` that is asked for, `limit_s` until it answers, `check_s` for one answer."""
+
+
+def load_app(store: Store, name: str) -> AppRecord:
+    """Read the last revision of an app.
+
+    Raises:
+        ObjectMissing: The root holds none of this name.
+
+    """
+    found = find_app(store, name)
+    if found is None:
+        raise ObjectMissing(
+            f"{store.uri}/{app_prefix(name)}",
+            f"{store.uri} should hold an app '{name}', but does not. 'flyte-ray get app' lists those it holds.",
+        )
+    return found
+
+
+def find_app(store: Store, name: str) -> AppRecord | None:
+    """Read the last revision of an app; None if the root holds none of this name."""
+    for key in reversed(store.keys(app_prefix(name))):
+        try:
+            return _read(store.get(key))
+        except ObjectMissing:  # deleted meanwhile
+            continue
+    return None
+
+
+def list_apps(store: Store) -> list[AppRecord]:
+    """Read the last revision of all apps, by name."""
+    names = {key.split("/")[1] for key in store.keys(APPS)}
+    found = (find_app(store, name) for name in sorted(names))
+    return [record for record in found if record is not None]
+
+
+def add_revision(store: Store, record: AppRecord) -> AppRecord:
+    """Put a revision on record, with the next number that is free; returns it as it was written."""
+    before = find_app(store, record.name)
+    number = before.revision + 1 if before else 1
+    for _ in range(_TRIES):
+        made = dataclasses.replace(record, revision=number)
+        if store.put_if_absent(app_key(record.name, number), _dump(made)):
+            return made
+        number += 1
+    raise AssertionError(f"{_TRIES} revisions of app {record.name} were made by others at this moment")
+
+
+def delete_app(store: Store, name: str) -> None:
+    """Take an app off the record with all its revisions."""
+    store.delete([*store.keys(app_prefix(name)), address_key(name)])
+
+
+def put_address(store: Store, name: str, url: str) -> None:
+    """Say where an app answers; an empty URL that it does not."""
+    store.put(address_key(name), json.dumps({"url": url}).encode())
+
+
+def find_address(store: Store, name: str) -> str:
+    """Return the URL below which an app answers, as far as is known; empty if it does not."""
+    try:
+        return str(json.loads(store.get(address_key(name)))["url"])
+    except ObjectMissing:
+        return ""
+
+
+def _dump(record: AppRecord) -> bytes:
+    return json.dumps(dataclasses.asdict(record), sort_keys=True).encode()
+
+
+def _read(data: bytes) -> AppRecord:
+    return AppRecord(**json.loads(data))

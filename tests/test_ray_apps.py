@@ -1,0 +1,184 @@
+"""Apps on a real cluster's Serve, asked by real clients."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+import flyte_ray as flyte
+from flyte_ray.apps.deploying import PORT_VAR
+from flyte_ray.errors import DeploymentError
+from flyte_ray.ledger.tokens import create_token
+from flyte_ray.runtime.offspring import process_at
+from flyte_ray.storage import open_store
+from tests import served_apps
+from tests.ray_cluster import free_port, ray_environ
+
+CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
+
+
+@pytest.fixture(scope="module")
+def serving(connected: Path) -> Iterator[Path]:
+    """The root; Serve listens on a free port, and ends with the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PORT_VAR, str(free_port()))
+        yield connected
+        shut_serve_down()
+
+
+def shut_serve_down() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Serve's own models use what pydantic deprecates
+        from ray import serve
+
+    serve.shutdown()
+
+
+def token_for(root: Path, scope: str) -> dict[str, str]:
+    text, _ = create_token(open_store(root), scope, [scope], random=os.urandom, at_us=1, by="tests")
+    return {"Authorization": f"Bearer {text}"}
+
+
+def client_of(handle: Any, headers: dict[str, str] | None = None) -> httpx.Client:
+    return httpx.Client(base_url=handle.endpoint, headers=headers, timeout=60, trust_env=False)
+
+
+def until(claim: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_an_asgi_app_is_served_to_who_has_a_token(serving: Path) -> None:
+    handle = flyte.serve(served_apps.shop)
+    assert isinstance(handle, flyte.AppHandle) and handle.is_active()
+    assert handle.endpoint == f"http://127.0.0.1:{os.environ[PORT_VAR]}/apps/shop"
+    right, wrong = token_for(serving, "app:shop"), token_for(serving, "app:other")
+    with client_of(handle) as client:
+        assert client.get("/about").status_code == 401
+        assert client.get("/about", headers=wrong).status_code == 403
+    with client_of(handle, right) as client:
+        said = client.get("/about").json()
+        assert (said["colour"], said["model"], said["mode"]) == ("red", ["first"] * 3, "remote")
+        assert client.get("/sleep?seconds=5").status_code == 504
+        assert client.get("/events").text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    url = f"{handle.endpoint.replace('http', 'ws')}/ws"
+    with connect(url, additional_headers=right) as websocket:
+        websocket.send("hello")
+        assert websocket.recv() == "hello!"
+    with pytest.raises(InvalidStatus):
+        connect(url)
+
+
+def test_the_same_content_changes_nothing_and_another_one_fails_no_request(serving: Path) -> None:
+    handle = flyte.serve(served_apps.shop)
+    revision = flyte.remote.App.get("shop").revision
+    assert flyte.serve(served_apps.shop).name == "shop" and flyte.remote.App.get("shop").revision == revision
+    headers, answers, ends = token_for(serving, "app:shop"), [], threading.Event()
+
+    def ask() -> None:
+        with client_of(handle, headers) as client:
+            while not ends.is_set():
+                answer = client.get("/about")
+                answers.append((answer.status_code, answer.json().get("model", [""])[0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: answers)
+        server = flyte.with_servecontext(parameter_values={"shop": {"model": "second"}})
+        server.serve(served_apps.shop)
+        until(lambda: answers[-1][1] == "second")
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+    assert {status for status, _ in answers} == {200}
+    assert flyte.remote.App.get("shop").revision == revision + 1
+
+
+def test_a_command_is_served_started_again_and_ended_with_its_replica(serving: Path) -> None:
+    handle = flyte.serve(served_apps.files)
+    assert handle.endpoint.endswith("/archive")
+    with client_of(handle) as client:
+        first, port, body = client.post("/", content="abc").text.split()
+        assert body == "abc" and port not in ("8080", os.environ[PORT_VAR])
+        os.kill(int(first), signal.SIGKILL)
+        until(lambda: client.get("/").status_code == 200)
+        second = client.post("/", content="x").text.split()[0]
+        assert second != first
+        process = process_at(int(second))
+        assert process is not None
+        replica = int(Path(f"/proc/{second}/stat").read_text().rpartition(")")[2].split()[1])
+        # Killed as a whole: later requests are answered, and nothing of it is left.
+        os.kill(replica, signal.SIGKILL)
+        until(lambda: not process.lives())
+        until(lambda: _status(client) == 200)
+        third = client.post("/", content="x").text.split()[0]
+        process = process_at(int(third))
+        assert process is not None and process.lives()
+    handle.deactivate()
+    assert not process.lives()
+    assert httpx.get(f"http://127.0.0.1:{os.environ[PORT_VAR]}/archive", trust_env=False).status_code == 404
+
+
+def _status(client: httpx.Client) -> int:
+    try:
+        return client.get("/").status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def test_a_server_function_runs_in_a_process_of_its_own(serving: Path) -> None:
+    flyte.serve(served_apps.echo)
+    with connect(f"{served_apps.echo.endpoint.replace('http', 'ws')}/") as websocket:
+        websocket.send("hello")
+        assert websocket.recv() == "hello?"
+
+
+def test_what_does_not_start_is_said_where_it_was_asked_for(serving: Path) -> None:
+    with pytest.raises(DeploymentError, match=r"App 'broken' did not start: (.|\n)*its last lines:\n    no model here"):
+        flyte.serve(served_apps.broken)
+    with pytest.raises(DeploymentError, match=r"App 'failing' did not start: its code failed:(.|\n)*model.pkl"):
+        flyte.serve(served_apps.failing)
+    for name in ("broken", "failing"):
+        flyte.remote.App.delete(name)
+
+
+def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_address: str, tmp_path: Path) -> None:
+    file = Path(served_apps.__file__)
+    environ = {**ray_environ(), "RAY_ADDRESS": ray_address, "FLYTE_RAY_ROOT": str(serving)}
+
+    def cli(*words: str) -> str:
+        done = subprocess.run([*CLI, *words], env=environ, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said = cli("serve", str(file), "files", "--root-dir", str(file.parents[1]))
+    url = re.search(r"App files answers at (\S+)", said)
+    assert url is not None and "token" not in said
+    assert httpx.get(url[1], trust_env=False).status_code == 200
+    assert re.search(r"files +active +RUNNING +1 running +http://127.0.0.1:\d+/archive", cli("get", "app", "files"))
+    cli("update", "app", "files", "--deactivate")
+    assert httpx.get(url[1], trust_env=False).status_code == 404
+    assert "deactivated" in cli("get", "app", "files")
+    assert cli("update", "app", "files", "--activate") == f"App files answers at {url[1]}\n"
+    assert httpx.get(url[1], trust_env=False).status_code == 200
+    assert cli("delete", "app", "files") == "Deleted app files.\n"
+    assert "files" not in cli("get", "app")
