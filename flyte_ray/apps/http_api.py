@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from flyte_ray.api.run import Run
-from flyte_ray.api.running import Runner
+from flyte_ray.api.runner import Runner
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
