@@ -83,7 +83,7 @@ async def traces(counts: str, marker: str) -> list[int]:
     return found
 
 
-@env.task(retries=flyte.RetryStrategy(2, flyte.Backoff(timedelta(seconds=0.3), 2.0)))
+@env.task(retries=flyte.RetryStrategy(2, flyte.Backoff(timedelta(seconds=0.3), 2.0, timedelta(seconds=5))))
 def backs_off(counts: str) -> int:
     note(counts, str(time.monotonic()))
     if flyte.ctx().attempt_number < 2:
