@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -74,6 +77,23 @@ def test_a_root_that_ends_while_children_run_aborts_them(counts: Path) -> None:
 def test_code_that_gives_itself_up_is_on_record_as_who_did_it() -> None:
     run = flyte.run(cancelled.gives_itself_up)
     assert endings(run.name) == {"gives_itself_up": ("aborted", ("not today", "its own code"))}
+
+
+def test_a_run_that_another_process_executes_is_aborted_there_and_that_is_said(root: Path, counts: Path) -> None:
+    code = "import sys, flyte_ray as flyte; from tests import cancelled; flyte.init(root=sys.argv[1]);"
+    code += "flyte.with_runcontext('local', name='there').run(cancelled.sleeps_below, counts=sys.argv[2])"
+    process = subprocess.Popen([sys.executable, "-c", code, str(root / "root"), str(counts)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: counts.exists() and "began" in counts.read_text(), "it does not begin")
+        run = flyte.Run.get("there")
+        with pytest.raises(RuntimeUserError, match=f"Nothing was aborted. .* in local mode.* kill -INT {process.pid}"):
+            run.abort()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert run.phase.value == "aborted"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_aborting_what_has_ended_says_so() -> None:

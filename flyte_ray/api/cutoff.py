@@ -10,6 +10,7 @@ from flyte_ray.errors import StoreError
 from flyte_ray.ledger.cutoff import ago, list_cut_off
 from flyte_ray.ledger.lease import STILL_S, read_claim
 from flyte_ray.ledger.stillness import Stillness
+from flyte_ray.runtime.local import LOCAL
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -44,6 +45,22 @@ def announce_wait(store: Store, run: RunId) -> None:
             "Run %s is held by %s on %s. It goes on here if that is silent for %.0f s; --take-over does not wait.",
             *(run, claim.holder, claim.host, STILL_S),
         )
+
+
+def out_of_reach(store: Store, run: RunId) -> str:
+    """Say why nothing can be asked of a run's ledger from here, and what to do about it."""
+    claim = read_claim(store, run)
+    if claim is None or claim.is_over:
+        return f"Run {run!r} was cut off, and nothing of it runs. '{again('resume', run)}' continues it."
+    if claim.holder.startswith(LOCAL):
+        return (
+            f"Run {run!r} is executed by process {claim.pid} on {claim.host}, in local mode, which no other process"
+            f" reaches. Press Ctrl-C there, or on that machine: kill -INT {claim.pid}"
+        )
+    return (
+        f"Run {run!r} is held by {claim.holder} on {claim.host}, a ledger that this process is not connected to."
+        f" Connect to its cluster with --address, or press Ctrl-C where it was started."
+    )
 
 
 class Lookout:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
-from flyte_ray.api.cutoff import Lookout
+from flyte_ray.api.cutoff import Lookout, out_of_reach
 from flyte_ray.api.history import actions_table
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
@@ -368,10 +368,7 @@ class Run:
                 f"Action {action} of run {self.name!r} has ended already: {known.phase.value}. Nothing was aborted."
             )
         else:
-            message = (
-                f"Run {self.name!r} is not held by a ledger that this process is connected to, so that nothing was"
-                f" aborted. Connect to its cluster with --address, or press Ctrl-C where it runs."
-            )
+            message = f"Nothing was aborted. {out_of_reach(self._store, run)}"
         raise RuntimeUserError("NotAborted", message)
 
     def nudge(self) -> None:

@@ -40,6 +40,8 @@ from flyte_ray.storage.patient import PatientStore
 from flyte_ray.types.signing import Pickling
 
 _log = logging.getLogger("flyte_ray.runtime")
+LOCAL: Final = "local:"
+"""Begins the names of holders that are the user's processes."""
 LOCAL_SHAPE: Final = "local"
 """Shape of all tasks: threads are interchangeable."""
 TICK_S: Final = 0.05
@@ -171,7 +173,7 @@ class LocalRun:
         self._store, self._pickling = store, pickling
         self._launcher = LocalLauncher(self._serve)
         # A second one in this process must not take itself for the first.
-        self._holder = f"local:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
+        self._holder = f"{LOCAL}{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
         self.ledger = Ledger(store, self._launcher, self._holder, faults)
         self._ended: Ended | Exception | None = None
         self._slots: dict[str, tuple[Slot, threading.Thread]] = {}

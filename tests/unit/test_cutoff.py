@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,16 @@ def test_a_run_that_has_succeeded_is_not_named_again_once_somebody_has_tried_to_
     run.resume()
     assert list(list_cut_off(store)) == []
     init()
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (None, "was cut off, and nothing of it runs. 'flyte-ray resume"),
+        (ENDED, "was cut off, and nothing of it runs. 'flyte-ray resume"),
+        (LIVES, "is held by ray:a on host, a ledger that this process is not connected to. Connect to its cluster"),
+        (LIVES._replace(holder="local:host:1:ab"), f"in local mode, which .* kill -INT {os.getpid()}"),
+    ],
+)
+def test_who_cannot_reach_a_run_is_told_where_it_is(claim: Claim | None, said: str) -> None:
+    assert re.search(said, cutoff.out_of_reach(claimed({"r": claim} if claim else {}), RunId("r")))
