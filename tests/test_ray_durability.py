@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import flyte_ray as flyte
+from benchmarks.chaos import work
+from benchmarks.chaos.judge import judge
+from flyte_ray.cluster.names import launcher_name, ledger_name
 from flyte_ray.errors import NondeterminismError
 from flyte_ray.ledger.query import load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests import durable_tasks
+from tests.ray_cluster import process_of
+from tests.test_ray import wait_until
 
 SAID = (
     "durable.changes_its_mind (a0) was run again and called work.square(x=4) in group 'square_map'"
@@ -37,6 +46,37 @@ def test_with_strict_replay_a_parent_that_calls_something_else_fails(connected: 
     with pytest.raises(NondeterminismError, match=re.escape(SAID)):
         run.outputs()
     assert len(load_state(open_store(connected), RunId(run.name)).actions) == 3
+
+
+def test_a_run_whose_slots_ledger_and_launcher_are_killed_in_turn_ends_as_if_nothing_had_been(
+    connected: Path, tmp_path: Path
+) -> None:
+    widths, effects, root = [3, 3, 3], tmp_path / "effects", f"file://{connected}"
+    effects.touch()
+
+    def begun() -> list[list[str]]:
+        return [line.split() for line in effects.read_text().splitlines()]
+
+    def reached(count: int) -> bool:
+        return len(begun()) >= count
+
+    def newest_slot() -> int:
+        return int(begun()[-1][3])
+
+    def ledger() -> int:
+        return process_of(ledger_name(root))
+
+    def launcher() -> int:
+        return process_of(launcher_name(root))
+
+    run = flyte.run(work.tree, widths=widths, effects=str(effects))
+    for number, victim in enumerate((newest_slot, ledger, newest_slot, launcher)):
+        wait_until(partial(reached, 8 * (number + 1)))
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(victim(), signal.SIGKILL)
+    assert run.outputs() == (work.expected("r", widths),)
+    found = judge(open_store(connected), RunId(run.name), effects, widths)
+    assert (found.actions, found.again, found.wrong) == (work.size(widths), 0, 0)
 
 
 def test_a_kept_outcome_is_used_by_a_later_run(connected: Path, tmp_path: Path) -> None:

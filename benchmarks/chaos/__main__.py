@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.chaos.cluster import WEIGHTS, Cluster, pick, running
 from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.work import WIDTHS
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store
 from tests.faulty_proxy import FaultyProxy
@@ -152,7 +153,7 @@ def main() -> int:
                 while sum(seconds for seconds, _ in runs) < options.seconds:
                     runs.append(execute(f"chaos-{len(runs)}", folder, environ, cluster, dice))
             names = ["calm", *(f"chaos-{index}" for index in range(len(runs)))]
-            verdicts = [judge(store, RunId(name), folder / f"{name}.effects") for name in names]
+            verdicts = [judge(store, RunId(name), folder / f"{name}.effects", WIDTHS) for name in names]
     return report(calm, runs, verdicts, proxy)
 
 

@@ -28,8 +28,8 @@ class Verdict:
     """Actions that did not succeed, or whose outcome differs from what they compute. Must be 0."""
 
 
-def judge(store: Store, run: RunId, effects: Path) -> Verdict:
-    """Read the log in its order.
+def judge(store: Store, run: RunId, effects: Path, widths: list[int]) -> Verdict:
+    """Read the log of a tree of these widths in its order.
 
     An attempt counts as executed again if its `STARTED` follows the success of its action in the log, or if it left
     its side effect later than the success was recorded: that also finds what was never logged.
@@ -50,12 +50,12 @@ def judge(store: Store, run: RunId, effects: Path) -> Verdict:
                 succeeded[event.action] = event.at
                 outputs[event.action] = event.body
     lines = [line.split() for line in effects.read_text().splitlines()]
-    again += sum(float(at) * 1e6 > succeeded.get(action, 1 << 62) for action, _, at in lines)
-    wrong = [name for name, text in inputs.items() if outputs.get(name) != str(_expected(json.loads(text)))]
+    again += sum(float(at) * 1e6 > succeeded.get(action, 1 << 62) for action, _, at, _ in lines)
+    wrong = [name for name, text in inputs.items() if outputs.get(name) != str(_expected(json.loads(text), widths))]
     for name in wrong:
         print(f"{run}: action {name} of {inputs[name]} gave {outputs.get(name)}:")
         _tell(store, run, name)
-    return Verdict(len(inputs), len(lines), again, lost, len(wrong) + (len(inputs) != work.ACTIONS))
+    return Verdict(len(inputs), len(lines), again, lost, len(wrong) + (len(inputs) != work.size(widths)))
 
 
 def _tell(store: Store, run: RunId, action: str) -> None:
@@ -65,6 +65,5 @@ def _tell(store: Store, run: RunId, action: str) -> None:
                 print(f"  {position} {event.kind} attempt {event.attempt} slot {event.slot} {(event.body or '')[:200]}")
 
 
-def _expected(inputs: dict[str, str]) -> int:
-    path = inputs.get("path", "r")
-    return work.expected(path, path.count("."))
+def _expected(inputs: dict[str, str], widths: list[int]) -> int:
+    return work.expected(inputs.get("path", "r"), widths)

@@ -1,4 +1,4 @@
-"""The run that is disturbed: a tree of 1,011 actions in three levels, with sleeps, failures and retries.
+"""The run that is disturbed: a tree of actions in three levels, with sleeps, failures and retries.
 
 `python -m benchmarks.chaos.work NAME` starts it, or finds it by its name, and waits for its end: the driver, which may
 be killed at any time and is then started again.
@@ -15,8 +15,13 @@ import flyte_ray as flyte
 from flyte_ray.errors import RunAlreadyExistsError, RunNotFoundError
 
 env = flyte.TaskEnvironment("chaos", resources=flyte.Resources(cpu=1))
-WIDTHS = (10, 10, 9)
-ACTIONS = 1 + WIDTHS[0] * (1 + WIDTHS[1] * (1 + WIDTHS[2]))
+WIDTHS = [10, 10, 9]
+"""Children of the root, of each of these, and of each of those: 1,011 actions."""
+
+
+def size(widths: list[int]) -> int:
+    """How many actions there are in a tree."""
+    return 1 + widths[0] * size(widths[1:]) if widths else 1
 
 
 def value(path: str) -> int:
@@ -24,17 +29,18 @@ def value(path: str) -> int:
     return sum(map(ord, path)) % 1000
 
 
-def expected(path: str = "r", depth: int = 0) -> int:
-    """What the node of a path returns."""
-    if depth == len(WIDTHS):
+def expected(path: str, widths: list[int]) -> int:
+    """What the node of a path returns, in a tree of these widths."""
+    depth = path.count(".")
+    if depth == len(widths):
         return value(path)
-    return sum(expected(f"{path}.{index}", depth + 1) for index in range(WIDTHS[depth]))
+    return sum(expected(f"{path}.{index}", widths) for index in range(widths[depth]))
 
 
 def note(effects: str) -> None:
-    """Leave a side effect that no crash takes back: which attempt of which action began, and when."""
+    """Leave a side effect that no crash takes back: which attempt of which action began, when, and in which process."""
     context = flyte.ctx()
-    line = f"{context.action.name} {context.attempt_number} {time.time():.6f}\n"
+    line = f"{context.action.name} {context.attempt_number} {time.time():.6f} {os.getpid()}\n"
     file = os.open(effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)
@@ -52,27 +58,26 @@ def leaf(path: str, effects: str) -> int:
 
 
 @env.task
-def inner(path: str, effects: str) -> int:
+def inner(path: str, widths: list[int], effects: str) -> int:
     """Wait for leaves with `map`, on the slot's main thread."""
     note(effects)
-    return sum(
-        flyte.map(leaf, [f"{path}.{i}" for i in range(WIDTHS[2])], [effects] * WIDTHS[2], return_exceptions=False)
-    )
+    paths = [f"{path}.{index}" for index in range(widths[2])]
+    return sum(flyte.map(leaf, paths, [effects] * widths[2], return_exceptions=False))
 
 
 @env.task
-async def branch(path: str, effects: str) -> int:
+async def branch(path: str, widths: list[int], effects: str) -> int:
     """Wait for inner nodes on the loop."""
     note(effects)
     await asyncio.sleep(0.2)
-    return sum(await asyncio.gather(*(inner.aio(f"{path}.{index}", effects) for index in range(WIDTHS[1]))))
+    return sum(await asyncio.gather(*(inner.aio(f"{path}.{index}", widths, effects) for index in range(widths[1]))))
 
 
 @env.task
-async def tree(effects: str) -> int:
+async def tree(widths: list[int], effects: str) -> int:
     """Wait for all branches; the root."""
     note(effects)
-    return sum(await asyncio.gather(*(branch(f"r.{index}", effects) for index in range(WIDTHS[0]))))
+    return sum(await asyncio.gather(*(branch(f"r.{index}", widths, effects) for index in range(widths[0]))))
 
 
 def drive(name: str, effects: str) -> None:
@@ -81,7 +86,7 @@ def drive(name: str, effects: str) -> None:
         run = flyte.remote.Run.get(name)
     except RunNotFoundError:
         try:
-            run = flyte.with_runcontext(name=name).run(tree, effects=effects)
+            run = flyte.with_runcontext(name=name).run(tree, widths=WIDTHS, effects=effects)
         except RunAlreadyExistsError:
             run = flyte.remote.Run.get(name)
     print(run.outputs()[0], flush=True)
