@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,21 @@ def echoes() -> int:
 async def echoes_later() -> int:
     click.echo("by click")
     return 1
+
+
+alone = flyte.TaskEnvironment("alone", reusable=flyte.ReusePolicy(replicas=1))
+both = threading.Barrier(2)
+
+
+@env.task
+def meets_another(number: int) -> int:
+    both.wait(timeout=60)
+    return 1
+
+
+@alone.task
+def waits_for_each_other() -> int:
+    return sum(flyte.map(meets_another, range(2), return_exceptions=False))
 
 
 shared = flyte.TaskEnvironment("shared", reusable=flyte.ReusePolicy(replicas=1, concurrency=20))
@@ -174,6 +190,11 @@ def catching() -> str:
 def root(tmp_path: Path) -> Path:
     flyte.init(root=tmp_path)
     return tmp_path
+
+
+def test_an_environment_that_keeps_one_process_leaves_others_their_threads(tmp_path: Path) -> None:
+    flyte.init(root=tmp_path)
+    assert flyte.run(waits_for_each_other).outputs() == (2,)
 
 
 def test_actions_of_an_environment_with_concurrency_run_beside_each_other(tmp_path: Path) -> None:

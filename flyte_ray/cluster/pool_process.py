@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import ray
@@ -72,6 +73,9 @@ class PoolProcess:
         """What is served, None while it is made."""
         self._resting: dict[str, object] = {}
         """The open exchanges of slots in which nothing runs, by slot."""
+        self._ask: Any = None
+        """The open question for the next slot."""
+        self._is_over = False
         self._error: BaseException | None = None
 
     def tell_last(self) -> None:
@@ -87,39 +91,45 @@ class PoolProcess:
 
     def serve_together(self) -> None:
         """Serve slots on threads; the calling one lends the CPU when nothing runs in any of them."""
-        ask = self._launcher.next_slot.remote(self._name)
+        self._start(self._begin_all, "flyte-ray-next")
         while True:
             with self._changed:
-                while len(self._resting) < len(self._slots) and not _is_ready(ask) and self._error is None:
-                    self._changed.wait(0.05)
-                waits = [ask, *self._resting.values()]
-            if self._error is not None:
-                raise self._error
-            ray.wait(waits, num_returns=1, fetch_local=False)
-            if _is_ready(ask):
-                order = ray.get(ask)
-                if order is None:
+                self._changed.wait_for(self._may_lend)
+                if self._error is not None:
+                    raise self._error
+                if self._is_over:
                     return
-                self._begin(order)
-                ask = self._launcher.next_slot.remote(self._name)
+                waits = [self._ask, *self._resting.values()]
+            ray.wait(waits, num_returns=1, fetch_local=False)
+
+    def _may_lend(self) -> bool:
+        return self._is_over or self._error is not None or (self._ask and len(self._resting) == len(self._slots))
 
     def _ask_next(self) -> SlotOrder | None:
-        order: SlotOrder | None = ray.get(self._launcher.next_slot.remote(self._name))
+        ask = self._ask = self._launcher.next_slot.remote(self._name)
+        with self._changed:
+            self._changed.notify_all()
+        order: SlotOrder | None = ray.get(ask)
         return order
 
-    def _begin(self, order: SlotOrder) -> None:
-        with self._changed:
-            self._slots[order.slot] = None
-        thread = threading.Thread(target=self._serve_beside, args=(order,), name=f"flyte-ray-{order.slot}", daemon=True)
-        thread.start()
-
-    def _serve_beside(self, order: SlotOrder) -> None:
-        try:
-            self._serve(order, _SharedPort(self._ledger, self, order.slot))
-        except BaseException as error:
+    def _begin_all(self) -> None:
+        while (order := self._ask_next()) is not None:
             with self._changed:
+                self._slots[order.slot] = None
+            port = _SharedPort(self._ledger, self, order.slot)
+            self._start(partial(self._serve, order, port), f"flyte-ray-{order.slot}")
+        self._is_over = True
+
+    def _start(self, work: Callable[[], None], name: str) -> None:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # the main thread ends with it, and the process with that
                 self._error = error
+            with self._changed:
                 self._changed.notify_all()
+
+        threading.Thread(target=run, name=name, daemon=True).start()
 
     def _serve(self, order: SlotOrder, port: RayPort) -> None:
         concurrency = self._pool.concurrency
@@ -134,6 +144,9 @@ class PoolProcess:
                 watch = MemoryWatch(slot)
                 watch.start()
             slot.serve()
+        except BaseException as error:
+            self._error = error  # before its slot is gone, so that the main thread sees both
+            raise
         finally:
             port.close()
             if watch is not None:
@@ -167,8 +180,3 @@ class _SharedPort(RayPort):
     def park(self, ticket: object) -> None:
         with self._process.resting(self._name_of_slot, ticket):
             super().park(ticket)
-
-
-def _is_ready(ref: Any) -> bool:
-    ready, _ = ray.wait([ref], timeout=0, fetch_local=False)
-    return bool(ready)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flyte_ray.cluster.options import remote_options, shape_key
-from flyte_ray.runtime.catalog import Shaping
+from flyte_ray.ledger.messages import Pool
+from flyte_ray.runtime.catalog import Shaping, pool_of
 from flyte_ray.spec.task import TaskSpec
 
 _OF_PROCESS: Final = ("log_levels", "pickles", "key")
@@ -18,14 +19,14 @@ def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
     """Return the shaping of a run with this code bundle, started as its specification says."""
     run_env = spec.get("env_vars") or {}
 
-    def shape(task: TaskSpec) -> tuple[str, str]:
+    def shape(task: TaskSpec) -> tuple[str, str, Pool | None]:
         environment = task.environment
         options = remote_options(environment, bundle_digest=bundle, run_env=run_env)
-        if environment.reusable is None:
-            return shape_key(options), json.dumps(options, sort_keys=True)
+        pool = pool_of(environment)
+        if pool is None:
+            return shape_key(options), json.dumps(options, sort_keys=True), None
         # An environment has a pool of its own, however equal another one may be; and runs share it that may share one.
-        pool = {"environment": environment.name, "policy": str(environment.reusable)}
-        pool.update({name: json.dumps(spec.get(name)) for name in _OF_PROCESS})
-        return shape_key({**options, "pool": pool}), json.dumps(options, sort_keys=True)
+        apart = {"pool": pool, **{name: spec.get(name) for name in _OF_PROCESS}}
+        return shape_key({**options, **apart}), json.dumps(options, sort_keys=True), pool
 
     return shape

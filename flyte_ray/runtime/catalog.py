@@ -19,13 +19,13 @@ from flyte_ray.ledger.messages import Limits, Pool, TaskRef
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.body import Parts, read_parts
 from flyte_ray.spec.resources import memory_limit_bytes
-from flyte_ray.spec.task import TaskSpec
+from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
 from flyte_ray.types.signing import Pickling
 
 _log = logging.getLogger("flyte_ray.runtime")
-Shaping = Callable[[TaskSpec], tuple[str, str]]
-"""Gives the key of a task's shape and its Ray options as JSON."""
+Shaping = Callable[[TaskSpec], tuple[str, str, Pool | None]]
+"""Gives the key of a task's shape, its Ray options as JSON, and the pool whose processes it runs in, if any."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Catalog:
             return self._by_key.setdefault(known.key, known)
 
     def _refer(self, task: TaskSpec) -> TaskRef:
-        shape, options = self._shaping(task)
+        shape, options, pool = self._shaping(task)
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
         pickled = None if importable else _pickle(task, self._pickling)
@@ -111,7 +111,7 @@ class Catalog:
             _limits_of(task, json.loads(options).get("memory")),
             bodies_of(task),
             task.interface.outputs,
-            _pool_of(task),
+            pool,
         )
 
 
@@ -131,12 +131,13 @@ def _as_task(value: Any) -> tuple[str, Callable[..., Any]] | None:
     return (spec.name, spec.func) if isinstance(spec, TaskSpec) else None
 
 
-def _pool_of(task: TaskSpec) -> Pool | None:
-    policy = task.environment.reusable
+def pool_of(environment: EnvironmentSpec) -> Pool | None:
+    """Return the pool that an environment declares, if any."""
+    policy = environment.reusable
     if policy is None:
         return None
     return Pool(
-        task.environment.name,
+        environment.name,
         policy.min_replicas,
         max(policy.max_replicas, 1),
         policy.concurrency,

@@ -25,7 +25,7 @@ from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.runtime.catalog import Catalog, pool_of
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import INTERRUPTED, CtrlC
 from flyte_ray.runtime.output import capture_output
@@ -118,7 +118,7 @@ class LocalLauncher:
         return False
 
 
-def shape_locally(task: TaskSpec) -> tuple[str, str]:
+def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
     """Give all tasks one shape, but those that share a thread, and say once what one declares that needs a process."""
     environment = task.environment
     declared = {
@@ -135,9 +135,10 @@ def shape_locally(task: TaskSpec) -> tuple[str, str]:
             "task %s runs without its %s: local mode does not act on it. Run it on Ray where that matters.",
             *(task.name, ignored),
         )
-    reusable = environment.reusable
-    shared = reusable is not None and reusable.concurrency > 1
-    return f"{LOCAL_SHAPE}:{environment.name}:{reusable}" if shared else LOCAL_SHAPE, "{}"
+    pool = pool_of(environment)
+    if pool is None or pool.concurrency == 1:
+        return LOCAL_SHAPE, "{}", None  # this process is kept, and has main threads for everybody
+    return f"{LOCAL_SHAPE}:{pool}", "{}", pool
 
 
 _told: set[tuple[str, str]] = set()
