@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,9 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.io import Dir, File
-from flyte_ray.storage import S3, open_store
+from flyte_ray.storage import S3, nearby, open_store
 from flyte_ray.storage.providers import options_of
-from tests import workloads
+from tests import near_tables, workloads
 from tests.s3_server import S3Server
 
 
@@ -45,3 +47,16 @@ def test_tasks_on_ray_read_write_and_report_with_the_storage_of_init(
     assert "<p>two files</p>" in run.get_report()
     record = [path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file()]
     assert record and not any(b"testsecret" in data for data in record)
+
+
+def test_a_table_is_mapped_on_its_machine_and_read_from_the_store_where_it_is_lost(given: S3) -> None:
+    rows = random.randrange(500_000, 600_000)
+    runner = flyte.with_runcontext(raw_data_path=f"s3://tests/{uuid.uuid4().hex}")
+    mapped, orphaned, fetched, made = runner.run(near_tables.passed_on, rows).outputs()[0]
+    assert {found["sum"] for found in (mapped, orphaned, fetched)} == {rows * (rows - 1) // 2}
+    assert mapped["process"] != made["process"]
+    assert max(found["allocated"] for found in (mapped, orphaned)) < rows
+    until = time.monotonic() + 60
+    while list(nearby.nearby_folder().glob(f"*/{made['name']}")):
+        assert time.monotonic() < until, "nothing is kept after the run"
+        time.sleep(0.1)

@@ -20,6 +20,7 @@ from typing import Final
 
 from flyte_ray.cluster import reaper
 from flyte_ray.runtime.offspring import below, end, has_children
+from flyte_ray.storage import nearby
 
 _ADOPT: Final = 36
 """`PR_SET_CHILD_SUBREAPER` of Linux's prctl."""
@@ -87,4 +88,5 @@ def _connect(address: str, mark: str) -> socket.socket | None:
 def _start(address: str) -> None:
     quiet = subprocess.DEVNULL
     command = [sys.executable, "-I", "-S", reaper.__file__, address, str(os.getppid())]
+    command += [nearby.__file__, str(nearby.nearby_folder())]
     subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, timeout=_START_S, check=True)

@@ -3,8 +3,9 @@
 A killed slot cannot clean up, and Ray ends at most what that process has started itself, not what came of it. So each
 slot says to this process who it is (`guard.py`); it waits for the slot's end and then ends what carries its mark.
 
-Runs as a script, `python -I -S reaper.py ADDRESS RAYLET`: it knows the standard library alone, costs 10 ms and 10 MB,
-and leaves with the node's Ray. Its address in Linux's abstract namespace is also its lock: one per node.
+Runs as a script, `python -I -S reaper.py ADDRESS RAYLET SCRIPT FOLDER`: it knows the standard library alone, costs
+10 ms and 10 MB, and leaves with the node's Ray. SCRIPT, run in the same way, removes from FOLDER what killed slots kept
+there (`storage/nearby.py`). Its address in Linux's abstract namespace is also its lock: one per node.
 """
 
 from __future__ import annotations
@@ -29,9 +30,16 @@ HELLO_S: Final = 2.0
 class Reaper:
     """Waits for the end of slots."""
 
-    def __init__(self, server: socket.socket, raylet: int) -> None:
-        """Take slots that connect to a listening socket, as long as the raylet lives, and they."""
-        self._server = server
+    def __init__(self, server: socket.socket, raylet: int, cleaning: list[str]) -> None:
+        """Take slots that connect to a listening socket, as long as the raylet lives, and they.
+
+        Args:
+            server: The socket.
+            raylet: Process id.
+            cleaning: Arguments for Python that have removed what a killed slot kept.
+
+        """
+        self._server, self._cleaning = server, cleaning
         self._raylet = os.pidfd_open(raylet)
         self._poll = select.poll()
         for source in (self._server, self._raylet):
@@ -78,6 +86,7 @@ class Reaper:
                 return
         else:
             sweep(process, mark)
+            self._clean()
         for each in [each for each, about in self._slots.items() if about[2] is connection]:
             del self._slots[each]
             with contextlib.suppress(KeyError):
@@ -85,6 +94,11 @@ class Reaper:
             if each != connection.fileno():
                 os.close(each)
         connection.close()
+
+    def _clean(self) -> None:
+        with contextlib.suppress(OSError):  # the next slot that begins here does it then
+            command = [sys.executable, "-I", "-S", *self._cleaning]
+            os.waitpid(os.posix_spawn(sys.executable, command, os.environ), 0)
 
 
 def _says_goodbye(connection: socket.socket) -> bool:
@@ -135,7 +149,7 @@ def _read(path: str) -> bytes:
         return b""  # it has ended, or is none of ours
 
 
-def main(address: str, raylet: int) -> None:
+def main(address: str, raylet: int, *cleaning: str) -> None:
     """Serve at an address as a daemon; returns in the calling process as soon as somebody listens there."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -143,7 +157,7 @@ def main(address: str, raylet: int) -> None:
     except OSError:
         return  # another one was first
     server.listen(128)
-    reaper = Reaper(server, raylet)
+    reaper = Reaper(server, raylet, list(cleaning))
     os.setsid()
     os.chdir("/")
     if os.fork() == 0:
@@ -152,4 +166,4 @@ def main(address: str, raylet: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

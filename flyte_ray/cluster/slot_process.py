@@ -25,11 +25,10 @@ from flyte_ray.ledger.paths import data_place, spec_key
 from flyte_ray.ledger.places import PROCESS
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
-from flyte_ray.runtime.blobs import blobs_at
+from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.interrupt import Termination
-from flyte_ray.runtime.keys import use
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
@@ -60,6 +59,7 @@ class RayPort:
         self._open: queue.Queue[tuple[int, Any] | None] = queue.Queue()
         self._latest: Any = None
         self.slot: Slot | None = None
+        self.blobs: RunBlobs | None = None
         threading.Thread(target=self._receive, name="flyte-ray-receive", daemon=True).start()
 
     def send(self, message: Message) -> None:
@@ -104,8 +104,10 @@ class RayPort:
         self._ledger.slot_waits.remote(run, slot, reason)
 
     def close(self) -> None:
-        """Stop receiving."""
+        """Stop receiving, and let go of what the slot keeps on this machine."""
         self._open.put(None)
+        if self.blobs is not None:
+            self.blobs.close()
 
     def _receive(self) -> None:
         silent_since: float | None = None
@@ -188,9 +190,8 @@ def make_slot(
     unpack_code(store, code)
     set_levels(*(spec.get("log_levels") or (None, None)))
     pickling = port.pickling(spec.get("key")).under(spec.get("pickles"))
-    use(pickling)
     catalog = Catalog(shaping_of(code, spec), pickling)
-    blobs = blobs_at(store, data_place(run, spec), pickling)
+    blobs = port.blobs = blobs_at(store, data_place(run, spec), pickling, near=True)
     controller = Controller(run, catalog, blobs, "remote", {**spec, "code": code})
     about = {
         "pid": str(os.getpid()),

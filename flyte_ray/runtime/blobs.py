@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -17,8 +18,9 @@ from typing import IO, Any, Final, TypeVar
 
 from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage import Store, open_place
-from flyte_ray.storage.files import arrow_place
+from flyte_ray.storage.files import arrow_place, fetch_all
 from flyte_ray.storage.local import local_path
+from flyte_ray.storage.nearby import Nearby
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.writing import writing, writing_to
@@ -26,6 +28,7 @@ from flyte_ray.types.hashing import CONTENT, folder_hash
 from flyte_ray.types.signing import Pickling
 
 T = TypeVar("T")
+_log: Final = logging.getLogger("flyte_ray.runtime")
 WORTH_ASKING: Final = 1 << 20
 """From so many bytes on it is asked first whether an object is there already."""
 TRIES: Final = 3
@@ -49,6 +52,8 @@ class RunBlobs:
     store: Store
     prefix: str
     pickling: Pickling
+    near: Nearby | None = field(default=None, compare=False, repr=False)
+    """Copies on this machine of what lies elsewhere."""
     _known: dict[tuple[str, _Stamp], tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
     """What `put_path` answered for files that have not changed since."""
 
@@ -66,11 +71,14 @@ class RunBlobs:
         uri = f"{name}{suffix}"
         key = f"{self.prefix}/{uri}"
         if not self.store.exists(key):
-            self.store.put_written(key, write)
+            if self.near is None:
+                self.store.put_written(key, write)
+            else:
+                self.near.keep(uri, write, lambda path: self.store.put_file(key, path))
         return uri
 
     def local_path(self, uri: str) -> str | None:
-        """Return the path of an object on this machine's disk; None if it lies elsewhere.
+        """Return the path of an object on this machine's disk, or of a copy there; None if it lies elsewhere.
 
         Raises:
             ObjectMissing: It is not there.
@@ -78,11 +86,19 @@ class RunBlobs:
         """
         folder = local_path(self.store.uri)
         if folder is None:
-            return None
+            return self._nearby(uri, self.near) if self.near else None
         key = f"{self.prefix}/{uri}"
         if not self.store.exists(key):
             raise ObjectMissing(f"{self.store.uri}/{key}")
         return os.path.join(folder, key)
+
+    def _nearby(self, uri: str, near: Nearby) -> str | None:
+        there = self.absolute(uri)
+
+        def fetch(path: str) -> None:
+            self.reading(there, lambda: fetch_all({there: path}, self.options))
+
+        return near.find(uri) or near.fetch(uri, fetch)
 
     def arrow_place(self, uri: str) -> tuple[str, Any]:
         """Return the path of a URI, and the `pyarrow.fs` file system that has it."""
@@ -204,16 +220,38 @@ class RunBlobs:
         own = self.relative(uri)
         return writing_to(uri, self.options) if own is None else writing(self.store, f"{self.prefix}/{own}")
 
+    def close(self) -> None:
+        """Let go of what is kept on this machine."""
+        if self.near is not None:
+            self.near.close()
+
     @property
     def options(self) -> Options:
         """The fsspec arguments by protocol of the root."""
         return self.store.options
 
 
-def blobs_at(store: Store, place: str, pickling: Pickling) -> RunBlobs:
-    """Return the large values at a place; see `ledger.paths.data_place`."""
+def blobs_at(store: Store, place: str, pickling: Pickling, *, near: bool = False) -> RunBlobs:
+    """Return the large values at a place; see `ledger.paths.data_place`.
+
+    Args:
+        store: The root.
+        place: Where they lie.
+        pickling: How values are pickled.
+        near: Keep copies on this machine if they lie elsewhere, until `close`.
+
+    """
     base, prefix = open_place(store, place)
-    return RunBlobs(store, base, prefix, pickling)
+    copies = _copies_of(f"{base.uri}/{prefix}") if near and local_path(base.uri) is None else None
+    return RunBlobs(store, base, prefix, pickling, copies)
+
+
+def _copies_of(place: str) -> Nearby | None:
+    try:
+        return Nearby(place)
+    except OSError as error:
+        _log.warning("no copies of what is stored can be kept on this machine: %s", error)
+        return None
 
 
 def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exception]) -> T:

@@ -1,4 +1,4 @@
-"""Find the key that this process signs pickles with: the user's own, or in a slot that of its run.
+"""Find the key that the code that runs here signs pickles with: the user's own, or in a task that of its run.
 
 Invariants: the key's file is its owner's alone, is made once however many processes ask at a time, and lies in the
 user's home, whatever the root is; nothing that is logged or raised holds the secret.
@@ -14,23 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.runtime.context import current_action
 from flyte_ray.types.signing import Key, Pickling
 
 KEY_VAR: Final = "FLYTE_RAY_KEY"
 POLICY_VAR: Final = "FLYTE_RAY_PICKLES"
 KEY_FILE: Final = "~/.flyte-ray/key"
 _POLICIES: Final = ("sign", "refuse", "accept_unsigned")
-_given: Pickling | None = None
-
-
-def use(pickling: Pickling) -> None:
-    """Have this process, a slot, pickle as its run does."""
-    global _given
-    _given = pickling
 
 
 def own_pickling(policy: str | None = None, *, make: bool = False) -> Pickling:
-    """Return how this process pickles.
+    """Return how the code that runs here pickles.
 
     Args:
         policy: `sign`, `refuse` or `accept_unsigned`; None for `FLYTE_RAY_PICKLES`, else `sign`.
@@ -46,8 +40,9 @@ def own_pickling(policy: str | None = None, *, make: bool = False) -> Pickling:
             f"{'pickles' if policy else POLICY_VAR} must be one of {', '.join(map(repr, _POLICIES))}, got {chosen!r}."
             f" Leave it out to have pickles signed."
         )
-    if _given is not None:
-        return _given.under(chosen)
+    action = current_action.get()
+    if action is not None:
+        return action.controller.blobs.pickling.under(chosen)
     if chosen == "refuse":
         return Pickling(is_off=True)
     key, lacks = _find_key(make=make)

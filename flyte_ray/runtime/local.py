@@ -12,6 +12,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -278,13 +279,14 @@ class LocalRun:
             spec = load_spec(store, self._run)
         except _RunEnded:
             return
-        blobs = blobs_at(store, data_place(self._run, spec), self._pickling)
+        blobs = blobs_at(store, data_place(self._run, spec), self._pickling, near=True)
         controller = Controller(self._run, self._catalog, blobs, "local", spec)
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())}, concurrency)
         port.slot = controller.slot = wait.slot = slot
         self._slots[name] = slot, threading.current_thread()
-        slot.serve()
+        with closing(blobs):
+            slot.serve()
 
     def _go_on(self) -> None:
         if self._ended is not None:

@@ -106,7 +106,7 @@ def test_the_nodes_reaper_leaves_with_its_raylet(raylet: subprocess.Popen[str]) 
 def test_the_nodes_reaper_outlives_who_says_nonsense(raylet: subprocess.Popen[str]) -> None:
     processes = started(raylet)
     (reaper,) = reaper_of(raylet)
-    address = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\0")[-3]
+    address = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\0")[-5]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
         stranger.connect(b"\0" + address)
         stranger.sendall(b"\xff")
