@@ -43,7 +43,7 @@ def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 
 
 def test_a_table_is_read_from_the_store_only_where_this_machine_has_no_copy(reads: list[str]) -> None:
-    assert flyte.run(near_tables.passed_on_here, ROWS).outputs() == ([0, 0, 0],)
+    assert max(flyte.run(near_tables.passed_on_here, ROWS).outputs()[0]) < ROWS, "bytes of a table of eight times ROWS"
     assert len(reads) == 1
     assert not list(nearby.nearby_folder().iterdir()), "nothing is kept after the run"
 

@@ -66,8 +66,13 @@ class RunBlobs:
             self.store.put(key, data)
         return uri
 
-    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str) -> str:
-        """Store what a function writes to a file under a name of its content."""
+    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str | Callable[[], str]) -> str:
+        """Store what a function writes to a file under a name of its content, which may be told later."""
+        if not isinstance(name, str):
+            late = name
+            if local_path(self.store.uri) is not None:
+                return self.store.put_named(self.prefix, write, lambda: f"{late()}{suffix}")
+            name = late()
         uri = f"{name}{suffix}"
         key = f"{self.prefix}/{uri}"
         if not self.store.exists(key):

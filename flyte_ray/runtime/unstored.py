@@ -22,8 +22,8 @@ class _Unstored:
     def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
         return f"{name or uuid.uuid4().hex}{suffix}"
 
-    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str) -> str:
-        return f"{name}{suffix}"
+    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str | Callable[[], str]) -> str:
+        return f"{name if isinstance(name, str) else name()}{suffix}"
 
     def absolute(self, uri: str) -> str:
         return f"unstored://{uri}"

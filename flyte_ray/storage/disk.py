@@ -13,7 +13,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,21 @@ class DiskStore:
         path = self._path(key)
         with self._written(path, write) as temporary:
             os.replace(temporary, path)
+
+    def put_named(self, prefix: str, write: Callable[[IO[bytes]], object], name: Callable[[], str]) -> str:
+        """Write a temporary file, and ask for the name while the disk is busy with that."""
+        folder = self._path(prefix)
+        with ThreadPoolExecutor(1, "flyte-ray-name") as pool:
+            asked: list[Future[str]] = []
+
+            def written(file: IO[bytes]) -> None:
+                write(file)
+                asked.append(pool.submit(name))
+
+            with self._written(folder / "_", written) as temporary:
+                found = asked[0].result()
+                os.replace(temporary, folder / found)
+        return found
 
     def put_files(self, files: Mapping[str, str]) -> None:
         """Copy some at a time, and make their names last together."""

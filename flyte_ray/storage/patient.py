@@ -210,6 +210,10 @@ class PatientStore:
         """See `Store`."""
         self.patience.ask(lambda: self.store.put_written(key, write))
 
+    def put_named(self, prefix: str, write: Callable[[IO[bytes]], object], name: Callable[[], str]) -> str:
+        """See `Store`."""
+        return self.patience.ask(lambda: self.store.put_named(prefix, write, name))
+
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `Store`; after a failure it counts as ours if it holds our bytes."""
         failed = False

@@ -62,6 +62,12 @@ class RemoteStore:
             file.flush()
             self.put_file(key, file.name)
 
+    def put_named(self, prefix: str, write: Callable[[IO[bytes]], object], name: Callable[[], str]) -> str:
+        """Nothing can be sent without a name."""
+        found = name()
+        self.put_written(f"{prefix}/{found}", write)
+        return found
+
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write with a conditional, single-part put."""
 

@@ -31,6 +31,12 @@ class Store(Protocol):
     def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write or replace an object with what a function writes to a file that it is given, maybe more than once."""
 
+    def put_named(self, prefix: str, write: Callable[[IO[bytes]], object], name: Callable[[], str]) -> str:
+        """Write an object below a prefix, whose name is asked for as late as possible; returns that.
+
+        Objects of equal names must be equal: one that is there already may stay.
+        """
+
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False if it does.
 

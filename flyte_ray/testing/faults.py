@@ -96,6 +96,9 @@ class _WatchedStore:
     def put_written(self, key: str, write: Callable[[IO[bytes]], object]) -> None:
         self._write(_step(key), lambda: self.inner.put_written(key, write))
 
+    def put_named(self, prefix: str, write: Callable[[IO[bytes]], object], name: Callable[[], str]) -> str:
+        return self._write(_step(f"{prefix}/"), lambda: self.inner.put_named(prefix, write, name))
+
     def put_if_absent(self, key: str, data: bytes) -> bool:
         return self._write(_step(key), lambda: self.inner.put_if_absent(key, data))
 

@@ -21,8 +21,11 @@ class Blobs(Protocol):
     def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
         """Store bytes and return their URI, relative to the run; under a name that says what they are, only once."""
 
-    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str) -> str:
-        """Store what a function writes to a file, once for each name; return its URI."""
+    def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str | Callable[[], str]) -> str:
+        """Store what a function writes to a file, once for each name; return its URI.
+
+        A name that takes time may be given as what computes it: it is asked for beside the writing.
+        """
 
     def local_path(self, uri: str) -> str | None:
         """Return where what was stored lies on this machine's disk, None if it does not."""

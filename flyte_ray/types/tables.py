@@ -7,6 +7,7 @@ of the whole in memory where the store is this machine's disk.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import IO, Any, Final
 
 from flyte_ray.types.columns import Columns, check_schema, selected
@@ -20,6 +21,8 @@ from flyte_ray.types.pickles import dump_pickle
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.scalars import kept_subclass
 
+LARGE: Final = 4 << 20
+"""Bytes of a table from which on it is worth writing it before it is known whether it is there already."""
 _ARROW: Final = "pyarrow.Table"
 _CATEGORICAL: Final = ("pandas.", "polars.")
 _known: Final = Known()
@@ -69,9 +72,14 @@ def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:
         return known
     label = {} if kind.name == _ARROW else {"as": kind.name}
     # Two libraries' tables of the same columns are two values, and two files: each has its own metadata.
-    digest = table_digest(table, describe({**label, **about}), dictionaries=kind.name.startswith(_CATEGORICAL))
-    uri = blobs.put_written(lambda file: _write(table, file), ".arrow", digest[:32])
-    raw = {ARROW_MARK: uri, **label, "rows": table.num_rows, "sha256": digest, **about}
+
+    @cache
+    def digest() -> str:
+        return table_digest(table, describe({**label, **about}), dictionaries=kind.name.startswith(_CATEGORICAL))
+
+    name = (lambda: digest()[:32]) if table.nbytes > LARGE else digest()[:32]
+    uri = blobs.put_written(lambda file: _write(table, file), ".arrow", name)
+    raw = {ARROW_MARK: uri, **label, "rows": table.num_rows, "sha256": digest(), **about}
     if kind.name == _ARROW:
         _known.add(value, blobs, raw)
     return raw

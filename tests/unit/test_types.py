@@ -26,10 +26,10 @@ class Memory:
         self.blobs[uri] = data
         return uri
 
-    def put_written(self, write: Any, suffix: str, name: str) -> str:
+    def put_written(self, write: Any, suffix: str, name: Any) -> str:
         file = io.BytesIO()
         write(file)
-        return self.put(file.getvalue(), suffix, name)
+        return self.put(file.getvalue(), suffix, name if isinstance(name, str) else name())
 
     def get(self, uri: str) -> bytes:
         return self.blobs[uri]
