@@ -56,6 +56,12 @@ def many(count: int) -> list[Thing]:
 
 
 @env.task
+def look_up(run: str) -> str:
+    text: str = flyte.remote.Run.get(run).outputs()[0].text
+    return text
+
+
+@env.task
 def give_back(value: Any) -> Any:
     return value
 
@@ -158,6 +164,18 @@ def test_stored_pickles_are_not_loaded_where_they_are_turned_off() -> None:
     flyte.init(root=settings.root, pickles="refuse")
     with pytest.raises(PickleRefusedError, match="pickles='refuse'"):
         run.outputs()
+
+
+def test_what_a_task_reads_of_other_runs_goes_by_the_key_and_the_policy_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = flyte.run(make, "a").name
+    assert flyte.run(look_up, name).outputs() == ("a",)
+    with pytest.raises(PickleRefusedError, match="pickles='refuse'"):
+        flyte.with_runcontext(pickles="refuse").run(look_up, name).outputs()
+    monkeypatch.setenv("FLYTE_RAY_KEY", THEIRS)
+    with pytest.raises(PickleRefusedError, match="signed with key"):
+        flyte.run(look_up, name).outputs()
 
 
 def test_a_policy_that_does_not_exist_is_refused_before_anything_is_recorded(root: Path) -> None:
