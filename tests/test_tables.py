@@ -38,6 +38,11 @@ def orders(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 @env.task
+def frames(count: int) -> list[pd.DataFrame]:
+    return [pd.DataFrame({"a": np.arange(300_000.0)}) for _ in range(count)]
+
+
+@env.task
 def make(rows: int) -> pa.Table:
     return pa.table({"a": range(rows)})
 
@@ -116,6 +121,40 @@ def test_a_table_that_is_handed_on_is_stored_once_and_never_copied(root: Path) -
     (stored,) = (root / "runs" / done.name / "data").iterdir()
     with pa.memory_map(str(stored)) as file:
         assert pa.ipc.open_file(file).read_all().equals(table)
+
+
+@env.task
+def width(frame: pd.DataFrame) -> int:
+    return len(frame.columns)
+
+
+@env.task
+def passes_twice() -> list[int]:
+    frame = pd.DataFrame({"a": np.arange(300_000.0)})
+    found = []
+    for _ in range(2):
+        width(frame)
+        context = flyte.ctx()
+        assert context is not None
+        (stored,) = Path("root", "runs", context.run_name, "data").iterdir()
+        found.append(stored.stat().st_ino)
+    return found
+
+
+def test_a_large_frame_that_is_passed_again_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flyte.init(root="root")
+    first, second = run(passes_twice).outputs()[0]
+    assert first == second
+
+
+def test_equal_large_frames_are_one_file(root: Path) -> None:
+    done = run(frames, 3)
+    (stored,) = (root / "runs" / done.name / "data").iterdir()
+    with pa.memory_map(str(stored)) as file:
+        assert pa.ipc.open_file(file).read_all().num_rows == 300_000
 
 
 def test_the_inputs_of_a_step_are_told_apart_by_content_and_not_stored(root: Path) -> None:

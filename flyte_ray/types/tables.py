@@ -27,6 +27,8 @@ _ARROW: Final = "pyarrow.Table"
 _CATEGORICAL: Final = ("pandas.", "polars.")
 _known: Final = Known()
 """Arrow tables, so that one that is handed on is not looked at again."""
+_passed: Final = Known()
+"""Tables that may have changed since; most have not, and are not written before their digest has told."""
 
 
 def table_form(cls: Any, build: Build, columns: Columns | None = None) -> Form | None:
@@ -77,11 +79,11 @@ def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:
     def digest() -> str:
         return table_digest(table, describe({**label, **about}), dictionaries=kind.name.startswith(_CATEGORICAL))
 
-    name = (lambda: digest()[:32]) if table.nbytes > LARGE else digest()[:32]
+    is_new = table.nbytes > LARGE and _passed.get(value, blobs) is None
+    name = (lambda: digest()[:32]) if is_new else digest()[:32]
     uri = blobs.put_written(lambda file: _write(table, file), ".arrow", name)
     raw = {ARROW_MARK: uri, **label, "rows": table.num_rows, "sha256": digest(), **about}
-    if kind.name == _ARROW:
-        _known.add(value, blobs, raw)
+    (_known if kind.name == _ARROW else _passed).add(value, blobs, raw)
     return raw
 
 
