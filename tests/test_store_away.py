@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.api import running
+from flyte_ray.api import runner
 from flyte_ray.errors import StoreError
 from flyte_ray.io import Dir, File
 from flyte_ray.ledger import recorder
@@ -214,7 +214,7 @@ def stays_away() -> pa.Table:
 
     def abort() -> None:
         until(lambda: "disk mounted" in str((run.look() or {}).get("waits_for_store")))
-        run.abort_action("a0", "enough")
+        run.abort_action("a0", "enough", timeout_s=0.1)  # it is stored when the store is back
         until(lambda: "left" in executed)
         come_back()
 
@@ -258,7 +258,7 @@ class Flaky:
 def test_a_store_that_errs_and_delays_changes_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Flaky(open_store(root))
     store.answer = lambda call, *args: call(*args)  # type: ignore[method-assign]
-    monkeypatch.setattr(running, "current_store", lambda: store)
+    monkeypatch.setattr(runner, "current_store", lambda: store)
 
     @env.task
     def begins(n: int) -> int:
