@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from flyte_ray.io.located import FROM_OUTSIDE
 from flyte_ray.spec.interface import Interface
 
 
@@ -33,27 +34,14 @@ def read_inputs(interface: Interface, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _read(name: str, annotation: Any, value: Any) -> Any:
-    _refuse_paths(name, value)
     try:
         # As JSON, because there a list may become a set or a tuple, and a text a date.
-        return TypeAdapter(annotation).validate_json(json.dumps(value))
+        return TypeAdapter(annotation).validate_json(json.dumps(value), context={FROM_OUTSIDE: True})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([name, *(str(part) for part in first["loc"])])
         raise ValueError(f"Input {where}: {first['msg']}, got {value!r:.80}.") from error
     except PydanticSchemaGenerationError as error:
         raise ValueError(f"Input {name} cannot be sent as JSON: start such a run from Python.") from error
-
-
-def _refuse_paths(name: str, value: Any) -> None:
-    """Refuse references to files of this machine, wherever they stand in a value."""
-    if isinstance(value, list):
-        for each in value:
-            _refuse_paths(name, each)
-    elif isinstance(value, dict):
-        for key in ("path", "uri"):
-            place = value.get(key)
-            if isinstance(place, str) and ("://" not in place or place.startswith("file:")):
-                raise ValueError(f"Input {name} must refer to files by URLs such as s3://…, got {place!r:.80}.")
-        for each in value.values():
-            _refuse_paths(name, each)
+    except ValueError as error:
+        raise ValueError(f"Input {name}: {error}.") from error

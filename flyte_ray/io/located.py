@@ -36,6 +36,10 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("flyte_ray.store")
 
 
+FROM_OUTSIDE: Final = "flyte_ray.from_outside"
+"""Key of pydantic's validation context that says: nothing of this machine's disk may be named or looked for."""
+
+
 class PathMismatch(ValueError):
     """What is named as a value does not lie there, or is of another kind."""
 
@@ -65,10 +69,19 @@ class Located(BaseModel):
     @classmethod
     def _read(cls, raw: Any, info: ValidationInfo) -> Any:
         # A text is taken from JSON only, which is what the command line and a parameter file give.
+        if isinstance(raw, str) and _is_from_outside(info.context):
+            return {"path": raw}
         return {"path": cls._named_by_text(raw)} if isinstance(raw, str) and info.mode == "json" else raw
 
-    def model_post_init(self, _: Any) -> None:
-        """Turn what a record says into a path of this process."""
+    def model_post_init(self, context: Any) -> None:
+        """Turn what a record says into a path of this process.
+
+        Raises:
+            ValueError: It was sent from outside and is no URL.
+
+        """
+        if _is_from_outside(context) and ("://" not in self.path or self.path.startswith("file:")):
+            raise ValueError(f"a {self._kind} must be named by a URL such as s3://…, got {self.path!r:.80}")
         place = current_place()
         self._recorded = place is not None
         self._place = place
@@ -205,3 +218,7 @@ class Located(BaseModel):
 def seen(size: int | None, mark: str) -> str | None:
     """Write what was seen of a file as a hash; None if that tells nothing."""
     return f"{SEEN}{size}:{mark}" if mark else None
+
+
+def _is_from_outside(context: Any) -> bool:
+    return isinstance(context, dict) and bool(context.get(FROM_OUTSIDE))
