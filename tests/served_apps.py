@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
+import httpx
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
@@ -107,6 +108,40 @@ async def serve_echo() -> None:
 async def _answer(websocket: object) -> None:
     async for message in websocket:  # type: ignore[attr-defined]
         await websocket.send(f"{message}?")  # type: ignore[attr-defined]
+
+
+@tasks.task
+async def ask_files() -> int:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(files.endpoint)).status_code
+
+
+runner_api = FastAPI()
+runner = FastAPIAppEnvironment(
+    "runner", app=runner_api, resources=flyte.Resources(cpu=0.2), requires_auth=False, scaling=Scaling(1)
+)
+
+
+@runner_api.get("/double")
+async def double_by_a_run(x: int) -> int:
+    run = await flyte.run.aio(double, x=x)
+    return int((await run.outputs.aio())[0])
+
+
+busy_api = FastAPI()
+busy = FastAPIAppEnvironment(
+    "busy",
+    app=busy_api,
+    resources=flyte.Resources(cpu=0.1),
+    requires_auth=False,
+    scaling=Scaling((0, 3), Scaling.Concurrency(1), scaledown_after=1),
+)
+
+
+@busy_api.get("/")
+async def work() -> int:
+    await asyncio.sleep(0.5)
+    return os.getpid()
 
 
 broken = AppEnvironment(

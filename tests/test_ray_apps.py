@@ -145,6 +145,44 @@ def _status(client: httpx.Client) -> int:
         return 0
 
 
+def test_apps_start_runs_and_tasks_ask_apps(serving: Path) -> None:
+    flyte.serve(served_apps.files)
+    assert flyte.run(served_apps.ask_files).outputs() == (200,)
+    handle = flyte.serve(served_apps.runner)
+    with client_of(handle) as client:
+        assert client.get("/double?x=4").json() == 8
+    for name in ("files", "runner"):
+        flyte.remote.App.delete(name)
+
+
+def test_replicas_come_with_load_and_go_without_and_the_first_request_waits(serving: Path) -> None:
+    handle = flyte.serve(served_apps.busy)
+    statuses, ends = [], threading.Event()
+
+    def ask() -> None:
+        with client_of(handle) as client:
+            while not ends.is_set():
+                statuses.append(client.get("/").status_code)
+
+    def running() -> int:
+        return int(handle.state()["replicas"].get("RUNNING", 0))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: running() == 3)
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+    until(lambda: running() == 0)
+    with client_of(handle) as client:
+        assert client.get("/").status_code == 200
+    assert set(statuses) == {200}
+    handle.deactivate()
+
+
 def test_a_server_function_runs_in_a_process_of_its_own(serving: Path) -> None:
     flyte.serve(served_apps.echo)
     with connect(f"{served_apps.echo.endpoint.replace('http', 'ws')}/") as websocket:
@@ -182,3 +220,18 @@ def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_a
     assert httpx.get(url[1], trust_env=False).status_code == 200
     assert cli("delete", "app", "files") == "Deleted app files.\n"
     assert "files" not in cli("get", "app")
+
+
+def test_an_app_is_served_again_when_the_cluster_has_lost_it(serving: Path) -> None:
+    import ray
+
+    from flyte_ray.cluster.names import NAMESPACE, ledger_name
+
+    handle = flyte.serve(served_apps.echo)
+    shut_serve_down()
+    # Its ledger starts again, as after a loss of the node.
+    ray.kill(ray.get_actor(ledger_name(open_store(serving).uri), NAMESPACE), no_restart=False)
+    until(lambda: handle.is_active())
+    with connect(f"{served_apps.echo.endpoint.replace('http', 'ws')}/") as websocket:
+        websocket.send("again")
+        assert websocket.recv() == "again?"

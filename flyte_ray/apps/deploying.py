@@ -23,7 +23,7 @@ from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.package import own_digest
 from flyte_ray.cluster.session import connect, ensure_ledger
-from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.app import AppSpec
@@ -67,10 +67,6 @@ def deploy(
         DeploymentError: It cannot be served.
 
     """
-    if isinstance(env.scaling.metric, Scaling.RequestRate):
-        raise UnsupportedError(
-            f"App '{env.name}' can be scaled by Scaling.Concurrency so far, got {env.scaling.metric!r}. Use that one."
-        )
     store = current_store()
     ensure_writable(store)
     connect(settings.address)

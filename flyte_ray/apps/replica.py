@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Mapping
 from functools import partial
@@ -67,6 +68,7 @@ class Replica:
         unpack_code(store, record.code)
         env = load(record.reference, record.name)
         values = materialize(env.app_spec, record.parameters, record.env_vars)
+        self._requests, self._counted = 0, (0, time.monotonic())
         self._serving = _serving_of(env, record, values)
         self._app: Any = self._serving
         limit_s = env.app_spec.timeouts.request_s
@@ -93,6 +95,7 @@ class Replica:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve."""
         if scope["type"] != "lifespan":
+            self._requests += 1
             await self._app(scope, receive, send)
             return
         await receive()
@@ -100,6 +103,12 @@ class Replica:
         await receive()
         await self._serving.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def request_rate(self) -> float:
+        """Return how many requests per second have come since this was asked last."""
+        (before, since), now = self._counted, time.monotonic()
+        self._counted = self._requests, now
+        return (self._requests - before) / max(now - since, 1e-3)
 
     def check_health(self) -> None:
         """Raise if this replica should be replaced."""

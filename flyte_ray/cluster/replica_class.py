@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def replica_class() -> type:
-    """Return the class; it is constructed with what `serving.py` binds."""
+def replica_class(*, tells_rate: bool = False) -> type:
+    """Return the class; it is constructed with what `serving.py` binds.
+
+    Args:
+        tells_rate: Its replicas tell Serve their `request_rate`, by which they are scaled.
+
+    """
 
     class App:
         guarded: Any = None
@@ -43,4 +48,8 @@ def replica_class() -> type:
             if self.guarded is not None:
                 self.guarded.__exit__(None, None, None)  # ends what is left below this process
 
-    return App
+    class CountingApp(App):
+        def record_autoscaling_stats(self) -> dict[str, float]:
+            return {"request_rate": self.inner.request_rate()}
+
+    return CountingApp if tells_rate else App

@@ -134,7 +134,8 @@ def _deploy(program: str, record: AppRecord, store: Store) -> None:
     count = int(running.replica_states.get("RUNNING", 0)) if running else 0
     if count and not surge_fits(record, count, ray.available_resources()):
         options["max_surge_percent"] = 0  # the old ones make room; what is asked meanwhile waits
-    deployment = serve.deployment(serve.ingress()(replica_class()), **options)
+    by_rate = record.app["scaling"]["metric"] == "request_rate"
+    deployment = serve.deployment(serve.ingress()(replica_class(tells_rate=by_rate)), **options)
     _hold(record, store.uri)
     try:
         serve.run(

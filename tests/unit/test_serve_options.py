@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import flyte_ray as flyte
@@ -71,3 +72,15 @@ def test_new_replicas_begin_beside_the_old_ones_where_there_is_room() -> None:
     assert not surge_fits(app, 1, {"CPU": 1.0})
     free = dataclasses.replace(app, options={"num_cpus": 0})
     assert surge_fits(free, 3, {})
+
+
+def test_a_rate_of_requests_is_divided_among_replicas() -> None:
+    config = deployment_options(record(scaling=Scaling((0, 9), Scaling.RequestRate(10))))["autoscaling_config"]
+    policy = config["policy"]["policy_function"]
+
+    def wanted(rates: dict[str, float], ongoing: float = 0) -> int:
+        context = SimpleNamespace(aggregated_metrics={"request_rate": rates}, total_num_requests=ongoing)
+        return int(policy(context)[0])
+
+    assert wanted({"a": 25.0, "b": 6.0}) == 4
+    assert (wanted({}), wanted({"a": 0.0}), wanted({"a": 0.0}, ongoing=1)) == (0, 0, 1)
