@@ -94,7 +94,7 @@ def test_values_go_to_the_raw_data_path_when_one_is_given(tmp_path: Path) -> Non
     run = flyte.with_runcontext("local", raw_data_path=str(tmp_path / "raw")).run(
         same, File.from_local_sync(tmp_path / "data.csv")
     )
-    assert [path.name for path in (tmp_path / "raw").rglob("*") if path.is_file()] == ["data.csv"]
+    assert [path.name for path in (tmp_path / "raw").rglob("*") if path.suffix] == ["data.csv"]
     assert not list((tmp_path / "root").rglob("data.csv"))
     (output,) = flyte.remote.Run.get(run.name).outputs(same)
     with output.open_sync() as file:

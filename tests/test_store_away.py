@@ -118,6 +118,14 @@ def test_outputs_are_stored_when_the_store_is_back_and_nothing_runs_twice(task: 
     assert {(each.attempts, each.failures) for each in recorded(run).actions.values()} == {(1, 0)}
 
 
+def test_what_lies_elsewhere_is_stored_when_its_disk_is_back(tmp_path: Path) -> None:
+    global root
+    own, root = root, tmp_path / "raw"  # whose disk goes
+    run = flyte.with_runcontext("local", raw_data_path=str(root)).run(tables)
+    assert run.outputs() == (4,)
+    root = own
+
+
 def test_files_and_folders_are_read_when_the_store_is_back(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("one")

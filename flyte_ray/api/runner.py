@@ -38,11 +38,11 @@ from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import UnsupportedError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.messages import TaskRef
-from flyte_ray.ledger.paths import data_place
+from flyte_ray.ledger.paths import PLACE, data_place
 from flyte_ray.ledger.recovering import dump_source
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.revision import Changes
-from flyte_ray.runtime.blobs import blobs_at
+from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
@@ -53,6 +53,7 @@ from flyte_ray.spec.interface import bind
 from flyte_ray.spec.notification import Notification
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
+from flyte_ray.storage.local import local_path
 from flyte_ray.types import build_codec
 from flyte_ray.types.signing import Pickling, Policy
 
@@ -120,7 +121,7 @@ class Runner:
         ensure_writable(store)
         pickling = current_pickling(self.pickles, make=True)
         about = self._about(os.path.abspath(task.source_file), pickling)
-        blobs = blobs_at(store, data_place(run, about), pickling)
+        blobs = _take_place(store, run, about, pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         inputs = codec.encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
@@ -165,7 +166,7 @@ class Runner:
         is_remote = about["mode"] == "remote"
         as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
-        encoded = merge_inputs(store, source, inputs, blobs_at(store, data_place(run, about), pickling), task)
+        encoded = merge_inputs(store, source, inputs, _take_place(store, run, about, pickling), task)
         changes: Changes | None = None
         if recover:
             here = not is_remote
@@ -244,6 +245,15 @@ class Runner:
 
         client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting), pickling)
         client.start(Start(run, nonce, task, inputs, custom, cache, about))
+
+
+def _take_place(store: Store, run: RunId, about: dict[str, Any], pickling: Pickling) -> RunBlobs:
+    """Open where a run's large values go, and mark it where that is a folder of its own: one may go with its disk."""
+    blobs = blobs_at(store, data_place(run, about), pickling)
+    if about["raw_data_path"] and local_path(blobs.store.uri) is not None:
+        blobs.store.put(f"{blobs.prefix}/{PLACE}", b"")
+        about["raw_data_marked"] = True
+    return blobs
 
 
 def _absolute(place: str | None) -> str | None:

@@ -21,7 +21,7 @@ from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.ledger.messages import Message, Pool
-from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.paths import data_place, spec_key, witness_of
 from flyte_ray.ledger.places import PROCESS
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
@@ -191,7 +191,8 @@ def make_slot(
     set_levels(*(spec.get("log_levels") or (None, None)))
     pickling = port.pickling(spec.get("key")).under(spec.get("pickles"))
     catalog = Catalog(shaping_of(code, spec), pickling)
-    blobs = port.blobs = blobs_at(store, data_place(run, spec), pickling, near=True)
+    witness = witness_of(spec)
+    blobs = port.blobs = blobs_at(store, data_place(run, spec), pickling, witness, near=True)
     controller = Controller(run, catalog, blobs, "remote", {**spec, "code": code})
     about = {
         "pid": str(os.getpid()),

@@ -56,6 +56,15 @@ def data_place(run: RunId, spec: Mapping[str, Any]) -> str:
     return f"{elsewhere.rstrip('/')}/{run}" if elsewhere else f"runs/{run}/data"
 
 
+PLACE: Final = ".place"
+"""Name of what lies in a run's place for values elsewhere, from its start on."""
+
+
+def witness_of(spec: Mapping[str, Any]) -> str | None:
+    """Return what is known to lie where a run has its values, if that is elsewhere; earlier versions left nothing."""
+    return PLACE if spec.get("raw_data_marked") else None
+
+
 def signals_prefix(run: RunId) -> str:
     """What conditions were signalled with."""
     return f"runs/{run}/signals"

@@ -236,17 +236,20 @@ class RunBlobs:
         return self.store.options
 
 
-def blobs_at(store: Store, place: str, pickling: Pickling, *, near: bool = False) -> RunBlobs:
-    """Return the large values at a place; see `ledger.paths.data_place`.
+def blobs_at(
+    store: Store, place: str, pickling: Pickling, witness: str | None = None, *, near: bool = False
+) -> RunBlobs:
+    """Return the large values at a place; see `data_place` and `witness_of` in `ledger/paths.py`.
 
     Args:
         store: The root.
         place: Where they lie.
         pickling: How values are pickled.
+        witness: What is known to lie there; without it they count as away.
         near: Keep copies on this machine if they lie elsewhere, until `close`.
 
     """
-    base, prefix = open_place(store, place)
+    base, prefix = open_place(store, place, witness)
     copies = _copies_of(f"{base.uri}/{prefix}") if near and local_path(base.uri) is None else None
     return RunBlobs(store, base, prefix, pickling, copies)
 

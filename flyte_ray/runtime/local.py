@@ -20,7 +20,7 @@ from flyte_ray.errors import RunNotFoundError
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.losses import ENDED, Loss
 from flyte_ray.ledger.messages import Message, Pool
-from flyte_ray.ledger.paths import data_place, spec_key
+from flyte_ray.ledger.paths import data_place, spec_key, witness_of
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
@@ -279,7 +279,8 @@ class LocalRun:
             spec = load_spec(store, self._run)
         except _RunEnded:
             return
-        blobs = blobs_at(store, data_place(self._run, spec), self._pickling, near=True)
+        place, witness = data_place(self._run, spec), witness_of(spec)
+        blobs = blobs_at(store, place, self._pickling, witness, near=True)
         controller = Controller(self._run, self._catalog, blobs, "local", spec)
         port = LocalPort(self.ledger)
         slot = Slot(name, self._run, shape, port, controller, {"pid": str(os.getpid())}, concurrency)

@@ -83,18 +83,20 @@ def open_store(uri: str | os.PathLike[str], options: Options | None = None) -> S
     return RemoteStore(text.rstrip("/"), options or {})
 
 
-def open_place(store: Store, place: str) -> tuple[Store, str]:
+def open_place(store: Store, place: str, witness: str | None = None) -> tuple[Store, str]:
     """Open where a run's large values lie; returns a store and a prefix of it.
 
     Args:
         store: The root.
         place: A prefix of the root, or an absolute path or URL of a folder elsewhere.
+        witness: Name below the place of an object that is known to be there, if it is elsewhere; see `witnessed`.
 
     """
     if "://" not in place and not os.path.isabs(place):
         return store, place
     base, _, prefix = place.rpartition("/")
     beside = open_store(base, store.options)
+    beside = witnessed(beside, f"{prefix}/{witness}") if witness else beside
     return PatientStore(beside, store.patience) if isinstance(store, PatientStore) else beside, prefix
 
 
