@@ -19,6 +19,7 @@ from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.orders import SlotOrder
 from flyte_ray.ledger.amounts import LENT, amounts
 from flyte_ray.ledger.messages import Pool
+from flyte_ray.ledger.summary import POOL
 from flyte_ray.spec.ids import RunId
 from flyte_ray.types.signing import Pickling
 
@@ -180,7 +181,8 @@ class RayLauncher:
     def wanted(self, options: str) -> str:
         """Say for what a slot waits; see `scarcity`."""
         needs = json.loads(options)
-        return scarcity(needs, ray.available_resources(), ray.cluster_resources()) + self._to_come(needs)
+        pool = needs.pop(POOL, None)
+        return scarcity(needs, ray.available_resources(), ray.cluster_resources(), pool) + self._to_come(needs)
 
     def _to_come(self, needs: dict[str, Any]) -> str:
         """Say that no node has what a slot needs, and which one the autoscaler may add."""

@@ -263,13 +263,16 @@ def fits(options: Mapping[str, Any], node_resources: Mapping[str, float], node: 
     return lacking
 
 
-def scarcity(needs: Mapping[str, Any], free: Mapping[str, float], total: Mapping[str, float]) -> str:
+def scarcity(
+    needs: Mapping[str, Any], free: Mapping[str, float], total: Mapping[str, float], pool: str | None = None
+) -> str:
     """Say for what a slot waits: `needs 1 GPU, 0 of 2 free`, or for its process to start.
 
     Args:
         needs: Its Ray options.
         free: What the cluster's nodes have left, by Ray's names of resources; memory in bytes.
         total: What they have.
+        pool: The environment whose processes are kept, if a slot may get one of them.
 
     """
     taken = amounts(needs)
@@ -280,4 +283,6 @@ def scarcity(needs: Mapping[str, Any], free: Mapping[str, float], total: Mapping
         for name, amount in taken.items()
         if amount > free.get(name, 0)
     ]
-    return f"needs {'; '.join(scarce)}" if scarce else f"a process with {in_words(taken)} starts"
+    if scarce:
+        return f"needs {'; '.join(scarce)}"
+    return f"a process with {in_words(taken)} starts" if pool is None else f"a process that '{pool}' keeps is free"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.spec.phase import ActionPhase
+
+POOL: Final = "pool"
 
 
 def summarize(book: RunBook) -> dict[str, Any]:
     """Say what goes on in a run: counts by phase, what runs, for what the rest waits (`waits`: Ray options as JSON).
 
+    With the options stands under `pool` the environment whose processes are kept, if they are.
     `asks` names the conditions that wait for a signal, with their prompts.
     """
     return {
@@ -23,8 +27,13 @@ def summarize(book: RunBook) -> dict[str, Any]:
         "starting": len(book.starting),
         "asks": [(spec.name, spec.prompt) for _, spec in book.conditions.open()],
         "waits_for_store": book.recorder.waits_for_store or _slots_reason(book),
-        "waits": [book.options_of(shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
+        "waits": [_needs(book, shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
     }
+
+
+def _needs(book: RunBook, shape: str) -> str:
+    options, pool = book.options_of(shape), book.pool_of(shape)
+    return json.dumps({**json.loads(options), POOL: pool.environment}) if pool else options
 
 
 def not_read(reason: str) -> dict[str, Any]:

@@ -30,6 +30,11 @@ def test_a_slot_that_cannot_start_names_what_is_scarce(options: dict[str, Any], 
     assert scarcity(options, free, {"CPU": 2.0, "GPU": 2.0, "memory": 2.0 * 1024**3}) == said
 
 
+def test_a_slot_that_waits_for_a_kept_process_names_whose_that_is() -> None:
+    assert scarcity({"num_cpus": 1}, {"CPU": 1.0}, {"CPU": 2.0}, "model") == "a process that 'model' keeps is free"
+    assert scarcity({"num_cpus": 1}, {}, {"CPU": 2.0}, "model") == "needs 1 CPU, 0 of 2 free"
+
+
 def test_a_cluster_that_is_gone_is_named_and_not_waited_for(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(ref: Any, timeout: float | None = None) -> Any:
         raise ray.exceptions.GetTimeoutError
