@@ -1,9 +1,11 @@
-"""Fixtures that several files use."""
+"""Fixtures that several files use, and what all tests have in common."""
 
 from __future__ import annotations
 
 import os
 import signal
+
+from hypothesis import HealthCheck, settings
 
 from tests.ray_cluster import connected, ray_address
 from tests.s3_server import s3_root, s3_running
@@ -12,5 +14,8 @@ from tests.s3_server import s3_root, s3_running
 os.environ.setdefault("FLYTE_RAY_KEY", "for tests only, not secret")
 # Who ends the tests so has them end what they have started, too: as Ctrl-C does, fixtures are torn down.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+# What else the loaded profile says stays, such as that CI draws the same examples each time.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 __all__ = ["connected", "ray_address", "s3_root", "s3_running"]

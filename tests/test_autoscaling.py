@@ -25,5 +25,5 @@ def test_a_run_waits_for_a_node_that_may_come(tmp_path: Path) -> None:
     with cluster(1, growth={"big": 3}) as address:
         command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(tmp_path / "root")]
         command += ["--address", address, str(file), "one"]
-        done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=90)
+        done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=180)
     assert "o0 = 1" in done.stdout, done.stderr

@@ -6,6 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,9 +61,15 @@ def quiet(x: int, verbose: bool = False) -> int:
     return x
 
 
-@env.task(cache=flyte.Cache("override", version_override="1", max_age=1))
+@env.task(cache=flyte.Cache("override", version_override="1", max_age=3600))
 def fresh(x: int) -> int:
     count("fresh")
+    return x
+
+
+@env.task(cache=flyte.Cache("override", version_override="1", max_age=timedelta(seconds=0.1)))
+def soon_stale(x: int) -> int:
+    count("soon_stale")
     return x
 
 
@@ -155,9 +162,10 @@ def test_an_outcome_is_used_up_to_its_age() -> None:
     run(fresh, 1)
     run(fresh, 1)
     assert times("fresh") == 1
-    time.sleep(1.1)
-    run(fresh, 1)
-    assert times("fresh") == 2
+    run(soon_stale, 1)
+    time.sleep(0.2)
+    run(soon_stale, 1)
+    assert times("soon_stale") == 2
 
 
 def test_overwrite_computes_again_and_keeps_and_disable_leaves_the_cache_alone() -> None:

@@ -100,7 +100,7 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_cleans_up(task: Any, root
     run = flyte.run(task)
     with pytest.raises(TaskTimeoutError, match=r"max_runtime=1 s.*Give it more time"):
         run.outputs()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     assert seen == ["cleaned up"]
     assert run.phase.value == "timed_out"
     assert load_state(open_store(root), RunId(run.name)).root.attempts == 1
@@ -109,7 +109,7 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_cleans_up(task: Any, root
 def test_a_thread_that_cannot_be_stopped_is_abandoned_and_the_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     began = time.monotonic()
     assert "max_runtime=1 s" in flyte.run(catches_its_childs_timeout).outputs()[0]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     go_on[0] = False
 
 

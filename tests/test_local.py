@@ -338,19 +338,21 @@ PROGRAM = """
 
     @env.task
     def step(x: int) -> int:
-        with open(os.environ["COUNTS"], "a") as file:
+        with open(os.environ["COUNTS"], "a+") as file:
             file.write(f"{x}\\n")
-        time.sleep(1.5 if x == 3 else 0)
+            file.seek(0)
+            time.sleep(600 if x == 3 and file.read().count("3") == 1 else 0)
         return x
 
     @env.task
     def main() -> int:
-        total = 0
-        for x in range(6):
-            total += step(x)
-            time.sleep(0.5)
-        return total
+        return sum(step(x) for x in range(6))
 """
+
+
+def stored_successes(root: Path) -> int:
+    actions = load_state(open_store(root), RunId("cut")).actions.values()
+    return sum(action.phase.value == "succeeded" for action in actions)
 
 
 def test_a_killed_run_is_resumed_without_running_a_stored_action_again(tmp_path: Path) -> None:
@@ -361,11 +363,9 @@ def test_a_killed_run_is_resumed_without_running_a_stored_action_again(tmp_path:
     submit = [*command, "submit", "--local", "--name", "cut", str(program), "main"]
     process = subprocess.Popen(submit, env=environ)
     deadline = time.monotonic() + 60
-    while not (counts.exists() and "3" in counts.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None, "step 3 never began"
-        time.sleep(0.02)
-    # Step 3 sleeps for longer than a commit lingers: steps 0 and 1 are stored by now at the latest.
-    time.sleep(1.2)
+    while not (counts.exists() and "3" in counts.read_text() and stored_successes(tmp_path / "root") == 3):
+        assert time.monotonic() < deadline and process.poll() is None, "step 3 never began, or no other was stored"
+        time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = subprocess.run([*command, "resume", "cut"], env=environ, capture_output=True, text=True, check=False)
@@ -389,7 +389,7 @@ def test_a_run_that_was_cut_off_is_shown_so_and_named_by_the_next_one(tmp_path: 
     process = subprocess.Popen(submit, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
-    assert re.search(rf"(queued|running) \(held by local:\S+:{process.pid}:\S+, seen \d s ago\)", shown())
+    assert re.search(rf"(queued|running) \(held by local:\S+:{process.pid}:\S+, seen \d+ s ago\)", shown())
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert re.search(r"cut off \d+ s ago", shown())

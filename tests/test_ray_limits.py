@@ -23,7 +23,7 @@ def test_whatever_an_attempt_does_its_time_ends(connected: Path, tmp_path: Path)
     counts = tmp_path / "counts"
     began = time.monotonic()
     assert flyte.run(limited.goes_on_without_them, counts=str(counts)).outputs() == (["MaxRuntimeExceededError"] * 3,)
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < 100
     assert sorted(counts.read_text().split("\n")) == ["", "cleaned up", "spins"]
 
 
@@ -38,7 +38,7 @@ def test_a_deadline_counts_over_all_attempts(connected: Path) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError, match="deadline=5 s"):
         flyte.run(limited.late_in_every_attempt).outputs()
-    assert 5 <= time.monotonic() - began < 15
+    assert 5 <= time.monotonic() - began < 60
 
 
 def test_what_waits_too_long_for_resources_times_out(connected: Path) -> None:

@@ -31,7 +31,9 @@ def run_python(words: list[str], folder: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(TOP), "FLYTE_RAY_ROOT": str(folder / "root")}
     environment.pop("RAY_ADDRESS", None)
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
