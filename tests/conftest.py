@@ -7,7 +7,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-from tests.ray_cluster import connected, ray_address
+from tests.ray_cluster import connected, ray_address, ray_root
 from tests.s3_server import s3_root, s3_running
 
 # Processes that tests start sign with it, too, and no test makes a key in the home of who runs them.
@@ -18,4 +18,4 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-__all__ = ["connected", "ray_address", "s3_root", "s3_running"]
+__all__ = ["connected", "ray_address", "ray_root", "s3_root", "s3_running"]

@@ -134,18 +134,32 @@ def ray_address() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def ray_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One root for all tests that connect to that cluster: each more costs the start of a ledger and its holder."""
+    return tmp_path_factory.mktemp("root")
+
+
 @pytest.fixture(scope="module")
-def connected(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Connect this process to that cluster; one root, which is yielded, for all tests of a module."""
-    root = tmp_path_factory.mktemp("root")
+def connected(ray_address: str, ray_root: Path) -> Iterator[Path]:
+    """Connect this process to that cluster while the tests of a module run, and yield the root."""
+    with connection(ray_address, ray_root):
+        yield ray_root
+
+
+@contextmanager
+def connection(address: str, root: Path) -> Iterator[None]:
+    """Connect this process to a cluster, with a root there."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUIET.items():
             patch.setenv(name, value)
-        flyte.init(root=root, address=ray_address)
-        yield root
-        import ray
+        flyte.init(root=root, address=address)
+        try:
+            yield
+        finally:
+            import ray
 
-        ray.shutdown()
+            ray.shutdown()
 
 
 def process_of(actor: str) -> int:

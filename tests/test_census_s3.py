@@ -1,4 +1,4 @@
-"""The census on an embedded Ray with its root on a real S3 server: undisturbed, and killed half way and resumed."""
+"""The census with its root on a real S3 server: on an embedded Ray, killed half way and resumed, it ends as locally."""
 
 from __future__ import annotations
 
@@ -35,21 +35,12 @@ def root(s3_root: str) -> str:
 
 @pytest.fixture(scope="module")
 def printed(root: str) -> str:
-    """What an undisturbed run prints as its result."""
-    done = subprocess.run(
-        submit(root, "whole"), env=ray_environ(), capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return result_line(done.stdout, "whole")
+    """What an undisturbed run without Ray prints as its result."""
+    return finished(submit(root, "whole", "--local"), "whole")
 
 
 def test_every_action_of_the_census_is_recorded_on_s3(root: str, printed: str) -> None:
-    actions = load_state(open_store(root), RunId("whole")).actions.values()
-    assert {action.phase for action in actions} == {ActionPhase.SUCCEEDED}
-    files = int(printed.partition("files=")[2].partition(",")[0])
-    assert files > 1000
-    # The root, one for each package and file, and the three that join, save and summarize.
-    assert len(actions) == 1 + LIMIT + files + 3
+    assert all_succeeded(root, RunId("whole"), printed)
 
 
 def test_the_rows_of_the_census_are_stored_with_the_run(root: str, printed: str) -> None:
@@ -74,10 +65,8 @@ def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     position, done_before = stored_successes(store, run)
     assert 500 <= len(done_before) < 1500
 
-    command = [*CLI, "resume", "--root", root, run]
-    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert result_line(done.stdout, run) == printed
+    assert finished([*CLI, "resume", "--root", root, run], run) == printed
+    assert all_succeeded(root, run, printed)
     started = {
         event.action
         for _, segment in read_segments(store, run, position)
@@ -88,13 +77,25 @@ def test_the_census_is_killed_half_way_and_resumed_with_the_same_result(
     assert not started & done_before
 
 
-def submit(root: str, name: str) -> list[str]:
-    return [*CLI, "submit", "--root", root, "--name", name, CENSUS, "census", "--limit", str(LIMIT)]
+def submit(root: str, name: str, *options: str) -> list[str]:
+    return [*CLI, "submit", "--root", root, "--name", name, *options, CENSUS, "census", "--limit", str(LIMIT)]
 
 
-def result_line(text: str, run: str) -> str:
-    """The printed result, without the run's name in the one path that it holds."""
-    return next(line for line in text.splitlines() if line.startswith("o0 = ")).replace(f"/runs/{run}/", "/runs/RUN/")
+def finished(command: list[str], run: str) -> str:
+    """The result that a command prints, without the run's name in the one path that it holds."""
+    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("o0 = ")]
+    return lines[0].replace(f"/runs/{run}/", "/runs/RUN/")
+
+
+def all_succeeded(root: str, run: RunId, printed: str) -> bool:
+    actions = load_state(open_store(root), run).actions.values()
+    files = int(printed.partition("files=")[2].partition(",")[0])
+    assert files > 1000
+    # The root, one for each package and file, and the three that join, save and summarize.
+    assert len(actions) == 1 + LIMIT + files + 3
+    return {action.phase for action in actions} == {ActionPhase.SUCCEEDED}
 
 
 def stored_successes(store: Store, run: RunId) -> tuple[int, set[str]]:

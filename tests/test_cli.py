@@ -436,8 +436,8 @@ def test_a_failed_run_is_resumed(cli: Cli) -> None:
     assert "KeyError: 'FLYTE_RAY_TEST_VARIABLE'" in done.stderr
 
 
-def test_a_detached_run_is_found_and_aborted_by_name(ray_address: str, tmp_path: Path) -> None:
-    place = ("--root", str(tmp_path / "root"), "--address", ray_address)
+def test_a_detached_run_is_found_and_aborted_by_name(ray_address: str, ray_root: Path, tmp_path: Path) -> None:
+    place = ("--root", str(ray_root), "--address", ray_address)
     counts = tmp_path / "counts"
     words = ("slow_steps", "--n", "2", "--seconds", "600", "--counts", str(counts))
     done = call("submit", *place, "--detach", "--name", "away", WORKLOADS, *words)
@@ -478,27 +478,27 @@ def test_a_ray_of_its_own_leaves_the_users_words_and_warnings_and_none_of_its_ow
 
 
 def test_a_task_that_fails_on_ray_exits_1_and_nothing_of_ray_is_on_the_terminal(
-    ray_address: str, tmp_path: Path
+    ray_address: str, ray_root: Path
 ) -> None:
-    done = call("submit", "--root", str(tmp_path), "--address", ray_address, "--name", "bad", WORKLOADS, "failing")
-    assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"Run bad: failed  file://{tmp_path}/runs/bad")
+    done = call("submit", "--root", str(ray_root), "--address", ray_address, "--name", "bad", WORKLOADS, "failing")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, f"Run bad: failed  file://{ray_root}/runs/bad")
     lines = [line for line in done.stderr.splitlines() if line and not line.startswith("bad  ")]
     # The file that was submitted, not the slot's copy of it.
     assert lines[0].startswith(f'  File "{WORKLOADS}", line ') and lines[0].endswith("in failing")
     assert lines[1:] == ['    raise ValueError("boom")', "ValueError: boom"]
 
 
-def test_ctrl_c_aborts_a_run_on_ray_and_exits_130(ray_address: str, tmp_path: Path) -> None:
-    root, counts = tmp_path / "root", tmp_path / "counts"
-    command = [*CLI, "submit", "--root", str(root), "--address", ray_address, "--name", "cut", WORKLOADS]
+def test_ctrl_c_aborts_a_run_on_ray_and_exits_130(ray_address: str, ray_root: Path, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    command = [*CLI, "submit", "--root", str(ray_root), "--address", ray_address, "--name", "interrupted", WORKLOADS]
     command += ["slow_steps", "--n", "2", "--seconds", "600", "--counts", str(counts)]
     process = subprocess.Popen(command, env=ray_environ(), stderr=subprocess.PIPE, text=True)
     wait_for(counts, "begin")
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "Interrupted: run cut was aborted." in told
-    (run,) = json.loads(call("get", "run", "--root", str(root), "-o", "json", "cut").stdout)
+    assert "Interrupted: run interrupted was aborted." in told
+    (run,) = json.loads(call("get", "run", "--root", str(ray_root), "-o", "json", "interrupted").stdout)
     assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
 
 

@@ -18,8 +18,8 @@ def test_the_census_counts_files_of_the_standard_library(tmp_path: Path) -> None
     assert "Summary(files=" in done.stdout
 
 
-def test_the_sweep_finds_settings_that_read_digits_on_ray(ray_address: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--address", ray_address, "--root", str(tmp_path)]
+def test_the_sweep_finds_settings_that_read_digits_on_ray(ray_address: str, ray_root: Path) -> None:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--address", ray_address, "--root", str(ray_root)]
     words = [str(EXAMPLES / "sweep.py"), "sweep", "--trees", "[2, 10]", "--depths", "[6]", "--folds", "2"]
     done = subprocess.run(
         [*command, *words], env=ray_environ(), capture_output=True, text=True, check=False, timeout=180

@@ -27,10 +27,9 @@ from tests.ray_cluster import cluster, process_of, ray_environ
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 WORKLOADS = str(Path(workloads.__file__))
-DETACH = ["--detach"]
 
 
-def outputs(task: object, **inputs: object) -> object:
+def outputs(task: flyte.TaskTemplate, **inputs: object) -> object:
     return flyte.run(task, **inputs).outputs()[0]
 
 
@@ -150,7 +149,7 @@ def test_an_aborted_action_that_is_stuck_in_c_code_ends_with_its_slots_process(c
     run.abort("enough")
     assert run.phase.value == "aborted"
     process = int(counts.read_text().split()[1])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{process}").exists():
         assert time.monotonic() < deadline, "its process goes on"
         time.sleep(0.1)
@@ -215,21 +214,6 @@ def test_a_new_run_does_not_wait_for_the_queue_of_another(connected: Path) -> No
     assert outputs(workloads.square, x=3) == 9
     assert not long.done(), "it had to wait until all of the other run had ended"
     long.abort("enough")
-
-
-def test_recursion_ends_on_one_cpu_and_what_can_never_start_is_named(tmp_path: Path) -> None:
-    with cluster(1, memory=600 * 1024**2) as address:
-        # With plain functions between the tasks, Python's stack is full before sixty actions stand on it.
-        assert "o0 = 60" in submit(tmp_path, "recursive", "--depth", "60", "--frames", "10", address=address)
-        # asyncio.run hides from Ray that its caller waits, so that no CPU is lent.
-        assert "o0 = 3" in submit(tmp_path, "asyncio_in_sync", "--depth", "3", address=address)
-        # Beside a run that goes on and holds nothing of what is missing.
-        submit(tmp_path, "slow_step", "--x", "1", "--seconds", "60", "--counts", "", options=DETACH, address=address)
-        with pytest.raises(AssertionError) as caught:
-            submit(tmp_path, "holds_memory", address=address)
-        said = str(caught.value)
-        assert "wider.needs_more" in said and "waits for 1 CPU, 0.391 GiB of memory" in said, said
-        assert "wide.holds_memory (a0) holds 1 CPU, 0.293 GiB of memory" in said, said
 
 
 def test_every_mode_gives_the_same_result_and_record(ray_address: str, tmp_path: Path) -> None:
@@ -297,18 +281,15 @@ def test_a_run_outlives_the_script_that_started_it_and_is_found_by_name(ray_addr
     assert done.stdout.strip() == "(28,)", done.stderr
 
 
-def test_a_run_whose_cluster_is_gone_goes_on_by_itself_on_the_next(tmp_path: Path) -> None:
+def test_a_run_whose_cluster_is_gone_goes_on_by_itself_on_the_next(ray_address: str, tmp_path: Path) -> None:
     root, counts = tmp_path / "root", tmp_path / "counts"
     words = ["slow_chain", "--n", "6", "--seconds", "0.7", "--counts", str(counts)]
-    with cluster(2) as address:
+    with cluster(1) as address:
         submit(root, *words, options=["--address", address, "--name", "cut", "--detach"])
         wait_for(counts, "begin 4")
-    with cluster(2) as address:
-        submit(root, "square", "--x", "3", options=["--address", address, "--name", "other"])
-        store, deadline = open_store(root), time.monotonic() + 60
-        while not load_state(store, RunId("cut")).phase.is_terminal:
-            assert time.monotonic() < deadline, "nobody continues it"
-            time.sleep(0.2)
+    submit(root, "square", "--x", "3", options=["--address", ray_address, "--name", "other"])
+    store = open_store(root)
+    wait_until(lambda: load_state(store, RunId("cut")).phase.is_terminal)
     state = load_state(store, RunId("cut"))
     assert (state.root.result, state.resumes) == ("15", 0)
     begun = [line.split()[1] for line in counts.read_text().splitlines() if line.startswith("begin")]
@@ -329,17 +310,14 @@ def test_of_two_clusters_that_resume_one_run_at_the_same_time_one_has_it_and_the
     with cluster(1) as other:
         addresses = (ray_address, other)
         both = [resume(root, "cut", address) for address in addresses]
-        deadline = time.monotonic() + 120
-        while all(each.poll() is None for each in both):
-            assert time.monotonic() < deadline, "both have it"
-            time.sleep(0.1)
+        wait_until(lambda: any(each.poll() is not None for each in both))
         gate.touch()
         told = [each.communicate(timeout=120) for each in both]
     assert sorted(each.returncode for each in both) == [0, 1], told
     won, lost = (next(i for i in (0, 1) if both[i].returncode == code) for code in (0, 1))
     assert "o0 = 9" in told[won][0]
     port = addresses[won].rpartition(":")[2]
-    assert re.search(rf"Error: Run 'cut' is .* ray:[\d.]+:{port}:", told[lost][1]), "it names who holds the run"
+    assert re.search(rf"Error: Run 'cut' is .* ray:[\d.]+:{port}:", told[lost][1]), told[lost][1]
     assert load_state(open_store(root), RunId("cut")).phase.value == "succeeded"
 
 
@@ -363,7 +341,7 @@ def wait_for(file: Path, text: str) -> None:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.05)
@@ -371,7 +349,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def named(run: flyte.Run, task: str) -> str:
     """The action of a task, when it is stored."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (found := [each for each in flyte.remote.Action.listall(run.name) if each.task_name == task]):
         assert time.monotonic() < deadline, f"no action of {task} was stored"
         time.sleep(0.1)

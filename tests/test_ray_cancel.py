@@ -106,9 +106,11 @@ def test_what_an_action_leaves_ends_with_its_slot(connected: Path, counts: Path)
     wait_for_the_end_of_processes(counts)
 
 
-def test_ctrl_c_ends_the_processes_of_a_run_and_flyte_ray_shows_by_whom(ray_address: str, counts: Path) -> None:
-    place = ["--root", str(counts.parent / "root")]
-    command = [*CLI, "submit", *place, "--address", ray_address, "--name", "cut", cancelled.__file__]
+def test_ctrl_c_ends_the_processes_of_a_run_and_flyte_ray_shows_by_whom(
+    ray_address: str, ray_root: Path, counts: Path
+) -> None:
+    place = ["--root", str(ray_root)]
+    command = [*CLI, "submit", *place, "--address", ray_address, "--name", "with-processes", cancelled.__file__]
     command += ["waits_for_a_process", "--counts", str(counts)]
     process = subprocess.Popen(command, env=ray_environ(), stderr=subprocess.PIPE, text=True)
     wait_until(lambda: len(processes(counts)) == 3, "it started no processes")
@@ -116,6 +118,6 @@ def test_ctrl_c_ends_the_processes_of_a_run_and_flyte_ray_shows_by_whom(ray_addr
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     wait_for_the_end_of_processes(counts)
-    show = [*CLI, "get", "action", *place, "-o", "json", "cut"]
+    show = [*CLI, "get", "action", *place, "-o", "json", "with-processes"]
     (row,) = json.loads(subprocess.check_output(show, env=ray_environ(), text=True))
     assert (row["phase"], row["aborted_by"], row["error"]) == ("aborted", current_user(), "interrupted by Ctrl-C")

@@ -71,23 +71,25 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def test_relative_imports_of_a_submitted_file_work_in_the_cluster(ray_address: str, project: Path) -> None:
-    done = submit(project, "--address", ray_address, "--root-dir", str(project))
+def test_relative_imports_of_a_submitted_file_work_in_the_cluster(
+    ray_address: str, ray_root: Path, project: Path
+) -> None:
+    done = submit(project, "--root", str(ray_root), "--address", ray_address, "--root-dir", str(project))
     assert "o0 = ['3', 'package.flows.flow', 'numbers_']" in done.stdout, done.stderr
 
 
-def test_a_script_names_its_projects_folder(ray_address: str, project: Path, tmp_path: Path) -> None:
-    script = tmp_path / "elsewhere" / "script.py"
+def test_a_script_names_its_projects_folder(ray_address: str, ray_root: Path, project: Path) -> None:
+    script = project.parent / "elsewhere" / "script.py"
     script.parent.mkdir()
     script.write_text(textwrap.dedent(SCRIPT))
-    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(tmp_path / "root"), "PROJECT": str(project)}
+    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(ray_root), "PROJECT": str(project)}
     environ["PYTHONPATH"] += os.pathsep + str(project)
     done = subprocess.run([sys.executable, str(script)], env=environ, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["['3', 'package.flows.flow', 'numbers_']"], done.stderr
 
 
-def test_the_modules_that_a_notebook_imported_travel(ray_address: str, project: Path, tmp_path: Path) -> None:
-    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(tmp_path / "root")}
+def test_the_modules_that_a_notebook_imported_travel(ray_address: str, ray_root: Path, project: Path) -> None:
+    environ = {**ray_environ(), "ADDRESS": ray_address, "ROOT": str(ray_root)}
     where = project / "package" / "flows"
     command = [sys.executable, "-"]  # like a cell, its code has no file
     cell = textwrap.dedent(NOTEBOOK)
@@ -98,13 +100,13 @@ def test_the_modules_that_a_notebook_imported_travel(ray_address: str, project: 
 def test_a_file_outside_of_the_projects_folder_is_refused(project: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    done = submit(project, "--local", "--root-dir", str(other))
+    done = submit(project, "--root", str(tmp_path), "--local", "--root-dir", str(other))
     assert done.returncode == 2
     assert f"must lie below --root-dir {other}" in done.stderr
 
 
 def submit(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(project.parent / "root"), *options]
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", *options]
     command += [str(project / "package" / "flows" / "flow.py"), "main"]
     # From another folder: Ray lets a cluster import from the folder where a driver stands.
     where = project.parent

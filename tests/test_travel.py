@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from flyte_ray.ledger.query import load_state
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import open_store
 from tests.ray_cluster import TOP, cluster, ray_environ
 
 # Python imports this at its start in every process of the cluster: it takes the package away, however it is installed.
@@ -81,7 +84,7 @@ def test_a_node_without_the_package_runs_with_that_of_the_driver(bare: str, proj
 def test_what_a_node_lacks_is_named_within_seconds_with_the_line_that_installs_it(bare: str, project: Path) -> None:
     begun = time.monotonic()
     done = submit(bare, project, "never")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 45
     assert done.returncode == 1
     assert "lacks pathspec, pyarrow. Run there: " in done.stderr
     assert "-m pip install 'pathspec>=0.12' 'pyarrow>=17'" in done.stderr
@@ -99,9 +102,10 @@ def test_the_drivers_version_replaces_another_one_unless_that_still_runs_somethi
     assert "goes on with flyte-ray 0.1.0 (" in done.stderr and "this process has 9.0.1.0 (" in done.stderr
     assert "o0 = '0.1.0 " in done.stdout
     (project / "end").touch()
-    get = [sys.executable, "-m", "flyte_ray.cli.main", "get", "run", "long", "--root", str(project / "root")]
-    while b"succeeded" not in subprocess.check_output(get, env=ray_environ()):
-        pass
+    deadline = time.monotonic() + 60
+    while not load_state(open_store(project / "root"), RunId("long")).phase.is_terminal:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     done = submit(bare, project, "where", package=str(tmp_path))
     assert "o0 = '9.0.1.0 " in done.stdout, done.stderr
 
@@ -113,4 +117,4 @@ def submit(
     command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(project / "root")]
     command += ["--address", address, *(options or []), "hello.py", task]
     environ = {**ray_environ(), "PYTHONPATH": package}
-    return subprocess.run(command, env=environ, cwd=project, capture_output=True, text=True, check=False, timeout=90)
+    return subprocess.run(command, env=environ, cwd=project, capture_output=True, text=True, check=False, timeout=180)

@@ -188,6 +188,15 @@ def asyncio_in_sync(depth: int) -> int:
     return asyncio.run(inner())
 
 
+light = flyte.TaskEnvironment("light", resources=flyte.Resources(cpu=0))
+
+
+@light.task
+def sleeps_on_no_cpu(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
 wide = flyte.TaskEnvironment("wide", resources=flyte.Resources(cpu=1, memory="300Mi"))
 wider = flyte.TaskEnvironment("wider", resources=flyte.Resources(cpu=1, memory="400Mi"))
 
