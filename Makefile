@@ -18,7 +18,7 @@ demo: $(BIN)/flyte-ray
 	$(BIN)/flyte-ray submit examples/census.py census
 
 test: $(BIN)/pytest
-	$(BIN)/pytest --durations=10
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 lint: $(BIN)/pytest
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.ray_cluster import connected, ray_address, ray_root
@@ -19,3 +20,9 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 __all__ = ["connected", "ray_address", "ray_root", "s3_root", "s3_running"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Begin with the files that start processes or a cluster, which take long: quick ones fill up what remains."""
+    slow = {item.path for item in items if hasattr(item.module, "subprocess") or "ray_address" in item.fixturenames}
+    items.sort(key=lambda item: item.path not in slow)

@@ -124,6 +124,7 @@ def test_a_run_that_has_succeeded_is_not_named_again_once_somebody_has_tried_to_
         (LIVES, "is held by ray:a on host, a ledger that this process is not connected to. Connect to its cluster"),
         (LIVES._replace(holder="local:host:1:ab"), f"in local mode, which .* kill -INT {os.getpid()}"),
     ],
+    ids=["no claim", "ended", "another ledger", "local"],
 )
 def test_who_cannot_reach_a_run_is_told_where_it_is(claim: Claim | None, said: str) -> None:
     assert re.search(said, cutoff.out_of_reach(claimed({"r": claim} if claim else {}), RunId("r")))
