@@ -57,12 +57,12 @@ def rate_row(title: str, count: int, measured: tuple[float, float, float], targe
     )
 
 
-def fan_out(bench: Bench) -> Iterator[Row]:
+def fan_out(bench: Bench, counts: tuple[int, ...] = (1_000, 10_000)) -> Iterator[Row]:
     """Fan out over actions that do nothing, from async and from sync code."""
     for title, task in (("async gather", work.fan_out), ("sync map", work.map_out)):
         bench.start(task, 100)
         bare_tasks(100)
-        for count in (1_000, 10_000):
+        for count in counts:
             measured = bench.compare(functools.partial(bare_tasks, count), task, count)
             target = ">= 8x" if task is work.fan_out and count == 10_000 else "-"
             yield rate_row(f"fan-out of {count:,}, {title}", count, measured, target)
