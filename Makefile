@@ -25,7 +25,7 @@ lint: $(BIN)/pytest
 	$(BIN)/ruff format --check .
 
 types: $(BIN)/pytest
-	$(BIN)/mypy flyte_ray
+	$(BIN)/mypy flyte_ray tests benchmarks
 
 chaos: $(BIN)/pytest
 	$(BIN)/python -m benchmarks.chaos

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import flyte_ray as flyte
 
@@ -128,7 +129,7 @@ async def burn_many(count: int, rounds: int) -> float:
 @env.task
 async def queue_behind(count: int, seconds: float) -> list[float]:
     """Call two actions that sleep behind `count` that do nothing; return began and ended of both."""
-    *_, first, second = await asyncio.gather(
+    ends: list[Any] = await asyncio.gather(
         *(nothing.aio(index) for index in range(count)), pausing.aio(0, seconds), pausing.aio(1, seconds)
     )
-    return [*first, *second]
+    return [*ends[-2], *ends[-1]]

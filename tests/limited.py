@@ -129,9 +129,10 @@ def one_after_another(n: int) -> int:
 def takes_most_of_the_node(part: float) -> int:
     with open("/proc/meminfo") as file:
         total = int(file.readline().split()[1]) * 1024
-    taken = []
-    while sum(map(len, taken)) < part * total:
-        taken.append(filled(64 * 1024**2))
+    step = 64 * 1024**2
+    taken = [filled(step)]
+    while len(taken) * step < part * total:
+        taken.append(filled(step))
     time.sleep(60)
     return len(taken)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ class S3Server:
     """Those that reach it."""
 
     @property
-    def arguments(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, Any]:
         """The same for `flyte.storage.S3`, for a cluster that knows nothing of it."""
         return {
             "endpoint": self.variables["AWS_ENDPOINT_URL_S3"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -25,7 +26,7 @@ class Money:
         self.cents = cents
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.cents == self.cents  # type: ignore[attr-defined]
+        return type(other) is type(self) and other.cents == self.cents
 
 
 class Tip(Money):
@@ -186,9 +187,9 @@ def test_a_package_brings_types_by_its_entry_point(
     (tmp_path / "colours.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     entries = [EntryPoint(name, f"{name}:register", transformers.GROUP) for name in ("missing", "colours")]
-    monkeypatch.setattr(transformers.importlib.metadata, "entry_points", lambda group: entries)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries)
     monkeypatch.setattr(transformers.registry, "_are_plugins_loaded", False)
-    import colours
+    import colours  # type: ignore[import-not-found]
 
     def paint(colour: Any) -> Any:
         return colour

@@ -71,14 +71,14 @@ def rows(frame: pd.DataFrame) -> int:
 
 @env.task
 def made_of_a_table(frame: DataFrame) -> DataFrame:
-    return frame.open(pd.DataFrame).all_sync()  # type: ignore[no-any-return]
+    return frame.open(pd.DataFrame).all_sync()
 
 
 @env.task
 def mixes() -> list[int]:
     frame: Any = made_of_a_table(pl.DataFrame({"a": [1, 2]}))  # type: ignore[arg-type]
     narrow: Any = native(frame)
-    return [count(pa.table({"a": [1]})), count(frame), rows(frame), narrow.num_rows]  # type: ignore[arg-type]
+    return [count(pa.table({"a": [1]})), count(frame), rows(frame), narrow.num_rows]
 
 
 @env.task

@@ -120,7 +120,7 @@ def test_a_path_where_nothing_lies_is_refused_before_anything_runs(program: Path
 def test_a_text_is_no_file(tmp_path: Path) -> None:
     flyte.init(root=str(tmp_path / "root"))
     with pytest.raises(TypeError, match="parameter 'text': expected File, got str 'data.csv'"):
-        flyte.with_runcontext("local").run(same, "data.csv")  # type: ignore[arg-type]
+        flyte.with_runcontext("local").run(same, "data.csv")
 
 
 def test_help_shows_what_is_a_file_and_what_a_folder(program: Path) -> None:

@@ -125,10 +125,11 @@ def test_a_command_is_served_started_again_and_ended_with_its_replica(serving: P
         assert second != first
         process = process_at(int(second))
         assert process is not None
+        lives = process.lives
         replica = int(Path(f"/proc/{second}/stat").read_text().rpartition(")")[2].split()[1])
         # Killed as a whole: later requests are answered, and nothing of it is left.
         os.kill(replica, signal.SIGKILL)
-        until(lambda: not process.lives())
+        until(lambda: not lives())
         until(lambda: _status(client) == 200)
         third = client.post("/", content="x").text.split()[0]
         process = process_at(int(third))
@@ -156,7 +157,7 @@ def test_apps_start_runs_and_tasks_ask_apps(serving: Path) -> None:
 
 
 def test_replicas_come_with_load_and_go_without_and_the_first_request_waits(serving: Path) -> None:
-    handle = flyte.serve(served_apps.busy)
+    handle: Any = flyte.serve(served_apps.busy)
     statuses, ends = [], threading.Event()
 
     def ask() -> None:

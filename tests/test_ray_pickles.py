@@ -43,7 +43,7 @@ def test_two_users_of_one_cluster_and_root_read_what_is_theirs(
     assert mine.outputs() == ("mine", "")
     import ray
 
-    logs = Path(ray._private.worker._global_node.get_session_dir_path())  # type: ignore[attr-defined]
+    logs = Path(ray._private.worker._global_node.get_session_dir_path())
     texts = [path for folder in (logs, connected) for path in folder.rglob("*") if path.is_file()]
     assert len(texts) > 20
     assert not [path for path in texts if any(key.encode() in path.read_bytes() for key in (MINE, THEIRS))]

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -24,8 +25,8 @@ def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-def run(task: object, *args: object) -> flyte.Run:
-    return flyte.with_runcontext("local").run(task, *args)  # type: ignore[arg-type]
+def run(task: Any, *args: object) -> flyte.Run:
+    return flyte.with_runcontext("local").run(task, *args)
 
 
 @env.task(report=True)

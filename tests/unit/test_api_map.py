@@ -236,4 +236,4 @@ def test_what_cannot_be_mapped_is_refused_before_anything_runs() -> None:
     with pytest.raises(TypeError, match="without a value: x, by"):
         flyte.map(functools.partial(scale), [1])
     with pytest.raises(TypeError, match="given twice: x"):
-        flyte.map(functools.partial(scale, 1, x=2), [1])
+        flyte.map(functools.partial(scale, 1, x=2), [1])  # type: ignore[misc]

@@ -158,7 +158,8 @@ def test_a_parameter_has_a_name_and_a_known_type() -> None:
 
 def test_the_output_of_a_run_names_a_run_or_a_task() -> None:
     assert RunOutput(type="file", task_name="env.train").getter == (0,)
-    for names in ({}, {"run_name": "r", "task_name": "t"}):
+    wrong: tuple[dict[str, Any], ...] = ({}, {"run_name": "r", "task_name": "t"})
+    for names in wrong:
         with pytest.raises(InvalidDeclaration, match="RunOutput must name either a run or a task"):
             RunOutput(type="file", **names)
     with pytest.raises(InvalidDeclaration, match="a tuple that begins with the number of an output"):

@@ -168,7 +168,7 @@ def test_a_root_that_cannot_be_written_is_named(root: Path) -> None:
 def test_settings_of_a_task_are_checked_at_its_declaration(settings: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
 
-        @env.task(**settings)
+        @env.task(**settings)  # type: ignore[untyped-decorator]
         def f() -> int:
             return 1
 

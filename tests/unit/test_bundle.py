@@ -205,7 +205,7 @@ def test_the_loser_of_a_race_uses_the_copy_of_the_winner(
         (winner / "mark").write_text("")
         real(source, target)
 
-    monkeypatch.setattr(bundle.os, "rename", rename_late)
+    monkeypatch.setattr("os.rename", rename_late)
     assert extract_bundle(made.data, made.digest, tmp_path / "code") == winner
     assert [path.name for path in (tmp_path / "code").rglob("*")] == [made.digest, "mark"]
 

@@ -57,7 +57,7 @@ def given(func: Callable[..., Any], *words: str) -> dict[str, Any]:
 
 
 def read(annotation: Any, text: str) -> Any:
-    def task(x: annotation) -> None: ...  # type: ignore[valid-type]
+    def task(x: annotation) -> None: ...
 
     task.__annotations__ = {"x": annotation}
     return given(task, "--x", text)["x"]

@@ -15,12 +15,13 @@ from flyte_ray.runtime.failures import describe
 from flyte_ray.types.signing import Pickling
 
 env = flyte.TaskEnvironment("failures")
+NOTHING: dict[str, str] = {}
 
 
 @env.task
 def fails_for_a_reason() -> None:
     try:
-        {}["lost"]
+        NOTHING["lost"]
     except KeyError as error:
         raise ValueError("of the child") from error
 
@@ -44,7 +45,7 @@ def told(func: Callable[[], object]) -> str:
 def chained(last: type[Exception] = RuntimeError) -> None:
     try:
         try:
-            {}["lost"]
+            NOTHING["lost"]
         except KeyError as error:
             raise ValueError("the middle") from error
     except ValueError:
@@ -82,7 +83,7 @@ def test_all_errors_of_a_group_are_recorded() -> None:
         try:
             chained()
         except RuntimeError as error:
-            raise ExceptionGroup("two of them", [error, ValueError("the other")]) from None  # noqa: F821
+            raise ExceptionGroup("two of them", [error, ValueError("the other")]) from None  # type: ignore[name-defined]  # noqa: F821
 
     text = told(fail)
     assert "ExceptionGroup: two of them (2 sub-exceptions)" in text

@@ -109,8 +109,9 @@ def test_an_outcome_that_cannot_be_kept_keeps_the_end_of_a_run_for_a_while_only(
 
 
 def test_what_is_called_within_a_time_raises_what_it_meets(store: HangingStore) -> None:
+    nothing: dict[str, None] = {}
     with pytest.raises(KeyError, match="ours"):
-        within(30, lambda: {}["ours"], "nothing was asked")
+        within(30, lambda: nothing["ours"], "nothing was asked")
     store.prefix = ""
     with pytest.raises(StoreError, match=r"nothing was stored: the store has not answered for 0\.01 s"):
         within(0.01, lambda: store.put("key", b""), "nothing was stored")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ class Time:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.others = lambda: None
+        self.others: Callable[[], object] = lambda: None
 
     def clock(self) -> float:
         return self.now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -16,7 +16,7 @@ from flyte_ray.ledger.messages import Bye, Held, Order, Outcome, Result, Work
 from flyte_ray.ledger.roll_call import SILENT_US
 from tests.unit.test_ledger_limits import RUN, Clock, Cluster, PlayedSlot, call, task
 
-WAITS: Final = {"waiting": frozenset({"a0"}), "lone": frozenset({"a0"})}
+WAITS: Final[dict[str, Any]] = {"waiting": frozenset({"a0"}), "lone": frozenset({"a0"})}
 KILLED: Final = Loss("killed")
 
 

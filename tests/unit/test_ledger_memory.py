@@ -114,8 +114,8 @@ def test_what_has_a_memory_limit_is_neither_above_nor_beneath_another(play: Play
     cluster = play(BOUNDED)
     slot = newest(cluster)
     slot.say()
-    waits = {"waiting": frozenset({"a0"}), "lone": frozenset({"a0"})}
-    assert names(slot.say(call("x", BOUNDED), **waits)) == []
+    a0 = frozenset({"a0"})
+    assert names(slot.say(call("x", BOUNDED), waiting=a0, lone=a0)) == []
     assert names(newest(cluster).say()) == ["x"]
 
 
@@ -129,7 +129,7 @@ def test_what_earlier_actions_left_in_a_process_is_told_from_its_own_in_a_fresh_
     cluster.after(1)
     first, second = (PlayedSlot(cluster, name) for name in cluster.launched[1:3])
     (x,), (y,) = first.say(), second.say()
-    assert type(x) is Work
+    assert type(x) is type(y) is Work
     assert names(first.say(Result(x.action, 0, kinds.SUCCEEDED, "1", False, 0.1, None))) == ["z"]
     first.say(want=0, active="z", ends=True)  # z takes too much, perhaps because of x
     cluster.ledger.slot_ended(RUN, first.name, Loss("killed"))

@@ -16,6 +16,7 @@ from flyte_ray.ledger.losses import CRASHED, ENDED, Loss
 from flyte_ray.ledger.messages import Pool
 from flyte_ray.ledger.places import PROCESS
 from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.wire import dump_message, load_message
 from flyte_ray.spec.ids import RunId
 from tests.unit.test_ledger_faults import DEATHS, NETWORK, TASK, Hands, SimulatedSlot, World, check
@@ -111,7 +112,7 @@ class PoolWorld(World):
         for run in RUNS:
             self.ledger.start(Start(run, "n", TASK._replace(pool=self.policy), str(self.size)))
 
-    def make_ledger(self):  # type: ignore[no-untyped-def]
+    def make_ledger(self) -> Ledger:
         made = super().make_ledger()
         self.hands.__class__ = PoolHands
         return made
@@ -129,9 +130,9 @@ class PoolWorld(World):
         for slot in [each for each in self.slots.values() if each.ended]:
             self.gone(slot, Loss(""))
         while self.killed:
-            slot = self.slots.get(self.killed.pop())
-            if slot is not None and slot.name in self.owned:
-                self.end_process(slot, ENDED)
+            name = self.killed.pop()
+            if name in self.slots and name in self.owned:
+                self.end_process(self.slots[name], ENDED)
         if not self.has_launcher:
             return
         for process in self.processes:

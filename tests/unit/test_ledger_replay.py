@@ -63,7 +63,7 @@ class BranchingSlot(SimulatedSlot):
 class StrictWorld(World):
     """A run under `strict_replay`: its ledger ticks before each step."""
 
-    slot_type = BranchingSlot
+    slot_type: type[SimulatedSlot] = BranchingSlot
     about: ClassVar[dict[str, Any]] = {"strict_replay": True}
     size = 2
     result = sum((2 * LENGTH) ** depth for depth in range(size + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.cache import CacheUse
@@ -27,7 +28,7 @@ class Story:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def __call__(self, kind: str, action: str, **columns: str | None) -> None:
+    def __call__(self, kind: str, action: str, **columns: Any) -> None:
         self.events.append(Event(kind, len(self.events), action, **columns))
 
     def begins(self, action: str, parent: str | None, task: str) -> None:

@@ -85,7 +85,7 @@ def test_a_name_that_leads_out_of_its_folder_is_not_copied(memory: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-class Hosted(MemoryFileSystem):
+class Hosted(MemoryFileSystem):  # type: ignore[misc]
     """A store whose URLs name the host, as those of `ftp://`, `sftp://` and `webhdfs://` do."""
 
     protocol = "hosted"

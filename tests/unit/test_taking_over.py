@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -47,6 +47,9 @@ class Room:
     def may_grow(self, options: str) -> bool:
         return False
 
+    def scarce(self, options: str) -> frozenset[str]:
+        return frozenset()
+
 
 class Crash(BaseException):
     """The ledger's process ends here."""
@@ -69,7 +72,7 @@ class CrashingStore(MemoryStore):
         finally:
             self.count()
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         if self.left > 0:  # the dead clean up nothing
             super().delete(keys)
 
@@ -112,7 +115,7 @@ def test_who_was_replaced_is_told_by_whom_though_it_had_nothing_to_record(
     told: list[Ended | Exception] = []
     heard = threading.Event()
     first.start(START)
-    first.wait(RUN, lambda how: (told.append(how), heard.set()))
+    first.wait(RUN, lambda how: told.append(how) or heard.set())
     resume(second, take_over=True)
     assert heard.wait(60)
     assert type(told[0]) is RunFencedError and "continued by another ledger, second" in str(told[0])
@@ -191,7 +194,7 @@ def test_of_two_ledgers_that_resume_at_the_same_time_one_has_the_run_and_the_oth
         except RunFencedError as error:
             hear(error)
         else:
-            both[name].wait(RUN, lambda how: type(how) is RunNotFoundError or hear(how))
+            both[name].wait(RUN, lambda how: None if type(how) is RunNotFoundError else hear(how))
 
     together([lambda: contend("a"), lambda: contend("b")])
     assert heard.wait(60)

@@ -45,6 +45,11 @@ class Memory:
         return f"memory://{id(self)}/{uri}"
 
 
+def memory() -> Any:
+    """As much of `Blobs` as these values need."""
+    return Memory()
+
+
 class Pair(NamedTuple):
     left: int
     right: str
@@ -104,7 +109,7 @@ def codec_of(annotation: Any) -> TaskCodec:
     ids=str,
 )
 def test_a_value_comes_back_as_it_went_in(annotation: Any, value: Any) -> None:
-    codec, blobs = codec_of(annotation), Memory()
+    codec, blobs = codec_of(annotation), memory()
     back = codec.decode_inputs(codec.encode_inputs({"x": value}, blobs).text, blobs)["x"]
     assert back == value
     assert type(back) is type(value)
@@ -113,18 +118,18 @@ def test_a_value_comes_back_as_it_went_in(annotation: Any, value: Any) -> None:
 
 def test_a_wrong_argument_names_task_parameter_expected_and_given() -> None:
     with pytest.raises(TypeError, match=r"Task 'env\.f', parameter 'x': expected int, got str 'a'"):
-        codec_of(int).encode_inputs({"x": "a"}, Memory())
+        codec_of(int).encode_inputs({"x": "a"}, memory())
 
 
 def test_a_wrong_output_names_the_task() -> None:
     with pytest.raises(RuntimeDataValidationError, match="Expected int but got str 'a'"):
-        codec_of(int).encode_output("a", Memory())
+        codec_of(int).encode_output("a", memory())
 
 
 def test_equal_inputs_have_equal_digests_whatever_the_order_of_keys() -> None:
     codec = codec_of(dict[str, int])
     first, second = ({"x": {"a": 1, "b": 2}}, {"x": {"b": 2, "a": 1}})
-    assert codec.encode_inputs(first, Memory()).digest == codec.encode_inputs(second, Memory()).digest
+    assert codec.encode_inputs(first, memory()).digest == codec.encode_inputs(second, memory()).digest
 
 
 class Login(BaseModel):
@@ -132,11 +137,11 @@ class Login(BaseModel):
 
 
 def stored(annotation: Any, value: Any) -> str:
-    return codec_of(annotation).encode_output(value, Memory())
+    return codec_of(annotation).encode_output(value, memory())
 
 
 def read(annotation: Any, text: str) -> Any:
-    return codec_of(annotation).decode_output(text, Memory())
+    return codec_of(annotation).decode_output(text, memory())
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ def read(annotation: Any, text: str) -> Any:
 )
 def test_a_wrong_part_is_named_with_its_place(annotation: Any, value: Any, said: str) -> None:
     with pytest.raises(TypeError) as caught:
-        codec_of(annotation).encode_inputs({"x": value}, Memory())
+        codec_of(annotation).encode_inputs({"x": value}, memory())
     assert said in str(caught.value)
     assert str(caught.value).startswith("Task 'env.f', parameter 'x': expected ")
 
@@ -172,7 +177,7 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 
 
 def stored_input(annotation: Any, value: Any) -> str:
-    return codec_of(annotation).encode_inputs({"x": value}, Memory()).text
+    return codec_of(annotation).encode_inputs({"x": value}, memory()).text
 
 
 def test_a_model_with_a_secret_is_refused() -> None:
@@ -211,7 +216,7 @@ def test_a_class_that_is_gone_is_named() -> None:
 
 def test_equal_values_have_equal_digests_however_they_were_made() -> None:
     def digest(annotation: Any, value: Any) -> str:
-        return codec_of(annotation).encode_inputs({"x": value}, Memory()).digest
+        return codec_of(annotation).encode_inputs({"x": value}, memory()).digest
 
     assert digest(set[str], {"a", "b"}) == digest(set[str], {"b", "a"})
     assert digest(dict[Pair, int], {Pair(1, "a"): 1, Pair(2, "b"): 2}) == digest(
