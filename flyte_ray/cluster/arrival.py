@@ -26,6 +26,7 @@ from typing import Final
 NAME: Final = "flyte_ray"
 KV_NAMESPACE: Final = b"flyte_ray"
 NEEDED: Final = {
+    "aiohttp": "aiohttp>=3.9",
     "cloudpickle": "cloudpickle>=3",
     "pathspec": "pathspec>=0.12",
     "pyarrow": "pyarrow>=17",
