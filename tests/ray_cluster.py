@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -85,9 +86,11 @@ def other_node(address: str, cpus: int, hidden: Path) -> Iterator[None]:
 
 @contextmanager
 def _process(command: list[str], log: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    # Who is killed cannot tear down: then Linux asks Ray to end.
+    watched = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, env={**without_key(), **variables}, stdout=file, stderr=file, start_new_session=True
+            [*watched, *command], env={**without_key(), **variables}, stdout=file, stderr=file, start_new_session=True
         )
     try:
         deadline = time.monotonic() + 60
