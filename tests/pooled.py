@@ -9,8 +9,8 @@ import time
 
 import flyte_ray as flyte
 
-one = flyte.TaskEnvironment("one", reusable=flyte.ReusePolicy(replicas=1, concurrency=1))
-shared = flyte.TaskEnvironment("shared", reusable=flyte.ReusePolicy(replicas=2, concurrency=100))
+one = flyte.TaskEnvironment("one", reusable=flyte.ReusePolicy(1, idle_ttl=600, scaledown_ttl=600))
+shared = flyte.TaskEnvironment("shared", reusable=flyte.ReusePolicy(2, 600, 100, 600))
 crowd = flyte.TaskEnvironment("crowd", reusable=flyte.ReusePolicy(replicas=1, concurrency=100))
 of_run = flyte.TaskEnvironment("of_run", reusable=flyte.ReusePolicy(replicas=1, scope="run"))
 plain = flyte.TaskEnvironment("plain")

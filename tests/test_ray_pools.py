@@ -43,7 +43,7 @@ def test_runs_with_other_variables_or_a_pool_of_their_own_share_no_process(conne
 def test_200_actions_sleep_beside_each_other_in_two_processes(connected: Path) -> None:
     began = time.monotonic()
     assert len(set(output(pooled.many_naps, count=200))) <= 2
-    assert time.monotonic() - began < 60  # one after another they would sleep for 200 s
+    assert time.monotonic() - began < 100  # one after another they would sleep for 200 s
 
 
 def test_two_runs_share_a_process_at_the_same_time(connected: Path, tmp_path: Path) -> None:
@@ -58,12 +58,12 @@ def test_a_process_that_dies_takes_no_result_along(connected: Path, tmp_path: Pa
 
 
 def test_a_run_has_its_turn_while_another_one_keeps_the_only_process_busy(connected: Path) -> None:
-    busy = flyte.run(pooled.keeps_it_busy, seconds=60.0)
+    busy = flyte.run(pooled.keeps_it_busy, seconds=600.0)
     began = time.monotonic()
     output(pooled.uses_model, number=0)
     took = time.monotonic() - began
     busy.abort("it has served its purpose")
-    assert took < 30
+    assert took < 300
 
 
 def test_an_abort_stops_what_runs_and_keeps_the_process(connected: Path, tmp_path: Path) -> None:
@@ -87,8 +87,7 @@ def eventually(holds: Callable[[], object]) -> None:
 
 
 def test_processes_that_are_kept_and_idle_leave_the_cpus_to_others(connected: Path) -> None:
-    output(pooled.uses_model, number=0)
-    output(pooled.many_naps, count=2)  # two more processes than there are CPUs are kept now
-    began = time.monotonic()
-    output(pooled.runs_plainly, number=0)
-    assert time.monotonic() - began < 25  # before any of them ends
+    kept = output(pooled.uses_model, number=0)
+    output(pooled.many_naps, count=2)  # with it there are more processes than CPUs
+    assert output(pooled.runs_plainly, number=7) == 7
+    assert output(pooled.uses_model, number=0) == kept  # none of them had to end for that
