@@ -9,9 +9,13 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flyte_ray as flyte
 from flyte_ray.cluster.orders import SlotOrder
 from flyte_ray.cluster.pools import Answer, Pools
+from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.ledger.messages import Pool
+from flyte_ray.runtime.catalog import Catalog, load_task
+from flyte_ray.types.signing import Key, Pickling
 
 POLICY = Pool("e", 1, 2, 1, idle_s=60.0, scaledown_s=30.0, of_run=False)
 
@@ -219,3 +223,18 @@ def test_whatever_happens_every_slot_is_served_once_and_no_process_too_much(
         for _ in range(len(served)):
             move("over", 0)
     assert set(begun) == set(runs)
+
+
+def test_a_function_that_travels_by_value_keeps_what_it_has_loaded_in_a_pools_process() -> None:
+    pickling = Pickling(Key(b"0123456789abcdef"))
+    kept, plain = (flyte.TaskEnvironment("e", reusable=policy) for policy in (flyte.ReusePolicy(), None))
+
+    def loads() -> int:
+        return 1
+
+    def are_one(env: flyte.TaskEnvironment) -> bool:
+        ref = Catalog(shaping_of(None, {}), pickling).refer(env.task(loads).spec)
+        first, second = (load_task(ref, pickling).func for _ in range(2))
+        return first.__globals__ is second.__globals__
+
+    assert are_one(kept) and not are_one(plain)
