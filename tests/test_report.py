@@ -15,6 +15,7 @@ import flyte_ray as flyte
 from flyte_ray.cli.main import main
 from flyte_ray.errors import ObjectMissing, RuntimeUserError
 from flyte_ray.runtime.rendering import render
+from flyte_ray.types import Renderable
 
 env = flyte.TaskEnvironment("reporting")
 
@@ -183,3 +184,19 @@ def test_reports_need_no_library_that_is_not_used() -> None:
     assert render("<p>text</p>") == "<p>text</p>"
     for module in ("flyte_ray.runtime.report", "flyte_ray.runtime.rendering"):
         assert not {"matplotlib", "plotly", "pandas"} & set(vars(sys.modules[module]))
+
+
+class Stars:
+    def to_html(self, python_value: int) -> str:
+        return "*" * python_value
+
+
+@env.task(report=True)
+def rated() -> None:
+    stars = Stars()
+    assert isinstance(stars, Renderable)
+    flyte.report.log(stars.to_html(5))
+
+
+def test_what_makes_html_of_values_is_known_by_flytes_name() -> None:
+    assert "*****" in run(rated).get_report()

@@ -375,3 +375,5 @@ def check(**settings: Any) -> None:
     for found in (outputs, later.outputs(every_value), later.inputs(every_value).values()):
         for name, value in zip(CASES, found, strict=True):
             require_same(name, value)
+    history = later.actions_table()
+    assert history["phase"].to_pylist() == ["succeeded"] * (len(CASES) + 1)

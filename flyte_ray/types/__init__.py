@@ -6,6 +6,7 @@ from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untype
 from flyte_ray.types.engine import TypeEngine
 from flyte_ray.types.pickles import FlytePickle
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.renderable import Renderable
 from flyte_ray.types.schema import inputs_schema
 from flyte_ray.types.transformers import TypeTransformer, TypeTransformerFailedError
 
@@ -13,6 +14,7 @@ __all__ = [
     "Blobs",
     "Encoded",
     "FlytePickle",
+    "Renderable",
     "TaskCodec",
     "TypeEngine",
     "TypeTransformer",
