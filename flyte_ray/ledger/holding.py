@@ -71,7 +71,7 @@ class HeldRun:
     def let_go(self) -> None:
         """Store what is left, whatever the run's phase, and give it up."""
         self.book.recorder.close()
-        self._answer_marks(self.book.recorder.fenced)
+        self._answer_marks(self.book.recorder.failure)
         try:
             within(RELEASE_S, self.lease.release, "it was not given up")
         except StoreError as error:

@@ -93,6 +93,11 @@ class RunRecorder:
                 self._changed.notify_all()
 
     @property
+    def failure(self) -> Exception | None:
+        """Why not all will be stored that was recorded; None if it will, as far as is known."""
+        return self.fenced or self._given_up
+
+    @property
     def position(self) -> int:
         """Where the next segment goes."""
         return self._log.position
@@ -142,7 +147,7 @@ class RunRecorder:
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: self.stored >= mark or self.fenced or self._given_up, timeout_s):
                 self._give_up(StoreError(f"The store of run {self.state.id} has not answered for {timeout_s:g} s."))
-            if error := self.fenced or self._given_up:
+            if error := self.failure:
                 raise error
 
     def check(self) -> bool:

@@ -73,10 +73,13 @@ def test_a_ledger_is_closed_though_its_store_hangs(
     store.prefix = ""
     assert ledger.abort(ONE, "a0", "enough", "me@here")
     assert store.hanging.wait(60)
+    heard: list[Exception | None] = []
+    ledger.when_stored(ONE, heard.append)
     closing = threading.Thread(target=ledger.close)
     closing.start()
     closing.join(30)
     assert not closing.is_alive()
+    assert type(heard[0]) is StoreError
     assert "the last 1 events of run one are not stored: The store of run one has not answered for" in caplog.text
 
 
