@@ -151,6 +151,7 @@ broken = AppEnvironment(
     requires_auth=False,
     scaling=Scaling(1),
 )
+huge = broken.clone_with("huge", resources=flyte.Resources(cpu=1000))
 failing = FastAPIAppEnvironment(
     "failing", app=FastAPI(), resources=flyte.Resources(cpu=0.2), requires_auth=False, scaling=Scaling(1)
 )

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 
 import flyte_ray as flyte
 from flyte_ray.apps.deploying import PORT_VAR
+from flyte_ray.cluster.session import connect as connect_to
 from flyte_ray.errors import DeploymentError
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.runtime.offspring import process_at
@@ -32,8 +33,9 @@ CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 
 
 @pytest.fixture(scope="module")
-def serving(connected: Path) -> Iterator[Path]:
+def serving(connected: Path, ray_address: str) -> Iterator[Path]:
     """The root; Serve listens on a free port, and ends with the module."""
+    connect_to(ray_address)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PORT_VAR, str(free_port()))
         yield connected
@@ -196,7 +198,9 @@ def test_what_does_not_start_is_said_where_it_was_asked_for(serving: Path) -> No
         flyte.serve(served_apps.broken)
     with pytest.raises(DeploymentError, match=r"App 'failing' did not start: its code failed:(.|\n)*model.pkl"):
         flyte.serve(served_apps.failing)
-    for name in ("broken", "failing"):
+    with pytest.raises(DeploymentError, match="App 'huge' cannot be served: No node .* needs 1000 CPU"):
+        flyte.serve(served_apps.huge)
+    for name in ("broken", "failing", "huge"):
         flyte.remote.App.delete(name)
 
 

@@ -98,12 +98,23 @@ class LedgerClient:
         return found
 
     def apply_app(self, name: str) -> str:
-        """Make true what is on record of an app; return its URL, empty if it is not served."""
+        """Make true what is on record of an app; return its URL, empty if it is not served.
+
+        Raises:
+            DeploymentError: It cannot be served.
+            ClusterError: The root's ledger is of a version that knows no apps.
+
+        """
+        if not hasattr(self._actor, "apply_app"):
+            raise ClusterError(
+                f"The ledger of {self._store.uri} should serve apps, but is of an earlier flyte-ray and holds runs."
+                f" Wait until those have ended, or use another root."
+            )
         return str(self._ask("apply_app", name))
 
     def app_states(self) -> dict[str, dict[str, Any]]:
         """Say how the apps of this root are on the cluster, by name."""
-        found: dict[str, dict[str, Any]] = self._ask("app_states")
+        found: dict[str, dict[str, Any]] = self._ask("app_states") if hasattr(self._actor, "app_states") else {}
         return found
 
     def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:

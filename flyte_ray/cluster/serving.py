@@ -18,6 +18,7 @@ import ray
 from ray import serve
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
+from flyte_ray.cluster.autoscaling import find_autoscaler, hopeless
 from flyte_ray.cluster.replica_class import replica_class
 from flyte_ray.cluster.serve_options import deployment_options, refuse_ports, surge_fits
 from flyte_ray.errors import DeploymentError
@@ -120,13 +121,20 @@ def _start(record: AppRecord) -> None:
 
 def _deploy(program: str, record: AppRecord, store: Store) -> None:
     status = serve.status().applications
+    if record.name in status and _held(record.name) is None:
+        raise DeploymentError(
+            f"App '{record.name}' should be served, but this cluster's Serve has an application of that name which is"
+            f" not ours. Rename the app."
+        )
     taken = [name for name in status if name != record.name and (_held(name) or {}).get("route") == record.route]
     if taken:
         raise DeploymentError(
             f"App '{record.name}' should answer at {record.route}, but app '{taken[0]}' does. Give one of them another"
             f" Domain(subdomain=...)."
         )
-    refused = refuse_ports(record, sum(node["Alive"] for node in ray.nodes()))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    never = hopeless(record.options, nodes, find_autoscaler())
+    refused = refuse_ports(record, len(nodes)) or (f"App '{record.name}' cannot be served: {never}" if never else "")
     if refused:
         raise DeploymentError(refused)
     options = deployment_options(record)
