@@ -12,7 +12,7 @@ from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
 import flyte_ray as flyte
-from flyte_ray.app import AppEnvironment, Domain, Parameter, Scaling, Timeouts
+from flyte_ray.app import AppEnvironment, Domain, Parameter, Scaling
 from flyte_ray.app.extras import FastAPIAppEnvironment
 
 tasks = flyte.TaskEnvironment("counting")
@@ -30,7 +30,6 @@ shop = FastAPIAppEnvironment(
     resources=flyte.Resources(cpu=0.2),
     env_vars={"COLOUR": "red"},
     parameters=[Parameter("model", value="first", env_var="MODEL")],
-    timeouts=Timeouts(request=2),
     scaling=Scaling(1),
 )
 
@@ -48,12 +47,6 @@ async def about() -> dict[str, object]:
         "model": [api.state.loaded, os.environ["MODEL"], flyte.app.get_parameter("model")],
         "mode": flyte.app.ctx().mode,
     }
-
-
-@api.get("/sleep")
-async def sleep(seconds: float) -> float:
-    await asyncio.sleep(seconds)
-    return seconds
 
 
 @api.get("/events")
@@ -112,7 +105,7 @@ async def _answer(websocket: object) -> None:
 
 @tasks.task
 async def ask_files() -> int:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return (await client.get(files.endpoint)).status_code
 
 

@@ -66,11 +66,11 @@ def test_an_app_is_served_here_until_ctrl_c(tmp_path: Path) -> None:
                 break
         assert any(line == "mine red\n" for line in seen), seen
         assert f"App files answers at http://localhost:{port}\n" in seen
-        assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False, timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
 
 
 def test_tokens_are_made_listed_and_deleted(cli: Cli, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ local = flyte.with_servecontext(mode="local", health_check_interval=0.05)
 
 
 def get(url: str) -> Any:
-    return httpx.get(url, trust_env=False).raise_for_status().json()
+    return httpx.get(url, trust_env=False, timeout=60).raise_for_status().json()
 
 
 def test_a_fastapi_app_is_served_switched_off_and_on() -> None:
@@ -72,7 +72,7 @@ def test_an_app_may_be_served_within_async_code() -> None:
 
     async def main() -> int:
         handle = await local.serve.aio(env)
-        async with handle.ephemeral_ctx(), httpx.AsyncClient(trust_env=False) as client:
+        async with handle.ephemeral_ctx(), httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return (await client.get(f"{env.endpoint}/docs")).status_code
 
     assert asyncio.run(main()) == 200
@@ -105,7 +105,7 @@ def test_a_command_is_started_and_ended_with_all_that_it_started(tmp_path: Path)
         assert sleeper is not None and sleeper.lives()
     assert not sleeper.lives()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{env.port.port}", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{env.port.port}", trust_env=False, timeout=60)
 
 
 def test_a_command_gets_its_port_its_variables_and_its_parameters(tmp_path: Path) -> None:
