@@ -44,6 +44,7 @@ class Launcher:
         self._running: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
         # Not more calls: Ray would use the process, with all that is in it, for other runs and environments.
+        self._own_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
         self._pool_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
         self._pools = Pools(time.monotonic, lambda: uuid.uuid4().hex[:8])
         self._asking: dict[str, asyncio.Future[SlotOrder | None]] = {}
@@ -69,7 +70,8 @@ class Launcher:
     def _start(self, order: SlotOrder) -> None:
         is_slot = order.slot in self._orders
         try:
-            entry = self._entry if is_slot else self._pool_entry
+            own = self._own_entry if order.pool else self._entry
+            entry = own if is_slot else self._pool_entry
             remote = entry.options(**json.loads(order.options), name=f"{SLOT_TASK}{order.slot}")
             about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
             ref = remote.remote(self._program, *about, order.pool)

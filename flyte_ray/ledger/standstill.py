@@ -8,11 +8,14 @@ from typing import Final
 
 from flyte_ray.ledger.amounts import amounts, in_words, lends
 from flyte_ray.ledger.book import RunBook
+from flyte_ray.ledger.conversation import Slot
 
 OVERFLOW: Final = "over-"
 """Begins the names of slots that take no CPU."""
 OVERFLOW_S: Final = 2.0
 """How long a run may do nothing but wait for CPUs before it gets a slot that asks for none."""
+BEGIN_S: Final = 15.0
+"""How long a process of a pool may take to begin before a slot gets one of its own."""
 STUCK_S: Final = 7.0
 """How long a run may do nothing but wait for what waiting actions hold."""
 
@@ -56,17 +59,24 @@ class Standstill:
                 # What a person may still end is no deadlock.
                 asks = any(len(each.conditions) for each in books)
                 found += [(shape, None)] if seconds > STUCK_S and not asks else []
-            elif seconds > OVERFLOW_S and not any(name.startswith(OVERFLOW) for name in book.starting):
+            elif seconds > self._patience_s(shape, books) and not any(
+                name.startswith(OVERFLOW) for name in book.starting
+            ):
                 # Those who wait hold CPUs that they do not use and cannot lend.
                 found.append((shape, json.dumps({**options, "num_cpus": 0})))
         return found
+
+    def _patience_s(self, shape: str, books: Sequence[RunBook]) -> float:
+        """How long to wait for a slot in seconds; longer where a pool has a process to come, which is to be used."""
+        pool = self._book.pool_of(shape)
+        return OVERFLOW_S if pool is None or len(_slots_of(shape, books)) >= pool.most else BEGIN_S
 
     def _is_kept(self, shape: str, books: Sequence[RunBook]) -> bool:
         """Whether all processes of a pool serve other runs' actions that wait, and could be had beside them."""
         pool = self._book.pool_of(shape)
         if pool is None or not lends(json.loads(self._book.options_of(shape))):
             return False
-        slots = [slot for other in books for slot in other.slots.values() if slot.shape == shape]
+        slots = _slots_of(shape, books)
         return len(slots) >= pool.most and all(slot.stands for slot in slots)
 
     def _may_come(self, shape: str, books: Sequence[RunBook]) -> bool:
@@ -98,6 +108,10 @@ class Standstill:
             f" themselves: {holders}. Ray lends the CPUs of those who wait, not memory or GPUs: ask for less in the"
             f" caller's environment."
         )
+
+
+def _slots_of(shape: str, books: Sequence[RunBook]) -> list[Slot]:
+    return [slot for book in books for slot in book.slots.values() if slot.shape == shape]
 
 
 def _of(other: RunBook, book: RunBook) -> str:
