@@ -65,13 +65,15 @@ class RunRecorder:
         self._hurry = False
         self._closed = False
         self._given_up: StoreError | None = None
-        self._changed = threading.Condition()
+        # Taken by itself where nothing is waited for: a condition's own way in and out is written in Python.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         log.open(holder, now_us(), partial(fold, self.state))
         self._thread = threading.Thread(target=self._store_batches, name="flyte-ray-commit", daemon=True)
         self._thread.start()
 
-    def record(self, *events: Event) -> None:
-        """Fold events and queue them for the log.
+    def record(self, event: Event) -> None:
+        """Fold an event and queue it for the log.
 
         Raises:
             RunFencedError: Another ledger continues this run; nothing may be done here any more.
@@ -79,17 +81,15 @@ class RunRecorder:
         """
         if self.fenced:
             raise self.fenced
-        size = 0
-        for event in events:
-            fold(self.state, event)
-            size += _size(event)
-        with self._changed:
-            self._pending.extend(events)
+        fold(self.state, event)
+        size = _size(event)
+        with self._lock:
+            self._pending.append(event)
             self._pending_bytes += size
             self._unstored_bytes += size
-            self.recorded += len(events)
+            self.recorded += 1
             # Waking the thread for each event would cost more than the event.
-            if len(self._pending) == len(events) or self._is_much:
+            if len(self._pending) == 1 or self._is_much:
                 self._changed.notify_all()
 
     @property

@@ -180,16 +180,17 @@ def fold(run: RunState, event: Event) -> None:
         run.tasks[event.task or ""] = event.body or ""
         return
     action = run.actions[event.action]
-    if kind == kinds.TRACED and action.phase in _OPEN_PHASES:
+    before = action.phase
+    if kind == kinds.TRACED and before in _OPEN_PHASES:
         _trace(action, event)
         return
     if kind == kinds.DIVERGED:
         action.diverged = [*(action.diverged or ()), (event.attempt, event.body or "")]
         return
-    after = TRANSITIONS.get((kind, action.phase))
+    after = TRANSITIONS.get((kind, before))
     if after is None:
-        raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {action.phase}")
-    run.counts[action.phase] -= 1
+        raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {before}")
+    run.counts[before] -= 1
     run.counts[after] = run.counts.get(after, 0) + 1
     action.phase = after
     if kind == kinds.STARTED:

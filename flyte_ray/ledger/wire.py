@@ -45,4 +45,5 @@ def _flat(things: list[Any]) -> list[Any]:
 
 
 def _rebuilt(pairs: list[Any]) -> list[Any]:
-    return [_KINDS[number]._make(fields) for number, fields in pairs]
+    # `_make` does the same and counts the fields first.
+    return [tuple.__new__(_KINDS[number], fields) for number, fields in pairs]

@@ -21,6 +21,8 @@ class ActionPhase(str, Enum):
     RECOVERED = "recovered"
     """Its outcome was taken over from an earlier run."""
 
+    __hash__ = str.__hash__  # Enum's is written in Python, and each event looks up several phases
+
     @property
     def has_succeeded(self) -> bool:
         """Whether an output is known."""

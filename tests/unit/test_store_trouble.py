@@ -166,7 +166,8 @@ def test_whatever_comes_of_it_that_events_are_stored_the_next_ones_are_stored_to
 def test_a_damaged_snapshot_is_left_aside_and_the_log_is_read(
     troubled: Troubled, recording: RunRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recording.record(CALL, START, Event(kinds.SUCCEEDED, 3, "a0", 0, body="1"))
+    for event in (CALL, START, Event(kinds.SUCCEEDED, 3, "a0", 0, body="1")):
+        recording.record(event)
     recording.commit()
     write_snapshot(troubled, recording.state, recording.position)
     whole = troubled.get(snapshot_key(RUN))
@@ -193,7 +194,8 @@ def test_what_waited_for_a_store_is_stored_in_pieces_of_a_bounded_size(
     printed = [
         Event(kinds.LOGGED, number, "a0", body="x" * size) for number, size in enumerate([3_000] * 20 + [15_000])
     ]
-    recording.record(*printed)
+    for event in printed:
+        recording.record(event)
     assert recording.is_full and "0 MiB of events wait to be stored" in (recording.waits_for_store or "")
     troubled.trouble = None
     recording.commit()
