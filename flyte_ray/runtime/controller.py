@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flyte_ray.errors import TraceDoesNotAllowNestedTasksError
@@ -25,7 +24,7 @@ from flyte_ray.runtime.failures import Aborted, describe, failed, is_retryable, 
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.offspring import Attempt, offspring
 from flyte_ray.runtime.report import keep_report, keep_report_of_failure
-from flyte_ray.runtime.stack import require_room
+from flyte_ray.runtime.stack import Uninterrupted, require_room
 from flyte_ray.runtime.waits import Pending, Siblings
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.task import TaskSpec
@@ -166,21 +165,23 @@ class Controller:
             told: The caller waits for this child alone, so that it may run in this slot at once.
 
         """
-        parent = _current().execution
-        with self._uninterrupted(parent):
-            known, call = self._name(parent, task, values)
+        action = _current()
+        parent = action.execution
+        with Uninterrupted(self.slot.stack, parent):
+            known, call = self._name(action, task, values)
             stack = self.slot.stack
-            told = told and self._may_tell(parent, known, call) and stack.is_top(parent) and not stack.is_deep
+            if told and self._may_tell(parent, known, call) and stack.is_top(parent) and not stack.is_deep:
+                call = call._replace(told=True)
             pending = Pending(call.action)
             pending.siblings = siblings
-            self.slot.ask(parent, [(known.ref, call._replace(told=told), pending)], pauses=False)
+            self.slot.ask(parent, [(known.ref, call, pending)], pauses=False)
         return known, pending
 
     def result(self, known: Known, pending: Pending) -> Any:
         """Wait for a child that was submitted and return its output, or raise the failure of a sibling."""
         parent = _current().execution
         siblings = pending.siblings
-        with self._uninterrupted(parent):
+        with Uninterrupted(self.slot.stack, parent):
             self.slot.wait(parent, siblings.next_end(pending) if siblings else pending)
             return self._outcome(known, siblings.failed or pending if siblings else pending)
 
@@ -190,10 +191,13 @@ class Controller:
 
     async def call_async(self, task: TaskSpec, values: Mapping[str, Any]) -> Any:
         """Run a task as a child of the current action and return its output, without blocking the loop."""
-        parent = _current().execution
+        action = _current()
+        parent = action.execution
         loop = asyncio.get_running_loop()
-        heavy = self._catalog.know(task).codec.has_heavy_inputs
-        known, call = await _beside(heavy, self._name, parent, task, values)
+        if self._catalog.know(task).codec.has_heavy_inputs:
+            known, call = await asyncio.to_thread(self._name, action, task, values)
+        else:
+            known, call = self._name(action, task, values)
         pending = Pending(call.action)
         pending.future = loop.create_future()
         if not parent.is_async or not self.slot.is_loop(loop):
@@ -211,18 +215,20 @@ class Controller:
         except asyncio.CancelledError:
             self.slot.drop(parent, pending, "its parent cancelled it")
             raise
-        return await _beside(known.codec.has_heavy_output, self._outcome, known, pending)
+        if known.codec.has_heavy_output:
+            return await asyncio.to_thread(self._outcome, known, pending)
+        return self._outcome(known, pending)
 
     def request(self, ref: TaskRef, call: Call, pending: Pending) -> None:
         """Ask for what no slot runs, and do not wait for it yet."""
         parent = _current().execution
-        with self._uninterrupted(parent):
+        with Uninterrupted(self.slot.stack, parent):
             self.slot.ask(parent, [(ref, call, pending)], pauses=False, awaited=False)
 
     def follow(self, asked: Pending, follower: Pending) -> None:
         """Wait for what was requested; the main thread runs nothing above the action that waits."""
         parent = _current().execution
-        with self._uninterrupted(parent):
+        with Uninterrupted(self.slot.stack, parent):
             self.slot.follow(parent, asked, follower)
             parent.for_signal = True
             try:
@@ -248,33 +254,23 @@ class Controller:
 
     def record(self, step: Step) -> None:
         """Have a step of the current action recorded; returns at once."""
-        with self._uninterrupted(_current().execution):
+        with Uninterrupted(self.slot.stack, _current().execution):
             self.slot.post(step)
-
-    @contextmanager
-    def _uninterrupted(self, parent: Execution) -> Iterator[None]:
-        """Run our own code on behalf of an action; an abort that comes meanwhile is raised at its end."""
-        if not self.slot.stack.is_top(parent):
-            yield  # only the code on the main thread is ever interrupted
-            return
-        parent.in_user_code = False
-        try:
-            yield
-        finally:
-            parent.check()
 
     def _ask_fresh(self, parent: Execution, pauses: bool) -> None:
         fresh, parent.fresh = parent.fresh, []
-        told = pauses and len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, *fresh[0][:2])
-        calls = [(known.ref, call._replace(told=told), pending) for known, call, pending in fresh]
+        calls = [(known.ref, call, pending) for known, call, pending in fresh]
+        if pauses and len(fresh) == 1 and not parent.open_calls and self._may_tell(parent, *fresh[0][:2]):
+            ref, call, pending = calls[0]
+            calls = [(ref, call._replace(told=True), pending)]
         self.slot.ask(parent, calls, pauses=pauses)
 
     def _may_tell(self, parent: Execution, known: Known, call: Call) -> bool:
         may = self.slot.may_tell and self.slot.stacks and known.ref.shape == self.slot.shape
         return may and call.cache is None and not parent.work.replay and not known.ref.is_timed
 
-    def _name(self, parent: Execution, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
-        step = current_step.get()
+    def _name(self, action: ActionContext, task: TaskSpec, values: Mapping[str, Any]) -> tuple[Known, Call]:
+        parent, step = action.execution, current_step.get()
         if step is not None:
             raise TraceDoesNotAllowNestedTasksError(
                 f"Task '{task.name}' was called inside the traced function '{step.name}', where only plain and other"
@@ -285,13 +281,12 @@ class Controller:
         encoded = known.codec.encode_inputs(values, self.blobs)
         key = (known.identity, encoded.digest, group)
         with parent.counting:
-            parent.calls[key] += 1
-            sequence = parent.calls[key]
+            sequence = parent.calls[key] = parent.calls.get(key, 0) + 1
         name = child_id(parent.id, known.identity, encoded.digest, group, sequence)
         cache = self._caching.use(task, known.identity, encoded)
-        custom = {**_current().custom_context, **(current_custom.get() or {})}
+        custom = {**action.custom_context, **(current_custom.get() or {})}
         context = json.dumps(custom, sort_keys=True) if custom else None
-        return known, Call(name, parent.id, known.key, encoded.text, group, context, told=False, cache=cache)
+        return known, Call(name, parent.id, known.key, encoded.text, group, context, False, cache)
 
     def _outcome(self, known: Known, pending: Pending) -> Any:
         if pending.kind == kinds.SUCCEEDED:

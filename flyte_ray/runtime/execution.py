@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from flyte_ray.runtime.printed import Printed
 from flyte_ray.runtime.waits import Pending
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Execution:
     """An attempt that runs in this slot."""
 
@@ -30,11 +29,11 @@ class Execution:
     """Seconds in which it ran, without those in which it waited for children."""
     open_calls: dict[str, Pending] = field(default_factory=dict)
     """Children that it waits for."""
-    calls: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
+    calls: dict[tuple[str, str, str | None], int] = field(default_factory=dict)
     """Identical calls so far in this attempt: what the sequence number of an id counts."""
     recorded: dict[str, str] = field(default_factory=dict)
     """Steps of earlier attempts, by key."""
-    steps: Counter[str] = field(default_factory=Counter)
+    steps: dict[str, int] = field(default_factory=dict)
     """Identical steps so far in this attempt."""
     fresh: list[tuple[Known, Any, Pending]] = field(default_factory=list)
     """Async calls of this turn of the loop that are neither asked nor told yet."""

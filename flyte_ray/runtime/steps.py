@@ -148,8 +148,8 @@ class OpenStep:
         execution = action.execution
         key = step_key(traced.identity, digest, self._group, self._outer.key if self._outer else "")
         with execution.counting:
-            execution.steps[key] += 1
-            self.key = f"{key}.{execution.steps[key]}"
+            number = execution.steps[key] = execution.steps.get(key, 0) + 1
+            self.key = f"{key}.{number}"
         self._raws: list[Any] = []
         found = execution.recorded.get(self.key)
         record = json.loads(found) if found is not None else None

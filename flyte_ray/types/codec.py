@@ -20,7 +20,7 @@ from flyte_ray.types.annotations import build_form
 from flyte_ray.types.digest import digest_of
 from flyte_ray.types.form import CannotStoreError, Form, MismatchError, show
 from flyte_ray.types.large import INLINE_BYTES, inline, outline, size_of
-from flyte_ray.types.marks import write
+from flyte_ray.types.marks import PLAIN_TEXT, read, write
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import place_of
 from flyte_ray.types.weight import is_heavy
@@ -61,6 +61,9 @@ class TaskCodec:
             InlineIOMaxBytesBreached: Together they are larger than the task's `max_inline_io_bytes`.
 
         """
+        text = self._write_plain(values)
+        if text is not None:
+            return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
         raw: dict[str, Any] = {}
         for name, value in values.items():
             form = self._inputs[name]
@@ -86,9 +89,20 @@ class TaskCodec:
             return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
         return Encoded(text, digest_of(raw))
 
+    def _write_plain(self, values: Mapping[str, Any]) -> str | None:
+        """Write arguments of which each is its own stored form and short; None where one is not."""
+        parts = []
+        for name, value in values.items():
+            kind = type(value)
+            if kind not in PLAIN_TEXT or kind not in self._inputs[name].plain:
+                return None
+            parts.append(f'"{name}":{PLAIN_TEXT[kind](value)}')
+        text = f"{{{','.join(parts)}}}"
+        return None if len(text) > self._unseen_bytes or _REFERS in text else text
+
     def decode_inputs(self, text: str, blobs: Blobs) -> dict[str, Any]:
         """Rebuild the arguments."""
-        return {name: _load(raw, blobs, self._inputs[name]) for name, raw in json.loads(text).items()}
+        return {name: _load(raw, blobs, self._inputs[name]) for name, raw in read(text)[0].items()}
 
     def encode_output(self, value: Any, blobs: Blobs) -> str:
         """Check and encode what the task returned.
@@ -98,12 +112,13 @@ class TaskCodec:
             InlineIOMaxBytesBreached: It is larger than the task's `max_inline_io_bytes`.
 
         """
+        kind = type(value)
         try:
             raw = value
-            if type(value) not in self._output.plain:
+            if kind not in self._output.plain:
                 self._output.check(value)
                 raw = self._output.dump(value, blobs)
-            text = write(raw)
+            text = PLAIN_TEXT[kind](value) if raw is value and kind in PLAIN_TEXT else write(raw)
         except CannotStoreError as error:
             raise RuntimeDataValidationError("o0", error, self._task) from error
         except (MismatchError, RecursionError) as error:
@@ -134,7 +149,7 @@ class TaskCodec:
 
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""
-        return _load(json.loads(text), blobs, self._output)
+        return _load(read(text)[0], blobs, self._output)
 
 
 def decode_untyped(text: str, blobs: Blobs) -> Any:

@@ -7,7 +7,9 @@ that a mark always means what it says.
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Callable
+from json.encoder import encode_basestring
+from typing import Any, Final
 
 PICKLE_MARK: Final = "$pickle"
 """A pickled value: base64, or a reference to it."""
@@ -46,6 +48,16 @@ MARKS: Final = frozenset(
     }
 )
 
+PLAIN_TEXT: Final[dict[type, Callable[[Any], str]]] = {
+    int: int.__repr__,
+    str: encode_basestring,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+}
+"""What `write` makes of a value of exactly this type: most inputs and outputs are a few of these."""
+
 # One encoder for all: `json.dumps` with options makes a new one for each call.
 write: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+read: Final[Callable[[str], tuple[Any, int]]] = json.JSONDecoder().raw_decode
+"""Read what `write` has written, and where it ends; `json.loads` looks at options and for blanks first."""
 write_sorted: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
