@@ -199,7 +199,7 @@ class RunBook:
                 self.end(action, kinds.TIMED_OUT, body, None)
                 continue
             self.record(kind, action.id, action.attempt, body=error)
-            self._abandon_children(action.id, abandoned(action.id, out_of_time=True))
+            self._abandon_children(action.id, None, out_of_time=True)
             self.queue_again(action)
 
     def fail_queued(self, shape: str, body: str) -> None:
@@ -223,8 +223,8 @@ class RunBook:
         self.cache.ended(action, succeeded=kind == kinds.SUCCEEDED, mark=self.recorder.recorded)
         self.conditions.discard(action.id)
         # An abort is recorded with its reason in the whole tree.
-        why = body if kind == kinds.ABORTED else abandoned(action.id, out_of_time=kind == kinds.TIMED_OUT)
-        self._abandon_children(action.id, why)
+        reason = body if kind == kinds.ABORTED else None
+        self._abandon_children(action.id, reason, out_of_time=kind == kinds.TIMED_OUT)
         if action.id == ROOT_ACTION:
             self.close()
             return
@@ -236,9 +236,12 @@ class RunBook:
             if holder is not by or kind != kinds.SUCCEEDED:
                 holder.order(Outcome(action.id, action.end_kind, body))
 
-    def _abandon_children(self, parent: str, body: str) -> None:
-        for child in self._open_children.pop(parent, ()):
-            self.abort(child, body)
+    def _abandon_children(self, parent: str, reason: str | None, *, out_of_time: bool) -> None:
+        children = self._open_children.pop(parent, None)
+        if children:
+            body = reason or abandoned(parent, out_of_time=out_of_time)
+            for child in children:
+                self.abort(child, body)
 
     def close(self) -> None:
         """Take note that the run has ended: that is told when what is recorded now is stored."""
@@ -289,15 +292,15 @@ class RunBook:
         return self._pools.get(plain_shape(shape)) if self._pools else None
 
     def hand_out(self, slot: Slot) -> None:
-        """Order as much work as the slot wants and should have."""
-        if slot.want <= 0 or slot.doomed or self._is_halted or self._gives_way(slot):
+        """Order as much work as the slot wants and should have, now or ahead."""
+        if slot.doomed or self._is_halted or self._gives_way(slot):
             return
         takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
         chosen = self.dispatch.choose(slot, takers, self.places(slot) if slot.concurrency > 1 else 1)
         for action in chosen:
             self._give(slot, action)
         if chosen:
-            slot.want = 0
+            slot.want = slot.ahead = 0
 
     def slots_lacking(self, shape: str, capacity: int) -> int:
         """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
@@ -309,6 +312,8 @@ class RunBook:
         return self.dispatch.lacking(shape, capacity, slots, starting, pool.concurrency if pool else None)
 
     def _gives_way(self, slot: Slot) -> bool:
+        if not slot.want:
+            return slot.gives_way or bool(self.concedes.get(slot.shape))  # nothing ahead where others are to have slots
         if not slot.gives_way and not slot.running and self.concedes.get(slot.shape):
             self.concedes[slot.shape] -= 1
             slot.gives_way = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from flyte_ray.ledger.messages import Item, Message, Order, Reply, TaskRef, Work
 
@@ -31,6 +32,7 @@ class Slot:
     parked: Answer | None = None
     """The open exchange, if any."""
     want: int = 0
+    ahead: int = 0
     given_us: int = 0
     """When it was last given work, in microseconds since the epoch."""
     waiting: frozenset[str] = frozenset()
@@ -78,6 +80,8 @@ class Slot:
     def hear(self, message: Message) -> Sequence[Item]:
         """Take what is new of a message whose number was noted; sets `gap` if items are missing before it."""
         self._acknowledge(message.received)
+        if message.missed:
+            self.resend()
         self.doomed = self.doomed or message.ends
         self.known_tasks.update(message.tasks)
         self._behind = message.first > self.received
@@ -88,7 +92,7 @@ class Slot:
         self._taken = self.received
         self.received += len(fresh)
         if message.seq == self.seq:
-            self.want = message.want
+            self.want, self.ahead = message.want, message.ahead
             self.waiting, self.lone = message.waiting, message.lone
             self.buried, self.calling, self.active = message.buried, message.calling, message.active
             self.waits_for_store = message.waits_for_store
@@ -143,7 +147,7 @@ class Slot:
         return bool(self._item_marks) and self._item_marks[-1][1] > stored
 
     def reply(self, epoch: int, stored: int, may_tell: bool, tasks: Mapping[str, TaskRef]) -> Reply:
-        """Build the next reply.
+        """Build the next reply: it carries the orders that none has carried, or all that may have been lost.
 
         Args:
             epoch: The ledger's incarnation.
@@ -156,12 +160,13 @@ class Slot:
             self._stored = self._item_marks.popleft()[0]
         while self._order_marks and self._order_marks[0][1] <= stored:
             self._settled = self._order_marks.popleft()[0]
-        self._sent = self._first + len(self._orders)
+        first = max(self._sent, self._first)
+        orders = list(islice(self._orders, first - self._first, None))
+        self._sent = first + len(orders)
         gap, self.gap = self.gap, False
-        orders = list(self._orders)
         needed = {order.task for order in orders if type(order) is Work} - self.known_tasks
         refs = {key: tasks[key] for key in needed}
-        return Reply(epoch, self._first, orders, self.received, self._stored, self._settled, refs, may_tell, gap)
+        return Reply(epoch, first, orders, self.received, self._stored, self._settled, refs, may_tell, gap)
 
     def resend(self) -> None:
         """Treat every unacknowledged order as news, because a reply was lost."""

@@ -99,7 +99,7 @@ class Dispatch:
         chosen: list[ActionState] = []
         if not queue:
             return chosen
-        most = min(slot.want, ceil(len(queue) / max(1, takers)))
+        most = min(slot.want or slot.ahead, ceil(len(queue) / max(1, takers)))
         seconds, budget = 0.0, BATCH_S * places
         while len(chosen) < most and seconds < budget:
             head = queue.peek()
@@ -111,7 +111,11 @@ class Dispatch:
                 asks = action.task in self.asking
                 slow = mean is None or asks or action.losses > 0 or self._ref_of(action).runs_alone
                 alone = slow if slot.concurrency == 1 else self._wants_all(action)
-                if (alone and chosen) or not self._may_enter(slot, action, mean):
+                if slot.want:
+                    may = not (alone and chosen) and self._may_enter(slot, action, mean)
+                else:
+                    may = not slow and self._may_follow(slot, action, mean)
+                if not may:
                     break
                 chosen.append(action)
                 seconds += budget if alone else BATCH_S if slow else min(mean or 0.0, BATCH_S)
@@ -172,6 +176,13 @@ class Dispatch:
         while above is not None and above.parent not in slot.waiting:
             above = self._actions.get(above.parent or "")
         return above is not None
+
+    def _may_follow(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
+        """Whether an action may be sent ahead, for when what a slot has is done: only what matters nowhere."""
+        first = self._actions.get(next(iter(slot.running), ""))
+        if mean is None or mean >= SHORT_S or self._ref_of(action).is_never_stacked:
+            return False
+        return first is None or not (self._is_suspect(first) or self._ref_of(first).runs_alone)
 
     def _is_closed(self, slot: Slot, action: ActionState) -> bool:
         """Whether what waits in a slot, or has run in it, keeps an action out of it."""

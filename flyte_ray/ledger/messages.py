@@ -1,8 +1,9 @@
 """Define what slots and ledger say to each other.
 
-Both directions are numbered streams. A message carries the items that are new, and a gap (a lost message, a restarted
-ledger) is answered with the number from which to send again; a reply carries every order that the slot has not
-acknowledged. So loss, repetition, reordering and a restart are one and the same harmless case.
+Both directions are numbered streams, and carry what is new. Items that are missing before a message (one was lost, or
+the ledger has restarted) are answered with the number from which to send again; a slot that misses orders, or whose
+message was not answered, asks for all from the first that it has not received. So loss, repetition, reordering and a
+restart are one and the same harmless case.
 """
 
 from __future__ import annotations
@@ -299,6 +300,10 @@ class Message:
     """Why the store does not answer it; empty if it does, or is not asked."""
     ends: bool = False
     """Its process is being ended: it takes no more work, and what it holds is not to blame."""
+    ahead: int = 0
+    """How many more short actions it can take while it runs what it has; 0 where it asks by `want`, or has none."""
+    missed: bool = False
+    """A reply may have been lost: send all orders from `received` on again."""
 
 
 @dataclass(slots=True)

@@ -82,7 +82,7 @@ class Progress:
     def _serve(self, held: HeldRun) -> None:
         book = held.book
         for slot in book.slots.values():
-            if slot.parked and slot.want:
+            if slot.parked and (slot.want or slot.ahead):
                 book.hand_out(slot)
             if slot.parked and slot.has_news:
                 held.reception.reply(slot)

@@ -1,21 +1,27 @@
 """Hold a slot's conversation with the ledger, on a thread with no user code on it.
 
 Invariants: one exchange is always open, because it is how the ledger reaches the slot; items wait for company while
-something runs here, and for nothing when the slot has nothing else to do.
+something runs here, and for nothing when the slot has nothing else to do. One message is sent after the other; between
+short actions their thread sends what is due itself, because another one gets Python's lock too late for that.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from flyte_ray.ledger.messages import Held, Item, Message, Order, Reply, TaskRef
 from flyte_ray.runtime.mailbox import Mailbox
+from flyte_ray.runtime.standing import Standing
 
+TELL_S, LAST_S = 1.0, 2.0
+"""How long an action waits at most until its begin, and its process until its end, is told."""
 HOLD_BACK_S: Final = 0.005
 """How long an item may wait for company while something runs here."""
+SPEAK_S: Final = 2 * HOLD_BACK_S
+"""How long until a thread that runs actions sees to it, where the exchange's own has not come to its turn."""
 
 
 class Port(Protocol):
@@ -34,20 +40,8 @@ class Port(Protocol):
         """Block until that message is answered, by a reply or because a later one superseded it."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What a slot says of itself in a message; see `Message`."""
-
-    want: int
-    waiting: frozenset[str]
-    lone: frozenset[str]
-    buried: bool
-    calling: bool
-    active: str
-
-
 class Host(Protocol):
-    """What the conversation asks of its slot, with the slot's lock held."""
+    """What the conversation asks of its slot, with the slot's lock held, but for `deliver`."""
 
     def is_hungry(self) -> bool:
         """Whether more could run here than does or is about to."""
@@ -64,9 +58,12 @@ class Host(Protocol):
     def hand_back(self) -> None:
         """Hand it back if it is time."""
 
+    def deliver(self) -> None:
+        """Wake who waits for what has ended in it."""
+
 
 class Exchange:
-    """One slot's conversation; every method but `run` is called with the slot's lock held."""
+    """One slot's conversation; every method but `run` and `speak` is called with the slot's lock held."""
 
     def __init__(
         self, slot: str, run: str, shape: str, about: dict[str, str], changed: threading.Condition, port: Port
@@ -95,6 +92,10 @@ class Exchange:
         self._asked = False
         """A message that wants work is unanswered."""
         self._bell = False
+        self._since: float | None = None
+        """Since when an item, or that no exchange is open, waits for the next message; by the monotonic clock."""
+        self._speaking = threading.Lock()
+        """Held from before a message is composed until it is sent; taken before the slot's lock."""
         self._awaited = self._gone = 0
         """Number of the message that somebody waits for to be on its way, and of the last that was seen to be."""
         self._closed = False
@@ -107,9 +108,13 @@ class Exchange:
 
     def post(self, item: Item) -> None:
         """Queue an item."""
-        if not self._mail.unsent:
-            self._changed.notify_all()
         self._mail.put(item)
+        self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+            self._changed.notify_all()
 
     def ring(self) -> None:
         """Wake the main thread if it is parked: a newer exchange has the older one answered."""
@@ -129,14 +134,16 @@ class Exchange:
             self._asked = False
         self._answered = max(self._answered, seq)
         self.refs.update(reply.tasks)
+        if self._answered == self._seq:
+            self._wait_for_next()
         orders = self._mail.hear(reply)
-        if self._mail.attach or (self.parked and seq != self._seq):
+        if self._mail.attach or self._mail.lacks or (self.parked and seq != self._seq):
             self._bell = True
         return orders
 
     def lost(self) -> None:
         """Take note that a message was not answered: say it again."""
-        self._mail.again()
+        self._mail.lost()
         self._asked = False
         self._bell = True
 
@@ -145,7 +152,7 @@ class Exchange:
         self._bell = True
         self._changed.notify_all()
 
-    def flush(self, timeout_s: float) -> None:
+    def flush(self, timeout_s: float = TELL_S) -> None:
         """Have everything said now and wait until it is on its way; the lock is let go meanwhile.
 
         What is on its way arrives, also if the user's code holds Python's lock from here on.
@@ -154,12 +161,15 @@ class Exchange:
         self.hurry()
         self._changed.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
 
-    def flush_heard(self, timeout_s: float) -> None:
-        """Have everything said now and wait until the ledger has answered: what is on its way dies with the process."""
-        self.flush(timeout_s)
+    def tell_last(self, results: Iterable[Item]) -> None:
+        """Have everything said now, for the process ends, and wait until the ledger has answered that."""
+        for result in results:
+            self.post(result)
+        self.ends = True
+        self.flush(LAST_S)  # what is on its way dies with the process
         said = self._awaited
-        self.flush(timeout_s)  # a newer message has the older one answered
-        self._changed.wait_for(lambda: self._answered >= said or self._closed, timeout_s)
+        self.flush(LAST_S)  # a newer message has the older one answered
+        self._changed.wait_for(lambda: self._answered >= said or self._closed, LAST_S)
 
     def close(self) -> None:
         """Have `run` send what is left and return."""
@@ -172,28 +182,41 @@ class Exchange:
                 self._wait(host)
                 if self._closed and not self._mail.unsent:
                     return
-                message, last = self._compose(host), self._closed
-            self._port.send(message)
-            if last:
-                return
-            if self._awaited > self._gone:
-                with self._changed:
-                    self._gone = message.seq
-                    self._changed.notify_all()
+            with self._speaking:
+                self._say(host)
+
+    def speak(self, host: Host) -> None:
+        """Send what is due, unless that is under way; called without the lock by threads that run actions."""
+        since = self._since
+        if since is None or time.monotonic() - since < SPEAK_S or not self._speaking.acquire(blocking=False):
+            return
+        try:
+            self._say(host)
+        finally:
+            self._speaking.release()
+
+    def _say(self, host: Host) -> None:
+        with self._changed:
+            if not (self._is_due(host) or self._closed):
+                return  # another thread has just said it
+            message = self._compose(host)
+        self._port.send(message)
+        host.deliver()
+        if self._awaited > self._gone:
+            with self._changed:
+                self._gone = message.seq
+                self._changed.notify_all()
 
     def _wait(self, host: Host) -> None:
-        since: float | None = None
-        while not self._closed and not self._must_send(host):
-            now = time.monotonic()
-            if self._mail.unsent or self._answered == self._seq:
-                since = since or now
-                if now - since >= HOLD_BACK_S:
-                    return
-            stale = host.stale_at()
-            limits = [HOLD_BACK_S] if since is not None else []
+        while not (self._closed or self._is_due(host)):
+            now, stale = time.monotonic(), host.stale_at()
+            limits = [max(0.0, self._since + HOLD_BACK_S - now)] if self._since is not None else []
             limits += [max(0.01, stale - now)] if stale is not None else []
             self._changed.wait(min(limits) if limits else None)
             host.hand_back()
+
+    def _is_due(self, host: Host) -> bool:
+        return self._must_send(host) or (self._since is not None and time.monotonic() - self._since >= HOLD_BACK_S)
 
     def _must_send(self, host: Host) -> bool:
         return self._bell or (host.is_hungry() and (self._mail.unsent > 0 or not self._asked))
@@ -203,7 +226,7 @@ class Exchange:
         first, items = self._mail.take()
         standing = host.standing()
         self._seq += 1
-        self._bell = False
+        self._bell, self._since = False, None
         self._asked = host.is_hungry()
         tasks, self._new_refs = dict(self.refs if attach else self._new_refs), {}
         return Message(
@@ -226,4 +249,6 @@ class Exchange:
             about=self._about if self._seq == 1 or attach else {},
             waits_for_store=self._waits_for_store,
             ends=self.ends,
+            ahead=standing.ahead,
+            missed=self._mail.missed,
         )

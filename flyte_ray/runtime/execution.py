@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from flyte_ray.ledger.messages import Result, TaskRef, Work
 from flyte_ray.runtime.catalog import Known
-from flyte_ray.runtime.exchange import Standing
 from flyte_ray.runtime.failures import Aborted
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.printed import Printed
@@ -117,28 +116,6 @@ def called_in(executions: Iterable[Execution]) -> tuple[str, ...]:
                 found += [pending.id for pending in execution.conditions.values()]
             found += [child_id(execution.id, *key, number + 1) for key, count in counts for number in range(count)]
     return tuple(found)
-
-
-def standing_of(executions: Sequence[Execution], want: int, *, hungry: bool, buried: bool, active: bool) -> Standing:
-    """Say how a slot stands.
-
-    Args:
-        executions: What is in it; the first that runs is told.
-        want: How many actions it wants.
-        hungry: More could run in it, so that who waits is told.
-        buried: A sync action waits on its main thread.
-        active: Anything runs in it.
-
-    """
-    waits = [execution for execution in executions if execution.waiting] if hungry else []
-    return Standing(
-        want,
-        frozenset(execution.id for execution in waits),
-        frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
-        buried,
-        active and all(each.waiting or each.open_calls for each in executions),
-        next((each.id for each in executions if not each.waiting), "") if active else "",
-    )
 
 
 class Runner(Protocol):

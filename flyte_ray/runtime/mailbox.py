@@ -21,6 +21,12 @@ class Mailbox:
         """All orders below this number have arrived."""
         self.attach = False
         """The ledger is new: messages hand in what the slot holds until it confirms that."""
+        self.missed = False
+        """The message that `take` was called for asks for all orders from `received` on again."""
+        self._known = 0
+        """All orders below this number have been sent."""
+        self._unanswered = False
+        """A message was lost, or its answer, and with it perhaps orders of which nothing is known."""
         self._items: list[Item] = []
         self._base = 0
         self._sent = 0
@@ -43,7 +49,8 @@ class Mailbox:
     def take(self) -> tuple[int, list[Item]]:
         """Return the number of the first unsent item and all unsent ones, which count as sent from now on."""
         if self.attach:
-            self.again()
+            self._again()
+        self.missed, self._unanswered = self._unanswered or self.lacks, False
         first = self._sent
         fresh = self._items[first - self._base :]
         self._sent += len(fresh)
@@ -53,8 +60,17 @@ class Mailbox:
         """Outcomes received that do not rest on stored events as far as is known."""
         return [outcome for _, outcome in self._outcomes]
 
-    def again(self) -> None:
-        """Send all that is not stored again, because a message was lost."""
+    @property
+    def lacks(self) -> bool:
+        """Whether orders are known to be missing: an answer that came later has passed over them."""
+        return self.received < self._known
+
+    def lost(self) -> None:
+        """Send all that is not stored again and ask for orders again: a message was lost, or its answer."""
+        self._unanswered = True
+        self._again()
+
+    def _again(self) -> None:
         self._sent = self._base
 
     def hear(self, reply: Reply) -> list[Order]:
@@ -65,8 +81,8 @@ class Mailbox:
             if self.epoch or reply.gap:
                 # The ledger has restarted: it numbers its orders from 0 and knows what is stored only.
                 self.attach = True
-                self.received = 0
-                self.again()
+                self.received = self._known = 0
+                self._again()
             self.epoch = reply.epoch
         if self.attach and reply.gap:
             return []
@@ -77,7 +93,8 @@ class Mailbox:
         self._sent = max(self._sent, self._base)
         if reply.gap:
             self._sent = max(self._base, min(self._sent, reply.received))
-        fresh = reply.orders[max(0, self.received - reply.first) :]
+        self._known = max(self._known, reply.first + len(reply.orders))
+        fresh = reply.orders[self.received - reply.first :] if reply.first <= self.received else []
         for order in fresh:
             if type(order) is Outcome and order.on_record:
                 self._outcomes.append((self.received, order))

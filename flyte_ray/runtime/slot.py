@@ -11,28 +11,22 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outcome, Reply, Result, TaskRef, Work
-from flyte_ray.runtime.exchange import Exchange, Port, Standing
-from flyte_ray.runtime.execution import Execution, Runner, called_in, standing_of
+from flyte_ray.runtime.exchange import Exchange, Port
+from flyte_ray.runtime.execution import Execution, Runner, called_in
 from flyte_ray.runtime.failures import Aborted, Displaced
 from flyte_ray.runtime.interrupt import Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.runtime.ready import Ready
 from flyte_ray.runtime.stack import Stack
-from flyte_ray.runtime.waits import Pending, Waits, deliver
+from flyte_ray.runtime.standing import Standing, stand
+from flyte_ray.runtime.waits import Pending, Waits
 
-LEND_AFTER_S: Final = 0.05
-"""How long nothing must be runnable before the CPU is lent."""
-SIGNAL_S: Final = 0.5
-"""How long a signal may stay unheard."""
-TELL_S, LAST_S = 1.0, 2.0
-"""How long an action waits at most until its begin, and its process until its end, is told."""
-WANT: Final = 2048
-"""Most actions asked for at a time."""
+LEND_AFTER_S, SIGNAL_S = 0.05, 0.5
+"""How long nothing must be runnable before the CPU is lent, and how long a signal may stay unheard."""
 Asked = tuple[TaskRef, Call, Pending]
 """A call of a child, its task, and who waits for it."""
 
@@ -50,7 +44,9 @@ class Slot:
         self.stacks, self.begun = True, 0
         """Whether anything may run here while something waits, which bounded memory forbids; attempts begun here."""
         self._port, self._runner = port, runner
-        self._changed = threading.Condition()
+        # Taken by itself where nothing is waited for: a condition's own way in and out is written in Python.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._exchange = Exchange(name, run, shape, about, self._changed, port)
         self._ready = Ready(self._exchange.post)
         self._executions: dict[str, Execution] = {}
@@ -76,7 +72,7 @@ class Slot:
             with self._interrupter:
                 self._run_until(lambda: self._ended)
         finally:
-            with self._changed:
+            with self._lock:
                 self._ended = True
                 self._exchange.close()
                 self._changed.notify_all()
@@ -85,14 +81,15 @@ class Slot:
 
     def _run_until(self, done: Callable[[], object]) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 while True:
                     if done():
                         return
                     following = self._next()
                     if following and not self._refs[following.task].is_async:
                         if not self.stack.is_full:
-                            work = self._take()
+                            self._active += 1
+                            work = self._ready.take()
                             break
                         self._ready.hand_back()
                     self._rest(done)
@@ -117,10 +114,6 @@ class Slot:
     def _next(self) -> Work | None:
         return None if self._active >= self._concurrency else self._ready.next
 
-    def _take(self) -> Work:
-        self._active += 1
-        return self._ready.take()
-
     def _run_sync(self, work: Work) -> None:
         if (execution := self._begin(work)) is None:
             return
@@ -138,20 +131,20 @@ class Slot:
             execution = self._runner.begin(work, self._refs[work.task])
         except BaseException as error:
             # The task's module does not import here, or holds no such task.
-            with self._changed:
+            with self._lock:
                 self._active -= 1
                 self._exchange.post(self._runner.failed(work, error))
                 self._advance()
             return None
-        with self._changed:
+        with self._lock:
             self.begun += 1
             self._executions[work.action] = execution
             if self._refs[work.task].is_timed or work.watched:
-                self._exchange.flush(TELL_S)  # its time runs from now on; its code may leave us no chance to say so
+                self._exchange.flush()  # its time runs from now on; its code may leave us no chance to say so
         return execution
 
     def _finish(self, execution: Execution, result: Result) -> None:
-        with self._changed:
+        with self._lock:
             del self._executions[execution.id]
             self._waits.forget(execution)
             if not execution.waiting:
@@ -161,7 +154,11 @@ class Slot:
             if result.kind == kinds.SUCCEEDED:
                 self._resolve(execution.id, result.kind, result.body)
             self._advance()
-        self._deliver()
+            # While this thread has more to run, who waits is woken with the next message, for many ends at once.
+            goes_on = not self._active and self._is_next_here()
+        self._exchange.speak(self)
+        if not goes_on:
+            self.deliver()
 
     # The loop
 
@@ -183,17 +180,14 @@ class Slot:
 
     def active(self) -> tuple[Work, TaskRef] | None:
         """Return what runs the user's code now, with its task."""
-        with self._changed:
+        with self._lock:
             work = next((each.work for each in self._executions.values() if not each.waiting), None)
             return (work, self._refs[work.task]) if work else None
 
     def tell_last(self, *results: Result) -> None:
         """Tell that this process ends, and with what results; returns when that is heard. The caller ends it."""
-        with self._changed:
-            for result in results:
-                self._exchange.post(result)
-            self._exchange.ends = True
-            self._exchange.flush_heard(LAST_S)
+        with self._lock:
+            self._exchange.tell_last(results)
 
     def is_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether a loop is the one that runs this slot's async actions."""
@@ -209,7 +203,7 @@ class Slot:
             awaited: The parent waits for them from here on; else it begins to with `follow`.
 
         """
-        with self._changed:
+        with self._lock:
             for ref, call, pending in calls:
                 self._exchange.learn(call.task, ref)
                 self._exchange.post(call)
@@ -223,10 +217,11 @@ class Slot:
                 execution.pause()
                 self._active -= 1
             self._advance()
+        self._exchange.speak(self)
 
     def follow(self, execution: Execution, asked: Pending, follower: Pending) -> None:
         """Have `follower` end with a child that was asked for before; at once if that has ended."""
-        with self._changed:
+        with self._lock:
             follower.kind, follower.body = asked.kind, asked.body
             if not asked.kind:
                 asked.followers = [each for each in asked.followers if each.id in execution.open_calls]
@@ -243,14 +238,14 @@ class Slot:
         """
         if not self.stack.is_top(execution):
             arrived = threading.Event()
-            with self._changed:
+            with self._lock:
                 pending.deliver = arrived.set
                 ready = bool(pending.kind)
             if not ready:
                 arrived.wait()
         elif not pending.kind:
             below = self.stack.is_full
-            with self._changed:
+            with self._lock:
                 self.stack.is_full = execution.for_signal or self.stack.is_deep
                 execution.pause(pending)
                 self._active -= 1
@@ -260,13 +255,13 @@ class Slot:
                     lambda: pending.kind or execution.cancelled is not None or self._ended or self.stack.delays
                 )
             finally:
-                with self._changed:
+                with self._lock:
                     self.stack.is_full = below
                     self._active += 1
                     execution.displaced = not pending.kind and self.stack.delays
                     execution.go_on()
                     if execution.work.watched:
-                        self._exchange.flush(TELL_S)
+                        self._exchange.flush()
         if execution.displaced:
             raise Displaced
         if not pending.kind or execution.cancelled is not None:
@@ -274,7 +269,7 @@ class Slot:
 
     def drop(self, execution: Execution, pending: Pending, reason: str | None) -> None:
         """Give up a child: it and all below it are aborted; without a reason it goes on, and only the wait is over."""
-        with self._changed:
+        with self._lock:
             if not pending.kind:
                 self._waits.discard(pending.id)
                 if reason is not None:
@@ -284,19 +279,19 @@ class Slot:
 
     def post(self, item: Item) -> None:
         """Tell the ledger something that nobody waits for."""
-        with self._changed:
+        with self._lock:
             self._exchange.post(item)
 
     def say_waits(self, reason: str | None) -> None:
         """Tell the ledger why the store does not answer, None that it does again."""
-        with self._changed:
+        with self._lock:
             self._exchange.say_waits(reason or "")
 
     # The conversation
 
     def hear(self, reply: Reply, seq: int) -> None:
         """Take in the reply to message number `seq`."""
-        with self._changed:
+        with self._lock:
             self.may_tell = reply.may_tell
             for order in self._exchange.hear(reply, seq):
                 if type(order) is Work:
@@ -309,13 +304,17 @@ class Slot:
                     self._end()
             self._advance()
             self._changed.notify_all()
-        self._deliver()
+        self.deliver()
 
     def lost(self) -> None:
         """Take note that a message was not answered."""
-        with self._changed:
+        with self._lock:
             self._exchange.lost()
             self._changed.notify_all()
+
+    def deliver(self) -> None:
+        """Wake who waits for what has ended here."""
+        self._waits.deliver(self._changed, self._loop)
 
     # What the conversation asks, with the lock held
 
@@ -325,12 +324,16 @@ class Slot:
 
     def standing(self) -> Standing:
         """Say what this slot wants and what waits in it."""
-        hungry = self.is_hungry()
-        is_full = self.stack.is_full or (self._executions and not self.stacks)
         # Of several that run the last one is told, because what is told at its begin is told of that one.
         executions = list(self._executions.values())[:: 1 if self._concurrency == 1 else -1]
-        want = WANT if hungry and not is_full else 0
-        return standing_of(executions, want, hungry=hungry, buried=bool(self.stack), active=self._active > 0)
+        return stand(
+            executions,
+            hungry=self.is_hungry(),
+            active=self._active > 0,
+            is_full=self.stack.is_full or bool(executions and not self.stacks),
+            buried=bool(self.stack),
+            ready=0 if self._ended or self._concurrency > 1 else len(self._ready),
+        )
 
     def held(self, mail: Mailbox) -> Held:
         """Say what a restarted ledger must know."""
@@ -354,12 +357,18 @@ class Slot:
             self._ready.hand_back()
         following = self._next()
         while following and self._refs[following.task].is_async:
-            self._loop.call(self._start_async, self._take())
+            self._active += 1
+            self._loop.call(self._start_async, self._ready.take())
             following = self._next()
-        if not self._active:
+        if not (self._active or self._is_next_here()):
             self._changed.notify_all()
             if self._ready:
                 self._exchange.ring()
+
+    def _is_next_here(self) -> bool:
+        """Whether the calling thread is the main thread and will run what is next."""
+        following = self._next()
+        return following is not None and self.stack.is_here and not self._refs[following.task].is_async
 
     def _resolve(self, child: str, kind: str, body: str) -> None:
         for execution, pending in self._waits.end(child, kind, body):
@@ -373,14 +382,6 @@ class Slot:
             if execution.work.watched:
                 self._exchange.hurry()
         self._exchange.ring()
-
-    def _deliver(self) -> None:
-        if not self._waits.ended:
-            return
-        with self._changed:
-            ended = self._waits.take_ended()
-            self._changed.notify_all()
-        deliver(ended, self._loop)
 
     def _cancel(self, order: Cancel) -> None:
         self._ready.hand_back(order.action)

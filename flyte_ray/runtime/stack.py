@@ -55,6 +55,11 @@ class Stack:
         """Take away the top, which has ended."""
         self._executions.pop()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is the main thread."""
+        return threading.get_ident() == self._thread
+
     def is_top(self, execution: Execution) -> bool:
         """Whether the caller is the main thread and runs this execution."""
         return threading.get_ident() == self._thread and self.top is execution
@@ -71,6 +76,24 @@ class Stack:
     def is_deep(self) -> bool:
         """Whether the calling main thread has no room for one more action."""
         return len(self) >= MAX_DEPTH or _reaches(sys.getrecursionlimit() // _SHARE)
+
+
+class Uninterrupted:
+    """While open, our own code runs on behalf of an action; an abort that comes meanwhile is raised at its end."""
+
+    __slots__ = ("_applies", "_execution")
+
+    def __init__(self, stack: Stack, execution: Execution) -> None:
+        """Protect a call of an execution's code; only what runs on the main thread is ever interrupted."""
+        self._applies, self._execution = stack.is_top(execution), execution
+
+    def __enter__(self) -> None:
+        if self._applies:
+            self._execution.in_user_code = False
+
+    def __exit__(self, *_: object) -> None:
+        if self._applies:
+            self._execution.check()
 
 
 def require_room() -> None:

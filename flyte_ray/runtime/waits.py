@@ -6,7 +6,8 @@ Knows nothing of what runs in the slot meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from flyte_ray.ledger import events as kinds
@@ -67,12 +68,12 @@ class Siblings:
 
 
 class Waits:
-    """All that is waited for in one slot; called with the slot's lock held."""
+    """All that is waited for in one slot; called with the slot's lock held, but for `deliver`."""
 
     def __init__(self) -> None:
         """Begin without any."""
         self._pendings: dict[str, tuple[Execution, Pending]] = {}
-        self.ended: list[Pending] = []
+        self._ended: list[Pending] = []
         """Whose child has ended, and who is not woken yet."""
 
     @property
@@ -103,20 +104,19 @@ class Waits:
         execution, pending = found
         for each in (pending, *pending.followers):
             each.kind, each.body = kind, body
-            self.ended.append(each)
+            self._ended.append(each)
             yield execution, each
         if pending.siblings is not None:
             pending.siblings.note(pending, succeeded=kind == kinds.SUCCEEDED)
 
-    def take_ended(self) -> list[Pending]:
-        """Return whom to wake now."""
-        ended, self.ended = self.ended, []
-        return ended
-
-
-def deliver(ended: Sequence[Pending], loop_thread: LoopThread) -> None:
-    """Wake the threads and coroutines that wait for children which have ended."""
-    for pending in ended:
-        if pending.future is None and pending.deliver:
-            pending.deliver()
-    loop_thread.wake([pending.future for pending in ended if pending.future is not None])
+    def deliver(self, changed: threading.Condition, loop_thread: LoopThread) -> None:
+        """Wake the threads and coroutines that wait for children which have ended; called without the slot's lock."""
+        if not self._ended:
+            return
+        with changed:
+            ended, self._ended = self._ended, []
+            changed.notify_all()
+        for pending in ended:
+            if pending.future is None and pending.deliver:
+                pending.deliver()
+        loop_thread.wake([pending.future for pending in ended if pending.future is not None])

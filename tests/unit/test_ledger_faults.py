@@ -149,6 +149,8 @@ class SimulatedSlot:
                 waiting=frozenset() if self.active else frozenset(self.works),
                 active=self.active,
                 held=held,
+                missed=self.mail.missed,
+                ahead=2 if self.active and self.ready else 0,
             )
         )
 
@@ -253,7 +255,7 @@ class World:
             self.ledger.resume(RUN, dict.fromkeys(self.owned, "s"), by_person=False)
             for each in self.slots.values():
                 each.replies.clear()
-                each.mail.again()
+                each.mail.lost()
         elif what == "pack":
             for ledger in self.ledgers:  # those too that were replaced and do not know it
                 for book in filter(None, map(ledger.book, ledger.runs)):
@@ -287,7 +289,7 @@ class World:
                     slot.take(slot.replies.pop(0))
         elif what == "lose":
             slot.message()
-            slot.mail.again()
+            slot.mail.lost()
         elif what == "late":
             self.flying.append((slot.name, slot.message()))
         elif what == "repeat":
@@ -319,7 +321,7 @@ class World:
                 return
             for slot in list(self.slots.values()):
                 slot.run()
-                slot.mail.again()
+                slot.mail.lost()
                 self.deliver(slot.name, slot.message())
                 while slot.replies:
                     slot.take(slot.replies.pop(0))

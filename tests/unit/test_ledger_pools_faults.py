@@ -177,7 +177,7 @@ class PoolWorld(World):
                 self.ledger.resume(run, alive, by_person=False)
             for each in self.slots.values():
                 each.replies.clear()
-                each.mail.again()
+                each.mail.lost()
         elif what == "tick":
             self.now += number * 10
             for process in self.pools.tick():
@@ -208,7 +208,7 @@ class PoolWorld(World):
                 return
             for slot in list(self.slots.values()):
                 slot.run()
-                slot.mail.again()
+                slot.mail.lost()
                 self.deliver(slot.name, slot.message())
                 while slot.replies:
                     slot.take(slot.replies.pop(0))

@@ -1,0 +1,56 @@
+"""Say of a slot what the ledger chooses its work by: how much it can take, and what waits in it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flyte_ray.runtime.execution import Execution
+
+WANT: Final = 2048
+"""Most actions asked for at a time."""
+LOW: Final = WANT // 2
+"""With fewer left to begin, more are asked for ahead: to choose and carry them takes as long as to run these."""
+MOST_WAITING: Final = 500
+"""With more executions that wait in it, a slot asks for nothing ahead."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a slot says of itself in a message; see `Message`."""
+
+    want: int
+    waiting: frozenset[str]
+    lone: frozenset[str]
+    buried: bool
+    calling: bool
+    active: str
+    ahead: int
+
+
+def stand(
+    executions: Sequence[Execution], *, hungry: bool, active: bool, is_full: bool, buried: bool, ready: int
+) -> Standing:
+    """Describe a slot.
+
+    Args:
+        executions: What is in it; the first that runs is told.
+        hungry: More could run in it, so that who waits is told.
+        active: Anything runs in it.
+        is_full: Nothing may begin above what waits.
+        buried: A sync action has begun on its main thread.
+        ready: Number of actions that it has and will begin one after the other; 0 where it asks for nothing ahead.
+
+    """
+    waits = [execution for execution in executions if execution.waiting] if hungry else []
+    goes_on = 0 < ready <= LOW and len(executions) <= MOST_WAITING
+    return Standing(
+        WANT if hungry and not is_full else 0,
+        frozenset(execution.id for execution in waits),
+        frozenset(execution.id for execution in waits if len(execution.open_calls) == 1),
+        buried,
+        active and all(each.waiting or each.open_calls for each in executions),
+        next((each.id for each in executions if not each.waiting), "") if active else "",
+        WANT - ready if goes_on and not (hungry or is_full) else 0,
+    )
