@@ -143,16 +143,24 @@ class Dispatch:
             return 0
         found = queue.peek()
         head = self._actions[found[0]] if found else None
-        # A buried slot that waits has lent its CPU and takes little; one that is closed takes nothing.
-        closed = {slot.id for slot in slots if head is not None and self._is_closed(slot, head)}
-        usable = [slot for slot in slots if slot.id not in closed and not (slot.waiting and slot.buried)]
         young = self._now_us() - PROBE_US
+        usable = [slot for slot in slots if head is None or self._is_of_use(slot, head, young)]
         takers = sum(slot.want > 0 or slot.given_us > young for slot in usable)
         if concurrency is not None:  # there are as many as its owner wants, and they may be warm: nothing is tried out
             worth = ceil(queue.slots_worth(None) / concurrency)
             return min(worth - takers - starting, capacity - len(slots) - starting)
         worth = queue.slots_worth(young if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
+
+    def _is_of_use(self, slot: Slot, head: ActionState, young_us: int) -> bool:
+        """Whether a slot works on the queue whose head this is, or will when what it runs has ended."""
+        if self._is_closed(slot, head):
+            return False
+        if not (slot.waiting and slot.buried):
+            return True
+        # It has lent its CPU, and takes little: its parents' children, and what is short.
+        takes = slot.want > 0 or slot.given_us > young_us
+        return takes and self._may_enter(slot, head, self.durations.mean(head.task))
 
     def has_for(self, slot: Slot) -> bool:
         """Whether what is next in a slot's queue may go to it when nothing runs there."""

@@ -23,6 +23,8 @@ PROBE_US: Final = 300_000
 """For so long a slot that took work may come back for more, and a new task has time to be measured where there is a
 slot, before another slot is started. A process for what turns out to take microseconds costs more than all of it.
 In microseconds."""
+SAMPLES: Final = 8
+"""Measurements after which a new task is known: its first one may hold imports and whatever else is made once."""
 
 
 @dataclass
@@ -41,6 +43,10 @@ class Durations:
         """Mean seconds of a task, None while it is unmeasured."""
         found = self._means.get(task)
         return None if found is None else found[1]
+
+    def is_known(self, task: str) -> bool:
+        """Whether a task has been measured often enough to start slots for it."""
+        return self._means.get(task, (0, 0.0))[0] >= SAMPLES
 
 
 @dataclass
@@ -78,13 +84,13 @@ class ShapeQueue:
         """How many slots the queue is worth: one per second of work, one per action of an unmeasured task.
 
         Args:
-            young_us: Tasks that were first queued after this time are worth nothing yet. Microseconds since the
-                epoch; None if there is no slot that could measure them.
+            young_us: Tasks that were first queued after this time are worth nothing until they are known. Microseconds
+                since the epoch; None if there is no slot that could measure them.
 
         """
         total = 0.0
         for task, count in self._counts.items():
-            if young_us is None or self._first_us[task] <= young_us:
+            if young_us is None or self._first_us[task] <= young_us or self.durations.is_known(task):
                 mean = self.durations.mean(task)
                 total += count * (SLOT_S if mean is None else min(mean, SLOT_S))
         # However little there is to do, somebody must do it.
