@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types chaos
+.PHONY: demo test lint types chaos bench
 
 $(BIN)/flyte-ray: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,3 +29,6 @@ types: $(BIN)/pytest
 
 chaos: $(BIN)/pytest
 	$(BIN)/python -m benchmarks.chaos
+
+bench: $(BIN)/pytest
+	$(BIN)/python -m benchmarks

@@ -24,6 +24,7 @@ import ray
 import flyte_ray as flyte
 
 CORES = 2
+BARE = "bare Ray"
 LEDGER_TITLE = "ray::Ledger"
 
 bare_nothing: Any = ray.remote(lambda index: index)
@@ -48,6 +49,13 @@ class Bench:
     mode: str
     repeat: int
     root: Path
+    cores: int = CORES
+
+    def turns(self, theirs: Callable[[], float], task: Any, *args: Any) -> tuple[list[float], list[float]]:
+        """Measure a baseline and a task in turns; return their seconds, which the task measures itself."""
+        pairs = [(theirs(), self.start(task, *args)[0]) for _ in range(self.repeat)]
+        baseline, mine = zip(*pairs, strict=True)
+        return list(baseline), list(mine)
 
     def start(self, task: Any, *args: Any) -> tuple[Any, float]:
         """Run a task as a run of its own; return its output and the run's wall time in seconds."""

@@ -1,4 +1,4 @@
-"""The tasks that `overhead.py` measures: mostly nothing at all, in many shapes.
+"""The tasks that the benchmarks of speed measure: mostly nothing at all, in many shapes.
 
 A root task times its own fan-out and returns the seconds, so that the start of a run does not count into it.
 """
@@ -98,6 +98,42 @@ async def chain_async(count: int) -> float:
     for index in range(count):
         await nothing_async(index)
     return time.perf_counter() - start
+
+
+@env.task
+def descend(depth: int) -> int:
+    """Call itself `depth` times, one inside the other."""
+    return 1 + descend(depth - 1) if depth else 0
+
+
+@env.task
+async def descend_async(depth: int) -> int:
+    """Do the same on the loop."""
+    return 1 + await descend_async(depth - 1) if depth else 0
+
+
+@env.task
+def recursion(depth: int) -> float:
+    """Recurse so deep; seconds."""
+    start = time.perf_counter()
+    assert descend(depth - 1) == depth - 1
+    return time.perf_counter() - start
+
+
+@env.task
+async def recursion_async(depth: int) -> float:
+    """Recurse so deep from async code; seconds."""
+    start = time.perf_counter()
+    assert await descend_async(depth - 1) == depth - 1
+    return time.perf_counter() - start
+
+
+@env.task
+async def fan_out_begun(count: int) -> float:
+    """Gather `count` actions; return when this began, in seconds since the epoch."""
+    began = time.time()
+    assert len(await asyncio.gather(*(nothing.aio(index) for index in range(count)))) == count
+    return began
 
 
 @env.task

@@ -1,0 +1,66 @@
+"""Measure whether short actions that compute keep all cores busy, and long ones behind short ones run side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+
+import ray
+
+from benchmarks import work
+from benchmarks.figures import Figure
+from benchmarks.measuring import BARE, CORES, Bench, seconds_of
+
+bare_burn = ray.remote(work.burn)
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Compute in actions of 10 and of 50 ms; queue two that sleep behind many short ones."""
+    bench.start(work.burn_many, 10, 1)
+    for count, milliseconds in ((1_000, 10), (200, 50)):
+        rounds = rounds_of(milliseconds / 1000)
+        title = f"{count:,} x {milliseconds} ms of CPU"
+        ideal, mine = bench.turns(
+            lambda count=count, rounds=rounds: side_by_side(count, rounds), work.burn_many, count, rounds
+        )
+        speed = [[1 / seconds for seconds in side] for side in (mine, ideal)]
+        yield Figure(title, "/s", *speed, f"{CORES} plain processes", at_least=0.9)
+    ray.get([bare_burn.remote(1) for _ in range(10)])
+    bare = [seconds_of(lambda: ray.get([bare_burn.remote(rounds) for _ in range(count)])) for _ in mine]
+    yield Figure(title, "s", mine, bare, BARE)
+    overlaps = [overlap(bench.start(work.queue_behind, 1_000, 2.0)[0]) for _ in range(bench.repeat)]
+    yield Figure("two of 2 s behind 1,000 that do nothing: time in which both run", "s", overlaps, at_least=1.0)
+
+
+def rounds_of(seconds: float) -> int:
+    """Return how many rounds of `work.burn` take so long on one core."""
+    rounds = 100_000
+    return int(rounds * seconds / min(seconds_of(lambda: work.burn(rounds)) for _ in range(5)))
+
+
+def side_by_side(count: int, rounds: int) -> float:
+    """Have one plain process per core do the same work, without anything between its parts; seconds."""
+    processes = [
+        multiprocessing.get_context("fork").Process(target=burn_all, args=(count // CORES, rounds))
+        for _ in range(CORES)
+    ]
+
+    def run() -> None:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+
+    return seconds_of(run)
+
+
+def burn_all(count: int, rounds: int) -> None:
+    """Compute many times."""
+    for _ in range(count):
+        work.burn(rounds)
+
+
+def overlap(times: list[float]) -> float:
+    """Return for how many seconds two stretches of time ran together."""
+    began, ended, other_began, other_ended = times
+    return max(0.0, min(ended, other_ended) - max(began, other_began))
