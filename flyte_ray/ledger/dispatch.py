@@ -149,7 +149,7 @@ class Dispatch:
         if concurrency is not None:  # there are as many as its owner wants, and they may be warm: nothing is tried out
             worth = ceil(queue.slots_worth(None) / concurrency)
             return min(worth - takers - starting, capacity - len(slots) - starting)
-        worth = queue.slots_worth(young if usable or starting else None)
+        worth = queue.slots_worth(PROBE_US if usable or starting else None)
         return min(worth - takers - starting, capacity - len(usable) - starting)
 
     def _is_of_use(self, slot: Slot, head: ActionState, young_us: int) -> bool:

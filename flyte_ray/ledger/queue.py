@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 BATCH_S: Final = 0.02
 """Work that one reply hands out, in seconds of measured time."""
@@ -23,30 +23,53 @@ PROBE_US: Final = 300_000
 """For so long a slot that took work may come back for more, and a new task has time to be measured where there is a
 slot, before another slot is started. A process for what turns out to take microseconds costs more than all of it.
 In microseconds."""
+CALLING_US: Final = 100_000
+"""While calls of a new task follow each other so closely, its slot is busy to make them and measures it afterwards."""
+CALLING_PROBES: Final = 6
+"""It is given so many times as long then."""
 SAMPLES: Final = 8
 """Measurements after which a new task is known: its first one may hold imports and whatever else is made once."""
+
+
+class _Measured(NamedTuple):
+    times: int = 0
+    mean: float = 0.0
+    last: float = 0.0
+    usual: float = 0.0
+    """Mean of each measurement or the one before it, whichever is less."""
 
 
 @dataclass
 class Durations:
     """Mean seconds per task, the recent past weighing more."""
 
-    _means: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _measured: dict[str, _Measured] = field(default_factory=dict)
 
     def add(self, task: str, seconds: float) -> None:
         """Take in one measurement."""
-        count, mean = self._means.get(task, (0, 0.0))
-        count += 1
-        self._means[task] = count, mean + (seconds - mean) * max(0.1, 1 / count)
+        times, mean, last, usual = self._measured.get(task, _NOTHING)
+        times += 1
+        weight = max(0.1, 1 / times)
+        least = min(seconds, last) if times > 1 else seconds
+        mean, usual = mean + (seconds - mean) * weight, usual + (least - usual) * weight
+        self._measured[task] = _Measured(times, mean, seconds, usual)
 
     def mean(self, task: str) -> float | None:
         """Mean seconds of a task, None while it is unmeasured."""
-        found = self._means.get(task)
-        return None if found is None else found[1]
+        found = self._measured.get(task)
+        return None if found is None else found.mean
+
+    def usual(self, task: str) -> float | None:
+        """The same without what stands alone: one long one among short ones is the machine's doing."""
+        found = self._measured.get(task)
+        return None if found is None else found.usual
 
     def is_known(self, task: str) -> bool:
         """Whether a task has been measured often enough to start slots for it."""
-        return self._means.get(task, (0, 0.0))[0] >= SAMPLES
+        return self._measured.get(task, _NOTHING).times >= SAMPLES
+
+
+_NOTHING: Final = _Measured()
 
 
 @dataclass
@@ -59,14 +82,16 @@ class ShapeQueue:
     _counts: Counter[str] = field(default_factory=Counter)
     _first_us: dict[str, int] = field(default_factory=dict)
     """When a task was first queued here."""
+    _last_us: dict[str, int] = field(default_factory=dict)
+    """When it last was."""
     _pushed: int = 0
 
     def push(self, action: str, task: str, depth: int) -> None:
         """Queue an action."""
         self._pushed += 1
         self._counts[task] += 1
-        if task not in self._first_us:
-            self._first_us[task] = self.now_us()
+        now_us = self._last_us[task] = self.now_us()
+        self._first_us.setdefault(task, now_us)
         heapq.heappush(self._heap, (-depth, self._pushed, action, task))
 
     def peek(self) -> tuple[str, str] | None:
@@ -80,18 +105,25 @@ class ShapeQueue:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def slots_worth(self, young_us: int | None) -> int:
+    def slots_worth(self, probe_us: int | None) -> int:
         """How many slots the queue is worth: one per second of work, one per action of an unmeasured task.
 
         Args:
-            young_us: Tasks that were first queued after this time are worth nothing until they are known. Microseconds
-                since the epoch; None if there is no slot that could measure them.
+            probe_us: How long a new task is worth nothing, because a slot is about to measure it; in microseconds. None
+                where there is no slot.
 
         """
         total = 0.0
         for task, count in self._counts.items():
-            if young_us is None or self._first_us[task] <= young_us or self.durations.is_known(task):
-                mean = self.durations.mean(task)
-                total += count * (SLOT_S if mean is None else min(mean, SLOT_S))
+            if count and not (probe_us is not None and self._is_new(task, probe_us)):
+                usual = self.durations.usual(task)
+                total += count * (SLOT_S if usual is None else min(usual, SLOT_S))
         # However little there is to do, somebody must do it.
-        return min(len(self._heap), max(ceil(total / SLOT_S), 1 if young_us is None else 0))
+        return min(len(self._heap), max(ceil(total / SLOT_S), 1 if probe_us is None else 0))
+
+    def _is_new(self, task: str, probe_us: int) -> bool:
+        if self.durations.is_known(task):
+            return False
+        now_us = self.now_us()
+        is_called = now_us - self._last_us[task] < CALLING_US
+        return now_us - self._first_us[task] < probe_us * (CALLING_PROBES if is_called else 1)
