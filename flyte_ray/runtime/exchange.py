@@ -66,7 +66,7 @@ class Exchange:
     """One slot's conversation; every method but `run` and `speak` is called with the slot's lock held."""
 
     def __init__(
-        self, slot: str, run: str, shape: str, about: dict[str, str], changed: threading.Condition, port: Port
+        self, slot: str, run: str, shape: str, about: dict[str, str], lock: threading.RLock, port: Port
     ) -> None:
         """Prepare; `run` speaks until `close`.
 
@@ -75,7 +75,7 @@ class Exchange:
             run: The run it serves.
             shape: Its shape.
             about: What the first message says of its process.
-            changed: The slot's lock, notified at every change.
+            lock: The slot's.
             port: Carries messages.
 
         """
@@ -85,7 +85,9 @@ class Exchange:
         """The slot's main thread sits in `Port.park`."""
         self.refs: dict[str, TaskRef] = {}
         self._slot, self._run_name, self._shape, self._about = slot, run, shape, about
-        self._changed, self._port = changed, port
+        self._lock, self._port = lock, port
+        # Not the main thread's: each would be woken for what the other has to do.
+        self._due = threading.Condition(lock)
         self._mail = Mailbox()
         self._new_refs: dict[str, TaskRef] = {}
         self._seq = self._answered = 0
@@ -114,18 +116,22 @@ class Exchange:
     def _wait_for_next(self) -> None:
         if self._since is None:
             self._since = time.monotonic()
-            self._changed.notify_all()
+            self._due.notify_all()
 
     def ring(self) -> None:
         """Wake the main thread if it is parked: a newer exchange has the older one answered."""
         if self.parked:
-            self._bell = True
+            self.hurry()
+
+    def wake(self) -> None:
+        """Have `run` look whether the slot is hungry."""
+        self._due.notify_all()
 
     def say_waits(self, reason: str) -> None:
         """Tell why the store does not answer, empty that it does again; with the next message, which goes at once."""
         self._waits_for_store = reason
         self._bell = True
-        self._changed.notify_all()
+        self._due.notify_all()
 
     def hear(self, reply: Reply, seq: int) -> list[Order]:
         """Take in the reply to message number `seq`; return the orders that are new."""
@@ -139,18 +145,19 @@ class Exchange:
         orders = self._mail.hear(reply)
         if self._mail.attach or self._mail.lacks or (self.parked and seq != self._seq):
             self._bell = True
+        self._due.notify_all()
         return orders
 
     def lost(self) -> None:
         """Take note that a message was not answered: say it again."""
         self._mail.lost()
         self._asked = False
-        self._bell = True
+        self.hurry()
 
     def hurry(self) -> None:
         """Have everything said now."""
         self._bell = True
-        self._changed.notify_all()
+        self._due.notify_all()
 
     def flush(self, timeout_s: float = TELL_S) -> None:
         """Have everything said now and wait until it is on its way; the lock is let go meanwhile.
@@ -159,7 +166,7 @@ class Exchange:
         """
         awaited = self._awaited = self._seq + 1
         self.hurry()
-        self._changed.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
+        self._due.wait_for(lambda: self._gone >= awaited or self._closed, timeout_s)
 
     def tell_last(self, results: Iterable[Item]) -> None:
         """Have everything said now, for the process ends, and wait until the ledger has answered that."""
@@ -169,16 +176,17 @@ class Exchange:
         self.flush(LAST_S)  # what is on its way dies with the process
         said = self._awaited
         self.flush(LAST_S)  # a newer message has the older one answered
-        self._changed.wait_for(lambda: self._answered >= said or self._closed, LAST_S)
+        self._due.wait_for(lambda: self._answered >= said or self._closed, LAST_S)
 
     def close(self) -> None:
         """Have `run` send what is left and return."""
         self._closed = True
+        self._due.notify_all()
 
     def run(self, host: Host) -> None:
         """Speak until closed; the calling thread does nothing else."""
         while True:
-            with self._changed:
+            with self._lock:
                 self._wait(host)
                 if self._closed and not self._mail.unsent:
                     return
@@ -196,23 +204,23 @@ class Exchange:
             self._speaking.release()
 
     def _say(self, host: Host) -> None:
-        with self._changed:
+        with self._lock:
             if not (self._is_due(host) or self._closed):
                 return  # another thread has just said it
             message = self._compose(host)
         self._port.send(message)
         host.deliver()
         if self._awaited > self._gone:
-            with self._changed:
+            with self._lock:
                 self._gone = message.seq
-                self._changed.notify_all()
+                self._due.notify_all()
 
     def _wait(self, host: Host) -> None:
         while not (self._closed or self._is_due(host)):
             now, stale = time.monotonic(), host.stale_at()
             limits = [max(0.0, self._since + HOLD_BACK_S - now)] if self._since is not None else []
             limits += [max(0.01, stale - now)] if stale is not None else []
-            self._changed.wait(min(limits) if limits else None)
+            self._due.wait(min(limits) if limits else None)
             host.hand_back()
 
     def _is_due(self, host: Host) -> bool:

@@ -47,7 +47,7 @@ class Slot:
         # Taken by itself where nothing is waited for: a condition's own way in and out is written in Python.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._exchange = Exchange(name, run, shape, about, self._changed, port)
+        self._exchange = Exchange(name, run, shape, about, self._lock, port)
         self._ready = Ready(self._exchange.post)
         self._executions: dict[str, Execution] = {}
         self.stack = Stack()
@@ -75,7 +75,6 @@ class Slot:
             with self._lock:
                 self._ended = True
                 self._exchange.close()
-                self._changed.notify_all()
             speaker.join()
             self._loop.stop()
 
@@ -310,7 +309,6 @@ class Slot:
         """Take note that a message was not answered."""
         with self._lock:
             self._exchange.lost()
-            self._changed.notify_all()
 
     def deliver(self) -> None:
         """Wake who waits for what has ended here."""
@@ -364,6 +362,8 @@ class Slot:
             self._changed.notify_all()
             if self._ready:
                 self._exchange.ring()
+            else:
+                self._exchange.wake()
 
     def _is_next_here(self) -> bool:
         """Whether the calling thread is the main thread and will run what is next."""
