@@ -160,7 +160,7 @@ class Dispatch:
             return True
         # It has lent its CPU, and takes little: its parents' children, and what is short.
         takes = slot.want > 0 or slot.given_us > young_us
-        return takes and self._may_enter(slot, head, self.durations.mean(head.task))
+        return takes and _may_visit(slot, head, self.durations.mean(head.task), asks=head.task in self.asking)
 
     def has_for(self, slot: Slot) -> bool:
         """Whether what is next in a slot's queue may go to it when nothing runs there."""
@@ -173,7 +173,8 @@ class Dispatch:
         if self._is_closed(slot, action) or (slot.running and self._ref_of(action).runs_alone):
             return False
         asks = action.task in self.asking
-        if not slot.waiting or _may_visit(slot, action, mean, asks=asks):
+        has_room = len(slot.running) <= MAX_VISITORS + slot.concurrency
+        if not slot.waiting or (has_room and _may_visit(slot, action, mean, asks=asks)):
             return True
         # There may be no other slot for it.
         return self._ref_of(action).pool is not None and not asks and self._is_awaited_in(slot, action)
@@ -227,8 +228,6 @@ class Dispatch:
 
 def _may_visit(slot: Slot, action: ActionState, mean: float | None, *, asks: bool) -> bool:
     """Whether an action may run while others wait in the slot."""
-    if len(slot.running) > MAX_VISITORS + slot.concurrency:
-        return False
     if not slot.buried or action.parent in slot.lone:
         return True
     if asks:
