@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import ray
 
@@ -11,20 +13,18 @@ from benchmarks import work
 from benchmarks.figures import Figure
 from benchmarks.measuring import BARE, Bench, bare_nothing
 
-STEPS, DEPTH = 500, 200
 
-
-def measure(bench: Bench) -> Iterator[Figure]:
+def measure(bench: Bench, steps: int = 500, depth: int = 200) -> Iterator[Figure]:
     """Call one action after the other, and one inside the other."""
     for title, task in (("sync calls", work.chain), ("async awaits", work.chain_async)):
         bench.start(task, 10)
         bare_chain(10)
-        theirs, mine = bench.turns(lambda: bare_chain(STEPS), task, STEPS)
+        theirs, mine = bench.turns(partial(bare_chain, steps), task, steps)
         yield Figure(
-            f"chain of {STEPS}, {title}, per step",
+            f"chain of {steps}, {title}, per step",
             "ms",
-            [1000 * seconds / STEPS for seconds in mine],
-            [1000 * seconds / STEPS for seconds in theirs],
+            [1000 * seconds / steps for seconds in mine],
+            [1000 * seconds / steps for seconds in theirs],
             BARE,
             at_most=0.1,
         )
@@ -33,8 +33,13 @@ def measure(bench: Bench) -> Iterator[Figure]:
         ("sync: 64 on a stack, the others in more processes", work.chain, work.recursion, None),
     ):
         bench.start(recursion, 10)
-        theirs, mine = bench.turns(lambda chain=chain: bench.start(chain, DEPTH)[0], recursion, DEPTH)
-        yield Figure(f"recursion of depth {DEPTH}, {title}", "s", mine, theirs, f"our chain of {DEPTH}", at_most=most)
+        theirs, mine = bench.turns(partial(inside, bench, chain, depth), recursion, depth)
+        yield Figure(f"recursion of depth {depth}, {title}", "s", mine, theirs, f"our chain of {depth}", at_most=most)
+
+
+def inside(bench: Bench, task: Any, *args: Any) -> float:
+    """Run a task that measures itself; seconds."""
+    return bench.start(task, *args)[0]
 
 
 def bare_chain(count: int) -> float:

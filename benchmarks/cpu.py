@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import ray
 
 from benchmarks import work
 from benchmarks.figures import Figure
-from benchmarks.measuring import BARE, CORES, Bench, seconds_of
+from benchmarks.measuring import BARE, CORES, Bench, rates, seconds_of
 
-bare_burn = ray.remote(work.burn)
+bare_burn: Any = ray.remote(work.burn)
 
 
-def measure(bench: Bench) -> Iterator[Figure]:
+def measure(
+    bench: Bench, sizes: tuple[tuple[int, int], ...] = ((1_000, 10), (200, 50)), ahead: int = 1_000
+) -> Iterator[Figure]:
     """Compute in actions of 10 and of 50 ms; queue two that sleep behind many short ones."""
     bench.start(work.burn_many, 10, 1)
-    for count, milliseconds in ((1_000, 10), (200, 50)):
+    ray.get([bare_burn.remote(1) for _ in range(10)])
+    for count, milliseconds in sizes:
         rounds = rounds_of(milliseconds / 1000)
         title = f"{count:,} x {milliseconds} ms of CPU"
-        ideal, mine = bench.turns(
-            lambda count=count, rounds=rounds: side_by_side(count, rounds), work.burn_many, count, rounds
-        )
-        speed = [[1 / seconds for seconds in side] for side in (mine, ideal)]
-        yield Figure(title, "/s", *speed, f"{CORES} plain processes", at_least=0.9)
-    ray.get([bare_burn.remote(1) for _ in range(10)])
-    bare = [seconds_of(lambda: ray.get([bare_burn.remote(rounds) for _ in range(count)])) for _ in mine]
-    yield Figure(title, "s", mine, bare, BARE)
-    overlaps = [overlap(bench.start(work.queue_behind, 1_000, 2.0)[0]) for _ in range(bench.repeat)]
-    yield Figure("two of 2 s behind 1,000 that do nothing: time in which both run", "s", overlaps, at_least=1.0)
+        ideal, mine = bench.turns(partial(side_by_side, count, rounds), work.burn_many, count, rounds)
+        yield Figure(title, "/s", rates(count, mine), rates(count, ideal), f"{CORES} plain processes", at_least=0.9)
+        bare = [bare_many(count, rounds) for _ in mine]
+        yield Figure(title, "s", mine, bare, BARE)
+    overlaps = [overlap(bench.start(work.queue_behind, ahead, 2.0)[0]) for _ in range(bench.repeat)]
+    yield Figure(f"two of 2 s behind {ahead:,} that do nothing: time in which both run", "s", overlaps, at_least=1.0)
+
+
+def bare_many(count: int, rounds: int) -> float:
+    """Compute in as many bare Ray tasks; seconds."""
+    return seconds_of(lambda: ray.get([bare_burn.remote(rounds) for _ in range(count)]))
 
 
 def rounds_of(seconds: float) -> int:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -17,7 +18,7 @@ from benchmarks.figures import Figure
 from benchmarks.measuring import BARE, CORES, Bench, seconds_of, start_ray
 
 TOP = Path(__file__).resolve().parent.parent
-bare_begun = ray.remote(lambda: time.time())
+bare_begun: Any = ray.remote(lambda: time.time())
 
 
 def measure(bench: Bench) -> Iterator[Figure]:

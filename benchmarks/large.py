@@ -8,18 +8,16 @@ from benchmarks import work
 from benchmarks.figures import Figure
 from benchmarks.measuring import Bench, watch_ledger
 
-COUNT, FEW = 100_000, 1_000
 
-
-def measure(bench: Bench) -> Iterator[Figure]:
+def measure(bench: Bench, count: int = 100_000, few: int = 1_000) -> Iterator[Figure]:
     """Fan out very wide, once, and watch the ledger's memory meanwhile."""
     bench.start(work.fan_out, 100)
-    small = [bench.start(work.fan_out, FEW)[0] for _ in range(max(3, bench.repeat))]
+    small = [bench.start(work.fan_out, few)[0] for _ in range(max(3, bench.repeat))]
     with watch_ledger() as seen:
-        seconds, _ = bench.start(work.fan_out, COUNT)
-    rate = FEW / sorted(small)[len(small) // 2]
+        seconds, _ = bench.start(work.fan_out, count)
+    rate = few / sorted(small)[len(small) // 2]
     yield Figure(
-        f"fan-out of {COUNT:,}, async gather", "/s", [COUNT / seconds], [rate], f"ours of {FEW:,}", at_least=0.8
+        f"fan-out of {count:,}, async gather", "/s", [count / seconds], [rate], f"ours of {few:,}", at_least=0.8
     )
     if any(seen):
-        yield Figure(f"ledger's resident memory, peak at {COUNT:,}", "MB", [max(seen)], at_most=300.0)
+        yield Figure(f"ledger's resident memory, peak at {count:,}", "MB", [max(seen)], at_most=300.0)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +49,6 @@ class Bench:
     mode: str
     repeat: int
     root: Path
-    cores: int = CORES
 
     def turns(self, theirs: Callable[[], float], task: Any, *args: Any) -> tuple[list[float], list[float]]:
         """Measure a baseline and a task in turns; return their seconds, which the task measures itself."""
@@ -156,6 +155,11 @@ def ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
     while pid in parents:
         pid = parents[pid]
         yield pid
+
+
+def rates(count: int, seconds: Sequence[float]) -> list[float]:
+    """How many of so many things were done per second, each time."""
+    return [count / each for each in seconds]
 
 
 def seconds_of(call: Callable[[], Any]) -> float:

@@ -8,23 +8,25 @@ from typing import Any
 
 import pytest
 
-from benchmarks import data, durability, overhead
+from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, tree
+from benchmarks.__main__ import QUESTIONS
+from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
 
 ON_RAY: dict[str, Any] = {
-    "first": overhead.first,
-    "fan_out": partial(overhead.fan_out, counts=(20,)),
-    "chain": partial(overhead.chain, count=3),
-    "tree": partial(overhead.tree, width=2, depth=2),
-    "burn": partial(overhead.burn, count=4),
-    "overlap": partial(overhead.overlap, count=20, seconds=0.1),
-    "large": partial(overhead.large, count=20),
+    "first": hello.first,
+    "fan_out": partial(fan_out.measure, counts=(20,)),
+    "chain": partial(chain.measure, steps=3, depth=3),
+    "tree": partial(tree.measure, width=2, depth=2),
+    "cpu": partial(cpu.measure, sizes=((4, 1),), ahead=20),
+    "large": partial(large.measure, count=20, few=10),
+    "many_runs": partial(many_runs.measure, runs=2, each=5),
     "cache": partial(durability.cache, count=10),
     "trace": partial(durability.trace, count=10),
     **data.ON_RAY,
 }
 # On Ray these two would end the session's and start one of their own.
-LOCAL: dict[str, Any] = {"hello": overhead.hello, "resume": partial(durability.resume, count=10), **data.ALONE}
+LOCAL: dict[str, Any] = {"hello": hello.measure, "resume": partial(durability.resume, count=10), **data.ALONE}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +36,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_measures_are_here() -> None:
-    assert {*ON_RAY, *LOCAL, *data.ON_S3} == {*overhead.MEASURES, *durability.MEASURES, *data.MEASURES}
+    questions = {each.__name__.rpartition(".")[2] for each in QUESTIONS} - {
+        "stores"
+    }  # it starts a Ray and an S3 server
+    assert {*ON_RAY, *LOCAL, *data.ON_S3} == {"first", *questions, *durability.MEASURES, *data.MEASURES}
 
 
 @pytest.mark.parametrize("name", ON_RAY)
@@ -53,5 +58,8 @@ def test_a_measure_on_s3_gives_its_rows(s3_root: str, tmp_path: Path, name: str)
 
 
 def assert_shown(measure: Any) -> None:
-    rows: list[Row] = list(measure)
-    assert rows and len(report(rows, "ray", as_json=False).splitlines()) == len(rows) + 3
+    rows: list[Row | Figure] = list(measure)
+    old, new = [row for row in rows if isinstance(row, Row)], [row for row in rows if isinstance(row, Figure)]
+    assert old or new
+    assert not old or len(report(old, "ray", as_json=False).splitlines()) == len(old) + 3
+    assert len(table(new).splitlines()) == len(new) + 2
