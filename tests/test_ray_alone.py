@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -35,3 +37,14 @@ def test_what_can_never_start_is_named_beside_a_run_that_goes_on_and_holds_nothi
     assert "wide.holds_memory (a0) holds 1 CPU, 0.293 GiB of memory" in said, said
     assert not beside.done()
     beside.abort("enough")
+
+
+def test_of_the_processes_of_ended_runs_ray_keeps_as_many_as_there_are_cpus() -> None:
+    # Each needs one of its own, as after an edit of the code.
+    runs = [flyte.with_runcontext(env_vars={"EDIT": str(edit)}).run(workloads.own_process) for edit in range(4)]
+    processes = [run.outputs()[0] for run in runs]
+    assert len(set(processes)) == 4
+    deadline = time.monotonic() + 60
+    while len(left := [each for each in processes if os.path.exists(f"/proc/{each}")]) > 1:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)

@@ -223,6 +223,11 @@ async def slow_fan_out(n: int, seconds: float) -> int:
 
 
 @env.task
+def own_process() -> int:
+    return os.getpid()
+
+
+@env.task
 def stuck(counts: str, pause: float = 0.0) -> int:
     note(counts, f"stuck {os.getpid()}")
     time.sleep(pause)

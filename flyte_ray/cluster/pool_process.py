@@ -180,3 +180,7 @@ class _SharedPort(RayPort):
     def park(self, ticket: object) -> None:
         with self._process.resting(self._name_of_slot, ticket):
             super().park(ticket)
+
+    def close(self) -> None:
+        super().close()
+        del self._process  # which holds references, too

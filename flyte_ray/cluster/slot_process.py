@@ -104,16 +104,20 @@ class RayPort:
         self._ledger.slot_waits.remote(run, slot, reason)
 
     def close(self) -> None:
-        """Stop receiving, and let go of what the slot keeps on this machine."""
+        """Stop receiving, and let go of what the slot keeps on this machine, and of what Ray counts as in use.
+
+        A process that holds a reference does not end when Ray has no more use for it, and the collector may never come
+        to this slot, whose parts refer to each other.
+        """
         self._open.put(None)
         if self.blobs is not None:
             self.blobs.close()
+        self._latest = self._ledger = self.slot = None
 
     def _receive(self) -> None:
         silent_since: float | None = None
-        while (item := self._open.get()) is not None:
+        while (item := self._open.get()) is not None and (slot := self.slot) is not None:
             seq, ref = item
-            assert self.slot is not None
             try:
                 reply = load_reply(ray.get(ref))
             except RayError as error:
@@ -125,12 +129,14 @@ class RayPort:
                     os._exit(1)  # nobody is left to tell; the launcher, if it lives, reports the death
                 time.sleep(0.2)
                 self._reconnect()
-                self.slot.lost()
+                slot.lost()
                 continue
             silent_since = None
-            self.slot.hear(reply, seq)
+            slot.hear(reply, seq)
 
     def _reconnect(self) -> None:
+        if self._ledger is None:
+            return  # closed
         try:
             self._ledger = ray.get_actor(self._name, NAMESPACE)
         except ValueError:
