@@ -141,6 +141,25 @@ class App:
         self._url = None
         return self
 
+    def read_logs(self, lines: int = 1000) -> list[dict[str, Any]]:
+        """Read the ends of what its replicas have printed: `replica`, `node` and `text` of each that lives."""
+        client = _client()
+        return client.app_logs(self.name, lines) if client else []
+
+    @both_forms_of_method
+    def show_logs(
+        self,
+        max_lines: int = 30,
+        show_ts: bool = False,
+        raw: bool = False,
+        filter_system: bool = False,
+        replica_name: str | None = None,
+    ) -> None:
+        """Print the ends of what its replicas have printed; those of one with `replica_name`. The others are taken."""
+        for each in self.read_logs(max_lines):
+            if replica_name in (None, each["replica"]):
+                print(f"--- replica {each['replica']}\n{each['text']}", end="")
+
     @both_forms_of_method
     def refresh(self) -> App:
         """Serve the newest outputs of the tasks that its parameters name; returns when that is done. Ours, not Flyte's.
@@ -192,9 +211,14 @@ class App:
 @both_forms
 def states() -> dict[str, dict[str, Any]]:
     """Say how Serve has the apps of the root, by name; empty where its ledger does not run."""
+    client = _client()
+    return client.app_states() if client else {}
+
+
+def _client() -> Any:
+    """The client of the root's ledger; None where that does not run."""
     if not is_connected():
         connect(settings.address)
     from flyte_ray.cluster.client import find_client  # imports ray, which is connected by now
 
-    client = find_client(current_store())
-    return client.app_states() if client else {}
+    return find_client(current_store())

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
+from flyte_ray.apps.served import App
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
@@ -162,10 +163,12 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
 @common
 @click.option("--attempt", type=click.IntRange(0), help="Only what this attempt printed, counted from 0.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with its time, UTC.")
-@click.argument("run")
+@click.option("--app", help="Of the replicas of this app, in place of a run: the last lines of each that lives.")
+@click.argument("run", required=False)
 @click.argument("action", default=ROOT_ACTION)
 def get_logs(
-    run: str,
+    app: str | None,
+    run: str | None,
     action: str,
     attempt: int | None,
     timestamps: bool,
@@ -174,8 +177,13 @@ def get_logs(
     output: str,
     verbose: bool,
 ) -> None:
-    """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored."""
+    """Print what the attempts of ACTION of RUN (default a0) printed, as far as it is stored; or what an app printed."""
     prepare(root, address, verbose)
+    if (app is None) == (run is None):
+        raise click.UsageError("Say of what: RUN [ACTION], or --app NAME.")
+    if run is None:
+        _show_app_logs(str(app), output)
+        return
     pick_action(load_actions(current_store(), run), run, action)
     text = Run.get(run).read_log(action, attempt, show_ts=timestamps)
     if output == "json":
@@ -185,6 +193,14 @@ def get_logs(
     else:
         others = f"'{again('get action', run)}' lists its actions"
         click.echo(f"Nothing is stored that action {action} of run {run} printed. {others}.", err=True)
+
+
+def _show_app_logs(name: str, output: str) -> None:
+    logs = App.get(name).read_logs()
+    if output == "json":
+        click.echo(json.dumps(logs, indent=2))
+    for each in logs if output != "json" else ():
+        click.echo(f"--- replica {each['replica']} on node {each['node'][:8]}\n{each['text']}", nl=False)
 
 
 @get.command("report")

@@ -28,6 +28,7 @@ AGAIN_S: Final = 5.0
 MOST_CHANGES: Final = 8
 """Apps that are changed or looked at at the same time."""
 _MODULE: Final = "flyte_ray.cluster.serving"
+_LOGS: Final = "flyte_ray.cluster.app_logs"
 _log: Final = logging.getLogger("flyte_ray.ledger")
 
 
@@ -54,6 +55,10 @@ class AppLedger:
     async def states(self) -> dict[str, dict[str, Any]]:
         """Say how the apps of this root are on the cluster."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._states)
+
+    async def logs(self, name: str, lines: int) -> list[dict[str, Any]]:
+        """Read the ends of what the replicas of an app printed."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._logs, name, lines)
 
     def restore(self) -> None:
         """Have all apps served that are to be: after a start of the cluster, or of the ledger.
@@ -86,9 +91,14 @@ class AppLedger:
         found = _in_task("states", send_package())
         return {name: state for name, state in found.items() if state["root"] == self._store.uri}
 
+    def _logs(self, name: str, lines: int) -> list[dict[str, Any]]:
+        program = send_package()
+        found: list[dict[str, Any]] = _in_task("read_logs", program, program, name, lines, module=_LOGS)
+        return found
 
-def _in_task(function: str, *args: Any) -> Any:
-    entry = ray.remote(arriving(_MODULE, function))
+
+def _in_task(function: str, *args: Any, module: str = _MODULE) -> Any:
+    entry = ray.remote(arriving(module, function))
     options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_head()}
     try:
         ref = entry.options(**options, name=f"flyte-ray {function} app").remote(*args)

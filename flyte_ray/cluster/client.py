@@ -117,6 +117,11 @@ class LedgerClient:
         found: dict[str, dict[str, Any]] = self._ask("app_states") if hasattr(self._actor, "app_states") else {}
         return found
 
+    def app_logs(self, name: str, lines: int) -> list[dict[str, Any]]:
+        """Read the ends of what the replicas of an app printed: `replica`, `node`, `text` of each."""
+        found: list[dict[str, Any]] = self._ask("app_logs", name, lines) if hasattr(self._actor, "app_logs") else []
+        return found
+
     def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         since: float | None = None
         while True:

@@ -216,6 +216,10 @@ class LedgerActor:
         """Say how the apps of this root are."""
         return await self._apps.states()
 
+    async def app_logs(self, name: str, lines: int) -> list[dict[str, Any]]:
+        """Read the ends of what the replicas of an app printed."""
+        return await self._apps.logs(name, lines)
+
     async def _recovered(self) -> None:
         while not self._ready.is_set():
             await asyncio.sleep(0.01)
