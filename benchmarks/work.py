@@ -169,3 +169,19 @@ async def queue_behind(count: int, seconds: float) -> list[float]:
         *(nothing.aio(index) for index in range(count)), pausing.aio(0, seconds), pausing.aio(1, seconds)
     )
     return [*ends[-2], *ends[-1]]
+
+
+kept = flyte.TaskEnvironment("kept", reusable=flyte.ReusePolicy(replicas=2, concurrency=100))
+
+
+@kept.task
+async def sleeping(index: int, seconds: float) -> int:
+    """Sleep, beside others in one process."""
+    await asyncio.sleep(seconds)
+    return index
+
+
+@env.task
+async def sleep_many(count: int, seconds: float) -> int:
+    """Gather `count` actions that sleep."""
+    return len(await asyncio.gather(*(sleeping(index, seconds) for index in range(count))))

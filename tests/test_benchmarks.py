@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, tree
+from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, pools, tree
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
@@ -26,7 +26,12 @@ ON_RAY: dict[str, Any] = {
     **data.ON_RAY,
 }
 # On Ray these two would end the session's and start one of their own.
-LOCAL: dict[str, Any] = {"hello": hello.measure, "resume": partial(durability.resume, count=10), **data.ALONE}
+LOCAL: dict[str, Any] = {
+    "hello": hello.measure,
+    "pools": partial(pools.measure, actions=5, seconds=0.1),
+    "resume": partial(durability.resume, count=10),
+    **data.ALONE,
+}
 
 
 @pytest.fixture(autouse=True)

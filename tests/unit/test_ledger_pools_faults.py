@@ -221,7 +221,7 @@ STEPS = st.sampled_from([*NETWORK, *DEATHS, *["run", "round"] * 3, *["tick"] * 3
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(STEPS, st.integers(0, 5)), min_size=20, max_size=80), st.integers(1, 3), st.integers(1, 3))
+@given(st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=60), st.integers(1, 3), st.integers(1, 3))
 def test_runs_that_share_processes_end_undisturbed(steps: list[tuple[str, int]], most: int, concurrency: int) -> None:
     with (
         mock.patch.object(dispatch, "PROBE_US", 0),
