@@ -70,6 +70,12 @@ PROGRAM = '''
         except Exception:
             raise KeyError("another") from None
 
+    @env.task(retries=1)
+    def hiccup(once: bool = True) -> int:
+        if flyte.ctx().attempt_number == 0 or not once:
+            raise ConnectionError("feature store hiccup")
+        return 1
+
     @env.task
     def unstorable() -> int:
         return threading.Lock()
@@ -136,7 +142,7 @@ def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:
     lines = cli("submit", str(cli.program)).output.splitlines()
     assert lines[0] == "triple      Triple a number.  --x INTEGER [--note TEXT] [--loud]"
     assert [line.split()[0] for line in lines] == [
-        *("triple", "named", "variable", "two", "divide", "failing", "catching", "unstorable")
+        *("triple", "named", "variable", "two", "divide", "failing", "catching", "hiccup", "unstorable")
     ]
     assert json.loads(cli("submit", "-o", "json", str(cli.program)).output)[3] == {
         "task": "two",
@@ -397,11 +403,34 @@ def test_what_a_root_holds_can_be_read(cli: Cli) -> None:
     assert [(row["phase"], row["task"]) for row in rows] == [("failed", "demo.failing"), ("failed", "demo.divide")]
     table = cli("get", "action", *root, "bad", rows[1]["id"]).stdout.splitlines()
     assert table[0].split() == ["ID", "PHASE", "TASK", "ATTEMPTS", "SECONDS", "ERROR"]
-    assert (len(table), table[1].split()[:4]) == (2, [rows[1]["id"], "failed", "demo.divide", "1"])
+    assert table[1].split()[:4] == [rows[1]["id"], "failed", "demo.divide", "1"]
     assert json.loads(cli("get", "io", *root, "bad", rows[1]["id"]).stdout)["inputs"] == {"x": 0}
     done = cli("get", "action", *root, "bad", "a9")
     assert done.exit_code == 2
     assert "Expected an action of run 'bad', got 'a9'" in done.stderr
+
+
+def test_why_attempts_failed_is_shown_with_the_class_of_the_error_and_its_traceback(cli: Cli) -> None:
+    def show(run: str, *options: str) -> str:
+        return cli("get", "action", "--root", str(cli.root), *options, run, "a0").stdout
+
+    cli.submit("hiccup", "--name", "good")
+    cli.submit("hiccup", "--name", "bad", "--no-once")
+    error = "ConnectionError: feature store hiccup"
+    (row,) = json.loads(show("good", "-o", "json"))
+    assert (row["phase"], row["error"]) == ("succeeded", "")
+    (failure,) = row["failures"]
+    assert (failure["attempt"], failure["outcome"], failure["error"]) == (0, "retried", error)
+    assert f"attempt 0 (retried): {error}\n" in show("good")
+    told = show("bad")
+    assert f"attempt 0 (retried): {error}\n" in told and f"attempt 1 (failed): {error}\n" in told
+    assert f'File "{cli.program}"' in told and told.endswith(f"\n{error}\n")
+
+
+def test_the_class_of_an_error_is_named(cli: Cli) -> None:
+    cli.submit("catching", "--name", "caught")
+    (root, _) = json.loads(cli("get", "action", "--root", str(cli.root), "-o", "json", "caught").stdout)
+    assert root["error"] == "KeyError: 'another'"
 
 
 def test_what_an_action_printed_can_be_read(cli: Cli) -> None:

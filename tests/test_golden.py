@@ -14,7 +14,7 @@ from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import snapshot_key
 from flyte_ray.ledger.printing import load_printed, write_printed
-from flyte_ray.ledger.query import load_state, load_steps
+from flyte_ray.ledger.query import load_past, load_state
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests.golden.story import RUN
@@ -43,7 +43,7 @@ def test_a_recorded_runs_logs_steps_and_start_are_read(folder: Path) -> None:
     store = open_store(folder)
     retried = next(item.id for item in load_state(store, RUN).actions.values() if "lucky" in item.task_name)
     assert write_printed(load_printed(store, RUN, retried)) == "tried\ntried\n"
-    assert [step.name for step in load_steps(store, RUN, retried)] == ["draw"]
+    assert [step.name for step in load_past(store, RUN, retried).steps] == ["draw"]
     assert {"golden": "yes"} in [spec["labels"] for spec in list_runs(store, 10)]
 
 

@@ -176,7 +176,8 @@ def test_what_does_not_exist_or_cannot_be_is_said(api: httpx.Client) -> None:
 def test_a_failed_run_is_read_without_its_pickle(api: httpx.Client) -> None:
     run = start(api, "api.fail")
     about = api.get(f"/api/runs/{run}/actions/a0").json()
-    assert (about["phase"], about["error"]) == ("failed", "no")
+    assert (about["phase"], about["error"]) == ("failed", "ValueError: no")
+    assert [(each["attempt"], each["error"]) for each in about["failures"]] == [(0, "ValueError: no")]
     assert about["result"]["code"] == "ValueError" and "original" not in about["result"]
 
 

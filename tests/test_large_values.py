@@ -11,7 +11,7 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.errors import InlineIOMaxBytesBreached, RuntimeUserError
-from flyte_ray.ledger.query import load_steps
+from flyte_ray.ledger.query import load_past
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 
@@ -142,7 +142,7 @@ def test_steps_with_large_results_are_answered_from_the_record(root: Path) -> No
     assert done.outputs() == (2 * sum(range(50_000)),)
     assert traces == [50_000, 50_000]
     assert sum(sizes(root, done.name, "log")) < 64 * 1024
-    assert len(load_steps(open_store(root), RunId(done.name), "a0")) == 2
+    assert len(load_past(open_store(root), RunId(done.name), "a0").steps) == 2
 
 
 def test_inputs_over_the_limit_fail_at_the_call(root: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import flyte_ray as flyte
 from flyte_ray.errors import RuntimeUserError
 from flyte_ray.ledger import blocks, holding, recorder
-from flyte_ray.ledger.query import load_steps
+from flyte_ray.ledger.query import load_past
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 
@@ -69,7 +69,7 @@ def test_what_was_printed_and_traced_in_a_packed_run_is_read_as_before() -> None
     assert f"{len(executed)} done\n" in "".join(run.get_logs())
     actions = {action.name: action for action in flyte.remote.Action.listall(run.name)}
     first = next(name for name in actions if name != "a0" and "at 0\n" in run.read_log(name))
-    assert [step.name for step in load_steps(open_store(root), RunId(run.name), first)] == ["doubled"]
+    assert [step.name for step in load_past(open_store(root), RunId(run.name), first).steps] == ["doubled"]
 
 
 def test_a_packed_run_is_continued_and_nothing_that_has_succeeded_runs_again() -> None:

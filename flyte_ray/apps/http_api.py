@@ -37,6 +37,7 @@ from flyte_ray.errors import (
 from flyte_ray.ledger.apps import AppRecord, find_address, list_apps
 from flyte_ray.ledger.overview import (
     describe_action,
+    describe_failure,
     describe_run,
     describe_runs,
     describe_step,
@@ -44,7 +45,7 @@ from flyte_ray.ledger.overview import (
     load_actions,
     pick_action,
 )
-from flyte_ray.ledger.query import load_steps
+from flyte_ray.ledger.query import load_past
 from flyte_ray.runtime.user import acting_for
 from flyte_ray.spec.condition import parse_value
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
@@ -133,11 +134,12 @@ def _reading() -> APIRouter:
 
     @router.get("/runs/{run}/actions/{action}")
     def get_action(run: str, action: str) -> dict[str, Any]:
-        """Describe an action with its inputs, its result and its steps."""
+        """Describe an action with its inputs, its result, its steps and why attempts failed."""
         store = current_store()
         item = pick_action(load_actions(store, _named(run)), run, action)
-        steps = [describe_step(step) for step in load_steps(store, RunId(run), action)]
-        return {**describe_action(item), **describe_values(item), "steps": steps}
+        steps, failures = load_past(store, RunId(run), action)
+        past = {"steps": list(map(describe_step, steps)), "failures": list(map(describe_failure, failures))}
+        return {**describe_action(item), **describe_values(item), **past}
 
     @router.get("/runs/{run}/actions/{action}/logs", response_class=PlainTextResponse)
     def get_logs(run: str, action: str, attempt: int | None = None, timestamps: bool = False) -> str:

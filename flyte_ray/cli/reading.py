@@ -14,11 +14,13 @@ from rich.text import Text
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.apps.served import App
+from flyte_ray.cli.following import in_users_files
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
 from flyte_ray.ledger.overview import (
     describe_action,
+    describe_failure,
     describe_run,
     describe_runs,
     describe_step,
@@ -28,7 +30,7 @@ from flyte_ray.ledger.overview import (
     phase_text,
     pick_action,
 )
-from flyte_ray.ledger.query import load_steps
+from flyte_ray.ledger.query import load_past, load_spec
 from flyte_ray.ledger.replay import sentence
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
@@ -105,8 +107,8 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
 def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error; of ACTION its steps too.
 
-    In the column `cache` stands who made a kept outcome that was used, or `kept`; in `diverged`, how many calls of an
-    action that ran again were others than those on record.
+    Of ACTION it also says why attempts failed. In the column `cache` stands who made a kept outcome that was used, or
+    `kept`; in `diverged`, how many calls of an action that ran again were others than those on record.
     """
     prepare(root, address, verbose)
     actions = load_actions(current_store(), run)
@@ -116,9 +118,10 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
         return
     item = pick_action(actions, run, action)
     row, diverged = _row(item), [sentence(item, body) for _, body in item.diverged or ()]
-    steps = [describe_step(step) for step in load_steps(current_store(), RunId(run), action)]
+    past = load_past(current_store(), RunId(run), action)
+    steps, failures = list(map(describe_step, past.steps)), list(map(describe_failure, past.failures))
     if output == "json":
-        show([{**row, "steps": steps, "divergences": diverged}], output)
+        show([{**row, "steps": steps, "divergences": diverged, "failures": failures}], output)
         return
     show([row], output)
     if item.cache:
@@ -130,6 +133,12 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
     if steps:
         click.echo()
         show(steps, output)
+    for failure in failures:
+        click.echo(f"\nattempt {failure['attempt']} ({failure['outcome']}): {failure['error']}")
+    if failures and failures[-1]["traceback"]:  # those of the others are in the JSON
+        click.echo(f"\nTraceback of attempt {failures[-1]['attempt']} (most recent call last):")
+        spec = load_spec(current_store(), RunId(run))
+        click.echo(in_users_files(failures[-1]["traceback"], spec["source"], spec["code"]), nl=False)
 
 
 def _warn_if_cut_off(run: str, actions: dict[str, ActionState]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.cutoff import Hold, hold_of
+from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.state import ActionState
@@ -122,7 +123,7 @@ def describe_action(item: ActionState) -> dict[str, Any]:
     Returns:
         `id`, `parent`, `phase`, `task`, `group`, `attempts`, `started_us` and `ended_us` of the last attempt (0: not
         yet), `seconds` that it ran, `diverged` calls, `cache` (who made a kept outcome that was used, or `kept`),
-        `aborted_by`, and `error`, its message.
+        `aborted_by`, and `error`: class and message; of what was aborted why.
 
     """
     ended = item.phase.is_terminal
@@ -141,7 +142,31 @@ def describe_action(item: ActionState) -> dict[str, Any]:
         "diverged": len(item.diverged or ()) or None,
         "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
         "aborted_by": aborted_by(item.result) if failed else "",
-        "error": json.loads(item.result or "{}").get("message", "") if failed else "",
+        "error": _describe_error(item.result) if failed else "",
+    }
+
+
+def _describe_error(body: str | None) -> str:
+    """Write a recorded error as Python does; of an abort the reason alone, which its phase and `aborted_by` explain."""
+    error = json.loads(body or "{}")
+    code, message = error.get("code", ""), error.get("message", "")
+    return message if code == "ActionAbortedError" else ": ".join(filter(None, (code, message)))
+
+
+def describe_failure(event: Event) -> dict[str, Any]:
+    """Describe how an attempt ended that did not succeed: `attempt`, `outcome`, `error`, `traceback` (text, or None).
+
+    `outcome` is `retried`, `lost`, `failed`, `timed_out` or `aborted`.
+    """
+    body = event.body or "{}"
+    told = json.loads(body) if body.startswith("{") else {"message": body}
+    if isinstance(told.get("cause"), dict):  # retries are used up: this attempt's own error
+        told = told["cause"]
+    return {
+        "attempt": event.attempt,
+        "outcome": event.kind.lower(),
+        "error": told.get("reason") or _describe_error(json.dumps(told)),
+        "traceback": told.get("traceback"),
     }
 
 
@@ -162,5 +187,5 @@ def describe_step(step: RecordedStep) -> dict[str, Any]:
         "group": step.group,
         "seconds": round((record["ended_us"] - record["started_us"]) / 1e6, 3),
         "outcome": "failed" if "error" in record else "succeeded",
-        "error": record.get("error", {}).get("message", ""),
+        "error": _describe_error(json.dumps(record["error"])) if "error" in record else "",
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
-from flyte_ray.ledger.events import TRACED
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import CACHE, spec_key
 from flyte_ray.ledger.snapshot import read_snapshot
@@ -14,6 +15,8 @@ from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+
+_UNSUCCESSFUL: Final = (kinds.RETRIED, kinds.LOST, kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED)
 
 
 def list_kept(store: Store) -> dict[str, dict[str, Any]]:
@@ -52,12 +55,26 @@ def load_state(store: Store, run: RunId) -> RunState:
     return state
 
 
-def load_steps(store: Store, run: RunId, action: str) -> list[RecordedStep]:
-    """Return the steps that an action's attempts recorded, in their order, as far as they are stored."""
-    events = (event for _, segment in read_segments(store, run) for event in segment.events)
+class Past(NamedTuple):
+    """What an action's attempts left on record, in its order, as far as it is stored."""
+
+    steps: list[RecordedStep]
+    failures: list[Event]
+    """How attempts ended that did not succeed: each is a `RETRIED`, `LOST`, `FAILED`, `TIMED_OUT` or `ABORTED`."""
+
+
+def load_past(store: Store, run: RunId, action: str) -> Past:
+    """Read what an action's attempts did and why they failed, those too that others followed."""
     steps: dict[RecordedStep, None] = {}  # a ledger that restarted may have recorded one twice
-    for event in events:
-        if event.kind == TRACED and event.action == action:
+    failures, begun = [], set()
+    for event in (event for _, segment in read_segments(store, run) for event in segment.events):
+        if event.action != action:
+            continue
+        if event.kind == kinds.TRACED:
             name, _, key = (event.task or "").rpartition("@")
             steps[RecordedStep(name, key, event.attempt, event.group, event.body or "{}")] = None
-    return list(steps)
+        elif event.kind == kinds.STARTED:
+            begun.add(event.attempt)
+        elif event.kind in _UNSUCCESSFUL and event.attempt in begun:  # one may end before it was handed out
+            failures.append(event)
+    return Past(list(steps), failures)
