@@ -15,11 +15,14 @@ import linecache
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
 from flyte_ray.spec.origin import is_project_file
 
+_DESCRIPTORS: Final = (staticmethod, classmethod, property, MemberDescriptorType)
+"""Those that a class has for its methods, which are read by themselves, and for its slots."""
+_FIELDS: Final = ("__dataclass_fields__", "__pydantic_fields__")
 _PLAIN: Final = (int, float, str, bytes, bool, type(None))
 
 
@@ -34,11 +37,15 @@ class Body:
 
 
 def read_body(func: Callable[..., Any]) -> Body:
-    """Digest a function and all of the project that it calls."""
-    own, others, constants = _read(func)
+    """Digest a function and all of the project that it calls.
+
+    Its module is read as `__main__` is: the digest is the same whether that was imported or run as a script.
+    """
+    module = inspect.unwrap(func).__module__
+    own, others, constants = _read(func, main=module)
     parts = [own[1], repr(others), repr(constants)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Body(digest, tuple(sorted({name for name, _ in others})))
+    return Body(digest, tuple(sorted({re.sub(r"^__main__\.", f"{module}.", name) for name, _ in others})))
 
 
 Parts = tuple[tuple[str, str], ...]
@@ -117,8 +124,10 @@ def _text(thing: Any, main: str) -> str:
         nodes = _nodes(thing)
         if nodes:
             return ast.dump(ast.Module(nodes, []), include_attributes=False)
-    functions = [thing] if isinstance(thing, FunctionType) else _methods(thing)
-    return "\n".join([_name(thing, main), *map(_compiled, functions)])
+    functions, others = (
+        ([thing], []) if isinstance(thing, FunctionType) else (_methods(thing), _attributes(thing, main))
+    )
+    return "\n".join([_name(thing, main), *map(_compiled, functions), *others])
 
 
 def _nodes(thing: Any) -> list[ast.stmt]:
@@ -175,6 +184,37 @@ def _describe_constant(value: object) -> str:
     if isinstance(value, tuple):
         return repr([_describe_constant(part) for part in value])
     return repr(value)
+
+
+def _attributes(cls: type, main: str) -> list[str]:
+    """Write what a class holds beside its methods: constants, members of an enum, its fields and their defaults."""
+    own = {name: value for name, value in vars(cls).items() if not name.startswith(("__", "_abc_"))}
+    values = [(name, value) for name, value in own.items() if not isinstance(value, (FunctionType, *_DESCRIPTORS))]
+    for name in _FIELDS:
+        fields = vars(cls).get(name) or {}
+        values += [(f"{name}.{key}", (field.default, field.default_factory)) for key, field in fields.items()]
+    annotated = vars(cls).get("__annotations__") or {}
+    return [f"{name}: {annotated.get(name)!r}".replace(f"{main}.", "__main__.") for name in annotated] + [
+        f"{name} = {_describe_value(value, main)}" for name, value in values
+    ]
+
+
+def _describe_value(value: Any, main: str) -> str:
+    if _is_plain(value):
+        return _describe_constant(value)
+    if isinstance(value, (set, frozenset)):  # its order differs between processes
+        return repr(sorted(_describe_value(part, main) for part in value))
+    if isinstance(value, (list, tuple)):
+        return repr([_describe_value(part, main) for part in value])
+    if isinstance(value, dict):
+        return repr([(_describe_value(key, main), _describe_value(part, main)) for key, part in value.items()])
+    if isinstance(value, FunctionType):
+        return _compiled(value)
+    try:
+        text = repr(value)
+    except Exception:  # of whatever class of the user's
+        text = type(value).__qualname__
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text).replace(f"{main}.", "__main__.")
 
 
 def _uses(thing: Any, main: str) -> Iterator[tuple[str, Any]]:

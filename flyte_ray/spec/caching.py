@@ -48,10 +48,11 @@ class CachePolicy(Protocol):
 
 @dataclass(frozen=True)
 class FunctionBodyPolicy:
-    """A version that follows the syntax tree of the function, and of the project's functions that it calls.
+    """A version that follows what the function does, and the project's functions that it calls.
 
-    Comments, white space and decorators do not count, nor do installed packages. Where the source cannot be read the
-    compiled code counts in its place.
+    Comments, white space and decorators do not count, nor do installed packages, nor whether its module was imported or
+    run as a script. Of the function's module the compiled code counts, because a script travels without its source; of
+    others the syntax tree, if their source can be read.
     """
 
     def get_version(self, salt: str, params: VersionParameters) -> str:

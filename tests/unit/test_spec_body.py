@@ -134,9 +134,30 @@ def test_a_task_that_it_calls_is_one_part_with_all_that_this_calls(bodies) -> No
 SCRIPT = """
 import flyte_ray as flyte
 from flyte_ray.runtime.catalog import bodies_of
+from flyte_ray.spec.body import read_body
+from dataclasses import dataclass, field
+from enum import Enum
+import pydantic
 
 env = flyte.TaskEnvironment("script")
 SCALE = 2
+
+class Kind(Enum):
+    A = 11
+
+class Plain(pydantic.BaseModel):
+    depth: int = 12
+
+@dataclass
+class Config:
+    kind: Kind = Kind.A
+    rate: float = 0.5
+    layers: list[int] = field(default_factory=lambda: [1, 2])
+
+class Holder:
+    allowed = {"a", "b", "c"}
+    config = Config()
+    table = {"k": [3]}
 
 def scale(x):
     return x * SCALE
@@ -144,6 +165,10 @@ def scale(x):
 @env.task
 def main(x: int) -> int:
     return scale(x)
+
+@env.task
+def configured(x: int) -> int:
+    return x * Config().rate * Plain().depth if Holder.allowed else Kind.A
 """
 
 
@@ -156,3 +181,31 @@ def test_a_script_has_the_parts_that_it_has_when_it_is_imported(tmp_path: Path) 
         for words in (["-c", imports], [str(tmp_path / "flow.py")])
     ]
     assert said[0] == said[1] != "None\n"
+
+
+def test_a_digest_does_not_depend_on_whether_the_module_is_run_or_imported(tmp_path: Path) -> None:
+    shown = "print(*[read_body(task.spec.func).digest for task in (main, configured)])"
+    (tmp_path / "flow.py").write_text(f"{SCRIPT}if __name__ == '__main__': {shown}")
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    script, module = (
+        subprocess.check_output([sys.executable, *words], env=environ, text=True).split()
+        for words in ([str(tmp_path / "flow.py")], ["-c", f"from flow import *; {shown}"])
+    )
+    assert script == module and len(set(script)) == 2
+
+
+def test_what_the_classes_of_its_module_hold_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "flow.py"
+    file.touch()
+
+    def digests(*edit: str) -> list[str]:
+        module = ModuleType("flow")
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, "flow", module)
+        exec(compile(SCRIPT.replace(*edit) if edit else SCRIPT, str(file), "exec"), vars(module))
+        return [read_body(task.spec.func).digest for task in (module.main, module.configured)]
+
+    edits = [("= 11", "= 0"), ("= 12", "= 0"), ("= 0.5", "= 0"), ("[1, 2]", "[1]"), ('"c"', '"d"'), ("[3]", "[4]")]
+    found = [digests(), *(digests(*edit) for edit in edits)]
+    assert len({configured for _, configured in found}) == len(found)
+    assert {main for main, _ in found} == {digests()[0]}
