@@ -526,7 +526,7 @@ def test_ctrl_c_aborts_a_run_on_ray_and_exits_130(ray_address: str, ray_root: Pa
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "Interrupted: run interrupted was aborted." in told
+    assert "Interrupted: run interrupted was aborted. Continue it: flyte-ray resume" in told
     (run,) = json.loads(call("get", "run", "--root", str(ray_root), "-o", "json", "interrupted").stdout)
     assert (run["phase"], run["actions"]) == ("aborted", {"aborted": 3})
 

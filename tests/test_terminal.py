@@ -106,7 +106,7 @@ def test_ctrl_c_aborts_a_run_on_a_ray_of_its_own_which_the_view_shows_running(tm
         terminal.wait_for("a word of the task")
         terminal.type("\x03")
         assert terminal.end() == 130, terminal.shown
-    assert "Interrupted: run x was aborted." in terminal.shown
+    assert "Interrupted: run x was aborted. Continue it: flyte-ray resume" in terminal.shown
     assert "Traceback" not in terminal.shown
     assert load_state(open_store(tmp_path / "root"), RunId("x")).phase.value == "aborted"
 

@@ -30,6 +30,12 @@ AWAY_S: Final = 1.0
 """How long a store that is away is waited for to take an abort."""
 ERRORS_SHOWN: Final = 3
 """How many errors of children that one holds are told in full."""
+_HEADING: Final = "Traceback (most recent call last):\n"
+_CAUSED: Final = re.compile(
+    "^(?:The above exception was the direct cause of the following exception"
+    f"|During handling of the above exception, another exception occurred):\n\n{re.escape(_HEADING)}",
+    re.MULTILINE,
+)
 LINES_SHOWN: Final = 20
 """How much of an output a terminal shows."""
 
@@ -118,16 +124,16 @@ def user_traceback(state: RunState) -> str:
 
 
 def _told(action: ActionState, failed: Mapping[str, list[ActionState]]) -> str:
-    text = ""
+    above = ""
     while True:
         body = _error_of(action)
         told = body.get("traceback") or ""
         same = [child for child in failed.get(action.id, ()) if _cause(_error_of(child)) == _cause(body)]
         if not same:
-            text += told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n"
+            text = _below(above, told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n")
             held = [child for child in failed.get(action.id, ()) if _holds(told, _error_of(child))][:ERRORS_SHOWN]
             return text + "".join(f"\nAction {each.id} failed with that:\n{_told(each, failed)}" for each in held)
-        text += _frames(told)
+        above += _frames(told)
         action = same[0]
 
 
@@ -180,6 +186,15 @@ def _frames(told: str) -> str:
     return "".join(frames)
 
 
+def _below(above: str, told: str) -> str:
+    """Put a traceback below the frames of its callers: of an error with causes, which are told first, the last part."""
+    parts = list(_CAUSED.finditer(told))
+    if not parts:
+        return above + told
+    heading = _HEADING if told.startswith(" ") else ""  # a cause that was never raised has no frames
+    return heading + told[: parts[-1].end()] + above + told[parts[-1].end() :]
+
+
 def _is_recorded(store: Store, run: Run) -> bool:
     try:
         load_spec(store, RunId(run.name))
@@ -213,7 +228,7 @@ def _end(store: Store, run: Run) -> str:
             # It was this process that was about to run it.
             return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
         run.abort(INTERRUPTED)
-    return f"Interrupted: run {run.name} was aborted."
+    return f"Interrupted: run {run.name} was aborted. Continue it: {again('resume', run.name)}"
 
 
 def _end_unseen(run: Run, *, begun: bool) -> str:

@@ -35,6 +35,24 @@ def test_frames_of_parent_and_child_are_joined_and_the_error_is_told_once() -> N
     assert user_traceback(run) == "  in root\n  in child\nValueError: boom\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The above exception was the direct cause of the following exception",
+        "During handling of the above exception, another exception occurred",
+    ],
+)
+def test_the_frames_of_a_parent_stand_above_the_error_and_not_above_its_cause(words: str) -> None:
+    heading = "Traceback (most recent call last):\n"
+    caused = f"  in looks_up\nKeyError: 1\n\n{words}:\n\n{heading}"
+    run = run_of(
+        failed("a0", None, "  in root\n", "ValueError: boom"),
+        failed("middle", "a0", "  in middle\n", "ValueError: boom"),
+        failed("child", "middle", f"{caused}  in child\n", "ValueError: boom"),
+    )
+    assert user_traceback(run) == f"{heading}{caused}  in root\n  in middle\n  in child\nValueError: boom\n"
+
+
 def test_an_error_that_holds_those_of_children_is_followed_by_theirs() -> None:
     run = run_of(
         failed("a0", None, "  in root\n  | RuntimeUserError: boom\n  +--\n", "ExceptionGroup: one of them"),
