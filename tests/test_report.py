@@ -56,6 +56,24 @@ def test_a_report_is_a_page_with_its_tabs(root: Path) -> None:
     assert told.exit_code == 0 and told.output.rstrip() == page.rstrip()
 
 
+@env.task
+def has_reporting_children(n: int) -> None:
+    for number in range(n):
+        inner.override(short_name=f"inner{number}")()
+
+
+def test_the_only_report_of_a_run_is_shown_and_several_are_named(root: Path) -> None:
+    one, two, none = (run(has_reporting_children, n).name for n in (1, 2, 0))
+    told, several, nothing = (
+        CliRunner().invoke(main, ["get", "report", "--root", str(root), name]) for name in (one, two, none)
+    )
+    (child,) = (action.name for action in flyte.remote.Action.listall(for_run_name=one, parent_name="a0"))
+    assert told.exit_code == 0 and "<p>from inside</p>" in told.stdout and child in told.stderr
+    children = sorted(action.name for action in flyte.remote.Action.listall(for_run_name=two, parent_name="a0"))
+    assert f"There is no report of action a0. These actions have one: {', '.join(children)}." in several.stderr
+    assert "is declared with report=True" in nothing.stderr
+
+
 @env.task(report=True)
 async def reports_later() -> None:
     await flyte.report.log.aio("<p>one</p>", do_flush=True)

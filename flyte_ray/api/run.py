@@ -34,7 +34,7 @@ from flyte_ray.ledger.replay import warnings
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
-from flyte_ray.runtime.report import read_report
+from flyte_ray.runtime.report import list_reported, read_report
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -316,6 +316,11 @@ class Run:
         """Return the page that an attempt of an action has reported; see `get_report`."""
         blobs = self.blobs()
         return read_report(blobs.store, blobs.prefix, action, attempt)
+
+    def list_reported(self) -> list[str]:
+        """Name the actions that have reported, sorted."""
+        blobs = self.blobs()
+        return list_reported(blobs.store, blobs.prefix)
 
     def look(self) -> dict[str, Any] | None:
         """Ask the ledger of the cluster that this process is connected to for what a live view shows.

@@ -218,12 +218,21 @@ def _show_app_logs(name: str, output: str) -> None:
     "--attempt", type=click.IntRange(0), help="The one of this attempt, counted from 0 (default: the latest)."
 )
 @click.argument("run")
-@click.argument("action", default=ROOT_ACTION)
+@click.argument("action", required=False)
 def get_report(
-    run: str, action: str, attempt: int | None, root: str | None, address: str | None, output: str, verbose: bool
+    run: str, action: str | None, attempt: int | None, root: str | None, address: str | None, output: str, verbose: bool
 ) -> None:
-    """Print the HTML page that ACTION of RUN (default a0) has reported: `get report RUN > report.html`."""
+    """Print the HTML page that ACTION of RUN has reported: `get report RUN > report.html`.
+
+    Without ACTION that of a0, or of the only action that has one.
+    """
     prepare(root, address, verbose)
+    found = Run.get(run)
+    if action is None:
+        reported = found.list_reported()
+        action = reported[0] if len(reported) == 1 else ROOT_ACTION
+        if action != ROOT_ACTION:
+            click.echo(f"The report of action {action}, which is the only one of run {run}.", err=True)
     pick_action(load_actions(current_store(), run), run, action)
-    page = Run.get(run).read_report(action, attempt)
+    page = found.read_report(action, attempt)
     click.echo(json.dumps({"run": run, "action": action, "html": page}) if output == "json" else page)

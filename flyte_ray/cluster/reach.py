@@ -103,7 +103,7 @@ def _require_listener(address: str, host: str, port: int) -> None:
         raise ClusterError(
             f"A Ray cluster should listen at {address}, but: {error}. Check the address (`ray start --head` prints"
             f" it) and that its port can be reached from here."
-        ) from error
+        ) from None  # the sentence has all that it says
 
 
 def _ask(address: str) -> Versions | None:
@@ -124,7 +124,7 @@ def _ask(address: str) -> Versions | None:
         raise ClusterError(
             f"A Ray cluster should answer at {address}, but what listens there says {error.code().name}. Give the"
             f" address of the head's own port (6379 unless it was chosen), not of its dashboard."
-        ) from error
+        ) from None
     except (ValueError, KeyError) as error:
         raise ClusterError(
             f"A Ray cluster should name its versions at {address}, but: {error!r}. Check that its head has started."

@@ -20,6 +20,8 @@ from flyte_ray.storage import Store
 
 MAIN: Final = "main"
 """The tab that is there from the beginning."""
+MOST_NAMED: Final = 20
+"""Actions that are named at most where one without a report was asked for."""
 _log: Final = logging.getLogger("flyte_ray.runtime")
 _PAGE: Final = string.Template("""<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>$title</title>
@@ -154,6 +156,12 @@ def reports_prefix(prefix: str, action: str) -> str:
     return f"{prefix}/reports/{action}"
 
 
+def list_reported(store: Store, prefix: str) -> list[str]:
+    """Name the actions that have reports, sorted."""
+    place = f"{prefix}/reports"
+    return sorted({key.removeprefix(f"{place}/").partition("/")[0] for key in store.keys(place)})
+
+
 def read_report(store: Store, prefix: str, action: str, attempt: int | None) -> str:
     """Return the page of an attempt of an action, of the latest that has one unless a number is given.
 
@@ -165,9 +173,13 @@ def read_report(store: Store, prefix: str, action: str, attempt: int | None) -> 
     wanted = [key for key in keys if attempt is None or key == report_key(prefix, action, attempt)]
     if not wanted:
         whose = f"action {action}" if attempt is None else f"attempt {attempt} of action {action}"
+        reported = [name for name in list_reported(store, prefix) if name != action]
+        advice = (
+            f"These actions have one: {', '.join(reported[:MOST_NAMED])}{', ...' * (len(reported) > MOST_NAMED)}"
+            if reported
+            else "A task reports with flyte.report.log(...) and is declared with report=True"
+        )
         raise ObjectMissing(
-            f"{store.uri}/{reports_prefix(prefix, action)}",
-            f"There is no report of {whose}. A task reports with flyte.report.log(...) and is declared with"
-            f" report=True.",
+            f"{store.uri}/{reports_prefix(prefix, action)}", f"There is no report of {whose}. {advice}."
         )
     return store.get(wanted[-1]).decode()
