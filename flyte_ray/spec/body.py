@@ -127,7 +127,7 @@ def _text(thing: Any, main: str) -> str:
     functions, others = (
         ([thing], []) if isinstance(thing, FunctionType) else (_methods(thing), _attributes(thing, main))
     )
-    return "\n".join([_name(thing, main), *map(_compiled, functions), *others])
+    return "\n".join([_name(thing, main), *(_compiled(func, main) for func in functions), *others])
 
 
 def _nodes(thing: Any) -> list[ast.stmt]:
@@ -165,9 +165,9 @@ def _declarations(source: str) -> dict[int | str, list[ast.stmt]]:
     return found
 
 
-def _compiled(func: FunctionType) -> str:
+def _compiled(func: FunctionType, main: str) -> str:
     defaults = [*(func.__defaults__ or ()), *sorted((func.__kwdefaults__ or {}).items())]
-    return f"{describe_code(func.__code__)}{[_describe_constant(each) for each in defaults if _is_plain(each)]}"
+    return f"{describe_code(func.__code__)}{[_describe_value(each, main) for each in defaults]}"
 
 
 def describe_code(code: CodeType, doc: str | None = None) -> str:
@@ -193,10 +193,14 @@ def _attributes(cls: type, main: str) -> list[str]:
     for name in _FIELDS:
         fields = vars(cls).get(name) or {}
         values += [(f"{name}.{key}", (field.default, field.default_factory)) for key, field in fields.items()]
-    annotated = vars(cls).get("__annotations__") or {}
-    return [f"{name}: {annotated.get(name)!r}".replace(f"{main}.", "__main__.") for name in annotated] + [
-        f"{name} = {_describe_value(value, main)}" for name, value in values
-    ]
+    annotated = (vars(cls).get("__annotations__") or {}).items()
+
+    def describe(name: str, value: Any) -> str:
+        is_inner = isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}"
+        return _text(value, main) if is_inner else _describe_value(value, main)
+
+    notes = [f"{name}: {_without_name(repr(note), main)}" for name, note in annotated]
+    return [*notes, *(f"{name} = {describe(name, value)}" for name, value in values)]
 
 
 def _describe_value(value: Any, main: str) -> str:
@@ -209,12 +213,16 @@ def _describe_value(value: Any, main: str) -> str:
     if isinstance(value, dict):
         return repr([(_describe_value(key, main), _describe_value(part, main)) for key, part in value.items()])
     if isinstance(value, FunctionType):
-        return _compiled(value)
+        return _compiled(value, main)
     try:
         text = repr(value)
     except Exception:  # of whatever class of the user's
         text = type(value).__qualname__
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text).replace(f"{main}.", "__main__.")
+    return _without_name(re.sub(r" at 0x[0-9a-fA-F]+", "", text), main)
+
+
+def _without_name(text: str, main: str) -> str:
+    return re.sub(rf"(?<![\w.]){re.escape(main)}\.", "__main__.", text)
 
 
 def _uses(thing: Any, main: str) -> Iterator[tuple[str, Any]]:
@@ -256,9 +264,14 @@ def _file(thing: Any) -> str | None:
 
 
 def _methods(cls: type) -> list[FunctionType]:
-    """List a class's functions, also those behind static methods, class methods and properties."""
-    plain = (getattr(value, "__func__", getattr(value, "fget", value)) for value in vars(cls).values())
-    return [value for value in plain if isinstance(value, FunctionType)]
+    """List a class's functions, also those behind static methods, class methods, properties and caches of functools."""
+    found = []
+    for value in vars(cls).values():
+        parts = [
+            getattr(value, name) for name in ("__func__", "fget", "fset", "func", "__wrapped__") if name in dir(value)
+        ]
+        found += [part for part in (value, *parts) if isinstance(part, FunctionType)]
+    return found
 
 
 def _annotated(func: FunctionType) -> set[str]:

@@ -137,6 +137,7 @@ from flyte_ray.runtime.catalog import bodies_of
 from flyte_ray.spec.body import read_body
 from dataclasses import dataclass, field
 from enum import Enum
+import functools
 import pydantic
 
 env = flyte.TaskEnvironment("script")
@@ -158,6 +159,20 @@ class Holder:
     allowed = {"a", "b", "c"}
     config = Config()
     table = {"k": [3]}
+
+    class Inner:
+        deep = 21
+
+    @functools.cached_property
+    def lazy(self):
+        return 22
+
+    @functools.lru_cache
+    def kept(self):
+        return 23
+
+    def listed(self, of=[24]):
+        return of
 
 def scale(x):
     return x * SCALE
@@ -206,6 +221,7 @@ def test_what_the_classes_of_its_module_hold_counts(tmp_path: Path, monkeypatch:
         return [read_body(task.spec.func).digest for task in (module.main, module.configured)]
 
     edits = [("= 11", "= 0"), ("= 12", "= 0"), ("= 0.5", "= 0"), ("[1, 2]", "[1]"), ('"c"', '"d"'), ("[3]", "[4]")]
+    edits += [("= 21", "= 0"), ("return 22", "return 0"), ("return 23", "return 0"), ("of=[24]", "of=[0]")]
     found = [digests(), *(digests(*edit) for edit in edits)]
     assert len({configured for _, configured in found}) == len(found)
     assert {main for main, _ in found} == {digests()[0]}
