@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import flyte_ray as flyte
 from flyte_ray.cli.main import main
+from flyte_ray.ledger.apps import AppRecord, add_revision, find_app, put_address
 from flyte_ray.ledger.tokens import find_token
 from flyte_ray.storage import open_store
 from tests.ray_cluster import free_port, ray_environ
@@ -96,6 +97,7 @@ def test_tokens_are_made_listed_and_deleted(cli: Cli, tmp_path: Path) -> None:
         (["delete", "token", "t"], "Expected the id or the name of one token, got 't', which none of 0 have."),
         (["get", "app", "shop"], "should hold an app 'shop', but does not. 'flyte-ray get app' lists those it holds."),
         (["update", "app", "shop"], "Say what to change: --activate, --deactivate or --refresh."),
+        (["update", "app", "shop", "--activate", "--force"], "--force goes with --deactivate"),
         (["update", "app", "shop", "--refresh"], "should hold an app 'shop', but does not."),
         (["delete", "app", "shop"], "should hold an app 'shop', but does not."),
     ],
@@ -107,6 +109,25 @@ def test_what_cannot_be_meant_is_said_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     result = cli(*words)
     assert result.exit_code == 2 and sentence in result.output.replace("\n", " "), result.output
+
+
+SHOP = AppRecord("shop", 0, "v1", "active", 5, "me", "/apps/shop", "asgi", {}, None, {}, {})
+
+
+@pytest.mark.parametrize("words", [["update", "app", "shop", "--deactivate"], ["delete", "app", "shop"]])
+def test_an_active_app_is_changed_only_where_its_cluster_is_reached(cli: Cli, tmp_path: Path, words: list[str]) -> None:
+    store = open_store(tmp_path / "root")
+    before = add_revision(store, SHOP)
+    result = cli(*words)
+    assert result.exit_code == 1 and "Give --address HOST:PORT, or --force" in result.output, result.output
+    nobody = f"127.0.0.1:{free_port()}"
+    put_address(store, "shop", "", nobody)
+    result = cli(*words)
+    assert result.exit_code == 1 and f"nothing was changed. Give --address {nobody}, or --force" in result.output
+    assert find_app(store, "shop") == before
+    assert cli(*words, "--force").exit_code == 0
+    after = find_app(store, "shop")
+    assert after is None or after.state == "deactivated"
 
 
 def test_a_root_without_apps_lists_none(cli: Cli) -> None:

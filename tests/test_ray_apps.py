@@ -23,6 +23,7 @@ import flyte_ray as flyte
 from flyte_ray.apps.deploying import PORT_VAR
 from flyte_ray.cluster.session import connect as connect_to
 from flyte_ray.errors import DeploymentError
+from flyte_ray.ledger.apps import delete_app
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.runtime.offspring import process_at
 from flyte_ray.storage import open_store
@@ -207,7 +208,7 @@ def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_a
     file = Path(served_apps.__file__)
     environ = {**ray_environ(), "RAY_ADDRESS": ray_address, "FLYTE_RAY_ROOT": str(serving)}
 
-    def cli(*words: str) -> str:
+    def cli(*words: str, environ: dict[str, str] = environ) -> str:
         done = subprocess.run([*CLI, *words], env=environ, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -218,12 +219,17 @@ def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_a
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 200
     assert re.search(r"files +active +RUNNING +1 running +http://127.0.0.1:\d+/archive", cli("get", "app", "files"))
     assert '"GET / HTTP/1.1" 200' in cli("get", "logs", "--app", "files")
-    cli("update", "app", "files", "--deactivate")
+    # The app's cluster is on record.
+    without = {name: value for name, value in environ.items() if name != "RAY_ADDRESS"}
+    cli("update", "app", "files", "--deactivate", environ=without)
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 404
     assert "deactivated" in cli("get", "app", "files")
     assert cli("update", "app", "files", "--activate") == f"App files answers at {url[1]}\n"
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 200
+    # Served but no longer on record, it can be ended all the same.
+    delete_app(open_store(serving), "files")
     assert cli("delete", "app", "files") == "Deleted app files.\n"
+    assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 404
     assert "files" not in cli("get", "app")
 
 

@@ -11,9 +11,19 @@ from typing import Any, Final
 from flyte_ray.api.both import both_forms, both_forms_of_class, both_forms_of_method
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.deploying import apply, change_state, refresh_app
-from flyte_ray.cluster.session import connect, has_cluster, is_connected
+from flyte_ray.apps.reaching import find_client, reach
+from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import DeploymentError
-from flyte_ray.ledger.apps import AppRecord, delete_app, find_address, list_apps, load_app
+from flyte_ray.ledger.apps import (
+    AppRecord,
+    delete_app,
+    find_address,
+    find_app,
+    find_cluster,
+    list_apps,
+    load_app,
+    put_address,
+)
 from flyte_ray.storage import Store
 
 HEALTHY: Final = "RUNNING"
@@ -47,17 +57,20 @@ class App:
         return [App(store, record) for record in list_apps(store)[:limit]]
 
     @both_forms_of_class
-    def delete(cls, name: str, project: str | None = None, domain: str | None = None) -> None:  # noqa: N805
-        """End an app and take it off the record.
+    def delete(cls, name: str, project: str | None = None, domain: str | None = None, *, force: bool = False) -> None:
+        """End an app and take it off the record; with `force`, which is ours, also if its cluster is gone for good.
 
         Raises:
-            ObjectMissing: The root holds none of this name.
+            ObjectMissing: The root holds none of this name, and the cluster serves none.
+            DeploymentError: It is active, and the cluster that serves it is not reached.
 
         """
-        found = App.get(name)
-        if not found.is_deactivated():
-            found.deactivate(wait=True)
-        delete_app(found._store, name)
+        store = current_store()
+        if find_app(store, name) is None and has_cluster(settings.address) and name in states():
+            apply(store, name)  # an orphan
+            return
+        App(store, load_app(store, name)).deactivate(force=force)
+        delete_app(store, name)
 
     @property
     def name(self) -> str:
@@ -126,24 +139,36 @@ class App:
         """Switch it on; returns when it answers, whatever `wait` says.
 
         Raises:
-            DeploymentError: It does not start.
+            DeploymentError: It does not start, or the cluster that serves it is not reached.
 
         """
+        reach(self._store, self.record, needed=True)
         change_state(self._store, self.record, "active")
         self._url = apply(self._store, self.name)
         return self
 
     @both_forms_of_method
-    def deactivate(self, wait: bool = False) -> App:
-        """Switch it off; returns when what it was asked is answered and its replicas have ended."""
+    def deactivate(self, wait: bool = False, *, force: bool = False) -> App:
+        """Switch it off; returns when what it was asked is answered and its replicas have ended.
+
+        With `force`, which is ours, it is switched off on record also if its cluster is gone for good.
+
+        Raises:
+            DeploymentError: It is active, and the cluster that serves it is not reached.
+
+        """
+        reached = reach(self._store, self.record, force=force)
         change_state(self._store, self.record, "deactivated")
-        apply(self._store, self.name)
+        if reached:
+            apply(self._store, self.name)
+        else:
+            put_address(self._store, self.name, "", find_cluster(self._store, self.name))
         self._url = None
         return self
 
     def read_logs(self, lines: int = 1000) -> list[dict[str, Any]]:
         """Read the ends of what its replicas have printed: `replica`, `node` and `text` of each that lives."""
-        client = _client()
+        client = find_client()
         return client.app_logs(self.name, lines) if client else []
 
     @both_forms_of_method
@@ -166,9 +191,11 @@ class App:
 
         Raises:
             ParameterMaterializationError: An output cannot be found.
-            DeploymentError: It does not start with it; what was served before still is.
+            DeploymentError: It does not start with it, and what was served before still is; or the cluster that serves
+                it is not reached.
 
         """
+        reach(self._store, self.record)
         refresh_app(self._store, self.record)
         if self.desired_state == "active":
             self._url = apply(self._store, self.name)
@@ -211,14 +238,5 @@ class App:
 @both_forms
 def states() -> dict[str, dict[str, Any]]:
     """Say how Serve has the apps of the root, by name; empty where its ledger does not run."""
-    client = _client()
+    client = find_client()
     return client.app_states() if client else {}
-
-
-def _client() -> Any:
-    """The client of the root's ledger; None where that does not run."""
-    if not is_connected():
-        connect(settings.address)
-    from flyte_ray.cluster.client import find_client  # imports ray, which is connected by now
-
-    return find_client(current_store())

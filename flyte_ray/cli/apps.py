@@ -111,12 +111,14 @@ def update() -> None:
 @common
 @click.option("--activate/--deactivate", default=None, help="Switch it on or off.")
 @click.option("--refresh", is_flag=True, help="Serve the newest outputs of the tasks that its parameters name.")
+@click.option("--force", is_flag=True, help="With --deactivate: also if the app's cluster is gone for good.")
 @click.option("--wait", is_flag=True, help="Accepted as in Flyte: it always returns when that is done.")
 @click.argument("name")
 def update_app(
     name: str,
     activate: bool | None,
     refresh: bool,
+    force: bool,
     wait: bool,
     root: str | None,
     address: str | None,
@@ -129,12 +131,14 @@ def update_app(
     """
     if activate is None and not refresh:
         raise click.UsageError("Say what to change: --activate, --deactivate or --refresh.")
-    prepare(root, address, verbose, attach=True)
+    if force and activate is not False:
+        raise click.UsageError("--force goes with --deactivate: what is to be served needs its cluster.")
+    prepare(root, address, verbose)
     app = App.get(name)
     if refresh:
         app.refresh()
     if activate is not None:
-        (app.activate if activate else app.deactivate)(wait=wait)
+        app.activate(wait=wait) if activate else app.deactivate(wait=wait, force=force)
     state = app.desired_state
     url = app.endpoint if state == "active" else ""
     sentence = f"App {name} answers at {url}" if url else f"App {name} is deactivated."
@@ -143,9 +147,10 @@ def update_app(
 
 @delete.command("app")
 @common
+@click.option("--force", is_flag=True, help="Also if the app's cluster is gone for good.")
 @click.argument("name")
-def delete_app(name: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+def delete_app(name: str, force: bool, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """End the app NAME, and take it off the record."""
-    prepare(root, address, verbose, attach=True)
-    App.delete(name)
+    prepare(root, address, verbose)
+    App.delete(name, force=force)
     click.echo(json.dumps({"app": name, "deleted": True}) if output == "json" else f"Deleted app {name}.")

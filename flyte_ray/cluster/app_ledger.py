@@ -61,7 +61,7 @@ class AppLedger:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._logs, name, lines)
 
     def restore(self) -> None:
-        """Have all apps served that are to be: after a start of the cluster, or of the ledger.
+        """Have all apps served that are to be, and no others: after a start of the cluster, or of the ledger.
 
         Who made this ledger to serve an app has a say before that.
         """
@@ -73,13 +73,23 @@ class AppLedger:
             except StoreError as error:
                 _log.warning("the apps of the root could not be looked for, which is tried again: %s", error)
                 time.sleep(AGAIN_S)
-        for name in wanted:
+        for name in [*wanted, *self._unwanted(wanted)]:
             if name in self._asked:
                 continue
             try:
                 self._apply(name)
             except Exception:  # one app that does not start must not keep the others from it
-                _log.exception("app %s could not be served again", name)
+                _log.exception("app %s could not be served again, or ended", name)
+
+    def _unwanted(self, wanted: list[str]) -> list[str]:
+        """Apps of this root that Serve has, but that are on record as switched off, or no longer at all."""
+        if not serve_runs():
+            return []
+        try:
+            return sorted(self._states().keys() - set(wanted))
+        except Exception:  # those that are wanted are served all the same
+            _log.exception("it could not be seen which apps are served")
+            return []
 
     def _apply(self, name: str) -> str:
         with self._locks.setdefault(name, threading.Lock()):
@@ -95,6 +105,15 @@ class AppLedger:
         program = send_package()
         found: list[dict[str, Any]] = _in_task("read_logs", program, program, name, lines, module=_LOGS)
         return found
+
+
+def serve_runs() -> bool:
+    """Whether this cluster has a Serve, without importing its client."""
+    try:
+        ray.get_actor("SERVE_CONTROLLER_ACTOR", "serve")
+    except ValueError:
+        return False
+    return True
 
 
 def _in_task(function: str, *args: Any, module: str = _MODULE) -> Any:

@@ -18,11 +18,12 @@ import ray
 from ray import serve
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
+from flyte_ray.cluster.app_ledger import serve_runs
 from flyte_ray.cluster.autoscaling import find_autoscaler, hopeless
 from flyte_ray.cluster.replica_class import replica_class
 from flyte_ray.cluster.serve_options import deployment_options, refuse_ports, surge_fits
 from flyte_ray.errors import DeploymentError
-from flyte_ray.ledger.apps import AppRecord, find_app, put_address
+from flyte_ray.ledger.apps import AppRecord, find_address, find_app, put_address
 from flyte_ray.storage import Store, open_store
 from flyte_ray.storage.providers import Options
 
@@ -50,8 +51,12 @@ def apply(program: str, root: str, storage: Options, name: str) -> str:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     store = open_store(root, storage)
     record = find_app(store, name)
+    here = ray.get_runtime_context().gcs_address
+    if record is not None and record.state == "active":
+        put_address(store, name, find_address(store, name), here)  # also if it fails: Serve may go on trying
     url = _make_true(program, store, record, name)
-    put_address(store, name, url)
+    if record is not None:
+        put_address(store, name, url, here)
     return url
 
 
@@ -77,7 +82,7 @@ def _make_true(program: str, store: Store, record: AppRecord | None, name: str) 
 
 def states() -> dict[str, dict[str, Any]]:
     """Say of each app of ours on this cluster how it is: `status`, `message`, `replicas` by state, `url`."""
-    if not _is_started():
+    if not serve_runs():
         return {}
     found = {}
     for name, status in serve.status().applications.items():
@@ -95,16 +100,8 @@ def states() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _is_started() -> bool:
-    try:
-        ray.get_actor("SERVE_CONTROLLER_ACTOR", "serve")
-    except ValueError:
-        return False
-    return True
-
-
 def _start(record: AppRecord) -> None:
-    if _is_started():
+    if serve_runs():
         return
     host, port = record.http["host"], record.http["port"]
     with socket.socket() as probe:
@@ -171,7 +168,7 @@ def _cause(messages: Sequence[str]) -> str:
 
 
 def _remove(name: str) -> None:
-    if _held(name) is None or not _is_started():
+    if _held(name) is None or not serve_runs():
         return
     serve.delete(name)
     _internal_kv_del(_key(name), namespace=_KV)

@@ -74,6 +74,13 @@ def connect(address: str | None) -> None:
         ) from error
 
 
+def address_here() -> str:
+    """The `host:port` of the cluster that this process is connected to."""
+    import ray  # see connect
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def start_embedded() -> None:
     """Start a Ray of this process's own, which ends with it.
 

@@ -108,15 +108,24 @@ def delete_app(store: Store, name: str) -> None:
     store.delete([*store.keys(app_prefix(name)), address_key(name)])
 
 
-def put_address(store: Store, name: str, url: str) -> None:
-    """Say where an app answers; an empty URL that it does not."""
-    store.put(address_key(name), json.dumps({"url": url}).encode())
+def put_address(store: Store, name: str, url: str, cluster: str) -> None:
+    """Say where an app answers, an empty URL that it does not, and the `host:port` of the cluster that was asked."""
+    store.put(address_key(name), json.dumps({"url": url, "cluster": cluster}).encode())
 
 
 def find_address(store: Store, name: str) -> str:
     """Return the URL below which an app answers, as far as is known; empty if it does not."""
+    return _find_served(store, name, "url")
+
+
+def find_cluster(store: Store, name: str) -> str:
+    """Return the `host:port` of the cluster that served an app last; empty if that is not known."""
+    return _find_served(store, name, "cluster")
+
+
+def _find_served(store: Store, name: str, what: str) -> str:
     try:
-        return str(json.loads(store.get(address_key(name)))["url"])
+        return str(json.loads(store.get(address_key(name))).get(what, ""))
     except ObjectMissing:
         return ""
 

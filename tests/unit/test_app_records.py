@@ -13,6 +13,7 @@ from flyte_ray.ledger.apps import (
     add_revision,
     delete_app,
     find_address,
+    find_cluster,
     list_apps,
     load_app,
     put_address,
@@ -41,7 +42,8 @@ def test_of_two_that_deploy_at_the_same_time_one_is_the_later(tmp_path: Path) ->
 def test_a_deleted_app_leaves_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     add_revision(store, SHOP)
-    put_address(store, "shop", "http://127.0.0.1:8000/apps/shop")
+    put_address(store, "shop", "http://127.0.0.1:8000/apps/shop", "127.0.0.1:6379")
+    assert find_cluster(store, "shop") == "127.0.0.1:6379"
     assert find_address(store, "shop") == "http://127.0.0.1:8000/apps/shop"
     delete_app(store, "shop")
     assert find_address(store, "shop") == ""
