@@ -57,7 +57,14 @@ class App:
         return [App(store, record) for record in list_apps(store)[:limit]]
 
     @both_forms_of_class
-    def delete(cls, name: str, project: str | None = None, domain: str | None = None, *, force: bool = False) -> None:
+    def delete(
+        cls,  # noqa: N805
+        name: str,
+        project: str | None = None,
+        domain: str | None = None,
+        *,
+        force: bool = False,
+    ) -> None:
         """End an app and take it off the record; with `force`, which is ours, also if its cluster is gone for good.
 
         Raises:
