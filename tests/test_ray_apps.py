@@ -16,11 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import flyte_ray as flyte
 from flyte_ray.apps.deploying import PORT_VAR
+from flyte_ray.cli.main import main
 from flyte_ray.cluster.session import connect as connect_to
 from flyte_ray.errors import DeploymentError
 from flyte_ray.ledger.apps import delete_app
@@ -204,24 +206,29 @@ def test_what_does_not_start_is_said_where_it_was_asked_for(serving: Path) -> No
         flyte.remote.App.delete(name)
 
 
-def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_address: str, tmp_path: Path) -> None:
+def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_address: str) -> None:
     file = Path(served_apps.__file__)
-    environ = {**ray_environ(), "RAY_ADDRESS": ray_address, "FLYTE_RAY_ROOT": str(serving)}
+    environ = {**ray_environ(), "FLYTE_RAY_ROOT": str(serving)}
 
-    def cli(*words: str, environ: dict[str, str] = environ) -> str:
+    def started(*words: str) -> str:
         done = subprocess.run([*CLI, *words], env=environ, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    said = cli("serve", str(file), "files", "--root-dir", str(file.parents[1]))
+    def cli(*words: str) -> str:
+        # In this process, which is connected: each new one takes seconds to be.
+        done = CliRunner().invoke(main, [*words, "--root", str(serving)], prog_name="flyte-ray")
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    said = started("serve", str(file), "files", "--root-dir", str(file.parents[1]), "--address", ray_address)
     url = re.search(r"App files answers at (\S+)", said)
     assert url is not None and "token" not in said
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 200
     assert re.search(r"files +active +RUNNING +1 running +http://127.0.0.1:\d+/archive", cli("get", "app", "files"))
     assert '"GET / HTTP/1.1" 200' in cli("get", "logs", "--app", "files")
     # The app's cluster is on record.
-    without = {name: value for name, value in environ.items() if name != "RAY_ADDRESS"}
-    cli("update", "app", "files", "--deactivate", environ=without)
+    started("update", "app", "files", "--deactivate")
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 404
     assert "deactivated" in cli("get", "app", "files")
     assert cli("update", "app", "files", "--activate") == f"App files answers at {url[1]}\n"
