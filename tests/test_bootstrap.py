@@ -98,7 +98,7 @@ def holders(root: Path) -> list[int]:
 
 
 def wait_for_end(root: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # Ray gives up a cluster that is gone after 60 s
     while left := holders(root):
         if time.monotonic() > deadline:
             for process in left:

@@ -69,6 +69,7 @@ def test_a_run_tells_how_it_ended(connected: Path) -> None:
     with http_inbox() as inbox:
         hook = flyte.notify.Webhook(on_phase=ActionPhase.FAILED, url=inbox.url)
         flyte.with_runcontext(name="told", notifications=hook).run(workloads.failing).wait()
+        wait_until(lambda: bool(inbox.received))  # the run's end is held back for it, but not for ever
         (told,) = inbox.received
     assert (told.content["run"], told.content["phase"], told.content["error"]) == ("told", "failed", "ValueError: boom")
 
