@@ -213,11 +213,11 @@ def test_what_the_classes_of_its_module_hold_counts(tmp_path: Path, monkeypatch:
     file = tmp_path / "flow.py"
     file.touch()
 
-    def digests(*edit: str) -> list[str]:
+    def digests(old: str = "", new: str = "") -> list[str]:
         module = ModuleType("flow")
         module.__file__ = str(file)
         monkeypatch.setitem(sys.modules, "flow", module)
-        exec(compile(SCRIPT.replace(*edit) if edit else SCRIPT, str(file), "exec"), vars(module))
+        exec(compile(SCRIPT.replace(old, new), str(file), "exec"), vars(module))
         return [read_body(task.spec.func).digest for task in (module.main, module.configured)]
 
     edits = [("= 11", "= 0"), ("= 12", "= 0"), ("= 0.5", "= 0"), ("[1, 2]", "[1]"), ('"c"', '"d"'), ("[3]", "[4]")]
