@@ -160,7 +160,10 @@ def test_decorators_do_not_count_for_the_version() -> None:
 
         return f
 
-    versions = {Cache("auto").get_version(VersionParameters(func)) for func in (bare(), decorated())}
+    functions = bare(), decorated()
+    for func in functions:
+        func.__qualname__ = "f"
+    versions = {Cache("auto").get_version(VersionParameters(func)) for func in functions}
     assert len(versions) == 1
 
 
