@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,9 @@ from flyte_ray.storage import open_store
 from tests import workloads
 from tests.inboxes import http_inbox
 from tests.ray_cluster import cluster, process_of, ray_environ
+from tests.waiting import within
+
+wait_until = within(120)
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 WORKLOADS = str(Path(workloads.__file__))
@@ -339,13 +341,6 @@ def submit(root: Path, *words: str, options: list[str] | None = None, address: s
 
 def wait_for(file: Path, text: str) -> None:
     wait_until(lambda: file.exists() and text in file.read_text())
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def named(run: flyte.Run, task: str) -> str:

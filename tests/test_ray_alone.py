@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ import flyte_ray as flyte
 from flyte_ray.errors import RuntimeUserError
 from tests import workloads
 from tests.ray_cluster import cluster, connection
+from tests.waiting import within
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +44,4 @@ def test_of_the_processes_of_ended_runs_ray_keeps_as_many_as_there_are_cpus() ->
     runs = [flyte.with_runcontext(env_vars={"EDIT": str(edit)}).run(workloads.own_process) for edit in range(4)]
     processes = [run.outputs()[0] for run in runs]
     assert len(set(processes)) == 4
-    deadline = time.monotonic() + 60
-    while len(left := [each for each in processes if os.path.exists(f"/proc/{each}")]) > 1:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+    within(60)(lambda: sum(os.path.exists(f"/proc/{each}") for each in processes) <= 1)

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,9 @@ from flyte_ray.runtime.offspring import process_at
 from flyte_ray.storage import open_store
 from tests import served_apps
 from tests.ray_cluster import free_port, ray_environ
+from tests.waiting import within
+
+until = within(180)
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 
@@ -60,13 +62,6 @@ def token_for(root: Path, scope: str) -> dict[str, str]:
 
 def client_of(handle: Any, headers: dict[str, str] | None = None) -> httpx.Client:
     return httpx.Client(base_url=handle.endpoint, headers=headers, timeout=60, trust_env=False)
-
-
-def until(claim: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 180
-    while not claim():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_an_asgi_app_is_served_to_who_has_a_token(serving: Path) -> None:

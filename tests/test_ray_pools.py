@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flyte_ray as flyte
 from tests import pooled
+from tests.waiting import within
+
+eventually = within(60)
 
 
 def output(task: flyte.TaskTemplate, **inputs: object) -> Any:
@@ -77,13 +79,6 @@ def test_an_abort_stops_what_runs_and_keeps_the_process(connected: Path, tmp_pat
 def test_an_action_out_of_time_ends_and_leaves_the_process_to_others(connected: Path) -> None:
     process = output(pooled.uses_model, number=0)
     assert output(pooled.catches_a_timeout, number=0) == process[0]
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_processes_that_are_kept_and_idle_leave_the_cpus_to_others(connected: Path) -> None:

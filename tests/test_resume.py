@@ -8,9 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +20,9 @@ from flyte_ray.ledger.events import RESUMED
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
+from tests.waiting import within
+
+wait_until = within(60)
 
 FLOW = """
     import os
@@ -287,13 +288,6 @@ def test_an_aborted_run_is_resumed(tmp_path: Path) -> None:
     broken.clear()
     assert run.result().resume().outputs() == (2,)
     assert executed == ["step 0", "step 1", "lasting", "lasting"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_task_that_is_declared_nowhere_any_more_is_named(failed: flyte.Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ So a busy machine slows both sides. On Ray the same engine runs in two processes
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import pickle
@@ -59,22 +60,23 @@ def cpu_s(call: Callable[[], Any]) -> float:
 
 
 def times(task: Any, count: int) -> float:
-    """Return how many times the yardstick an action costs, at best of three measures of each."""
+    """Return how many times the yardstick an action costs, at best of some pairs: each half meets the same machine."""
 
     def run() -> None:
         assert flyte.with_runcontext("local").run(task, count).outputs()[0] == count
 
     run()
-    rounds = 3_000
-    return (
-        min(cpu_s(run) for _ in range(3)) / count / (min(cpu_s(lambda: yardstick(rounds)) for _ in range(5)) / rounds)
-    )
+    gc.freeze()  # what other tests have imported, as in a slot
+    try:
+        return min(cpu_s(run) / cpu_s(lambda: yardstick(count)) for _ in range(8))
+    finally:
+        gc.unfreeze()
 
 
-@pytest.mark.parametrize(("task", "count", "most"), [(fan_out, 3_000, 72), (map_out, 3_000, 66), (chain, 2_000, 63)])
+@pytest.mark.parametrize(("task", "count", "most"), [(fan_out, 3_000, 45), (map_out, 3_000, 42), (chain, 2_000, 40)])
 def test_an_action_costs_a_few_times_what_its_values_cost_to_carry(
     task: Any, count: int, most: float, tmp_path: Path
 ) -> None:
     flyte.init(root=str(tmp_path))
-    # 24, 22 and 21 where this was written. What else ran in the process, and runs beside it, has doubled them.
-    assert any(times(task, count) < most for _ in range(3))
+    # 24, 22 and 21 where this was written: a slip by half fails, noise does not.
+    assert times(task, count) < most

@@ -29,6 +29,9 @@ from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.state import RunState
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store
+from tests.waiting import within
+
+until = within(30)
 
 AWAY_S = 1.5
 env = flyte.TaskEnvironment("away")
@@ -207,13 +210,6 @@ def limited() -> pa.Table:
 def test_the_wait_is_no_running_time() -> None:
     run = flyte.run(limited)
     assert run.phase.value == "succeeded"
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @env.task

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -41,3 +43,28 @@ class AppHandle(Protocol):
 
     def ephemeral_ctx_sync(self) -> AbstractContextManager[None]:
         """Have it switched on in a `with` block, and off behind it."""
+
+
+class Switched:
+    """What can be switched on and off, wherever it runs, can be on for a while."""
+
+    activate: Any
+    deactivate: Any
+
+    @asynccontextmanager
+    async def ephemeral_ctx(self) -> AsyncIterator[None]:
+        """Have it switched on in an `async with` block, and off behind it."""
+        await self.activate.aio(wait=True)
+        try:
+            yield
+        finally:
+            await asyncio.shield(self.deactivate.aio(wait=True))
+
+    @contextmanager
+    def ephemeral_ctx_sync(self) -> Iterator[None]:
+        """Have it switched on in a `with` block, and off behind it."""
+        self.activate(wait=True)
+        try:
+            yield
+        finally:
+            self.deactivate(wait=True)

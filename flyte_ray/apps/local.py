@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.apps import addresses, context
 from flyte_ray.apps.environment import AppEnvironment
+from flyte_ray.apps.handle import Switched
 from flyte_ray.apps.parameters import Values
 from flyte_ray.apps.process import Command
 from flyte_ray.apps.readiness import HOST, answers, wait_until
@@ -46,7 +44,7 @@ class Running(Protocol):
         """End it."""
 
 
-class LocalApp:
+class LocalApp(Switched):
     """An app that this process serves."""
 
     def __init__(self, env: AppEnvironment, values: Values, patience: Patience, context: context.AppContext) -> None:
@@ -97,24 +95,6 @@ class LocalApp:
         """Switch it off; returns when it has ended."""
         self._end()
         return self
-
-    @asynccontextmanager
-    async def ephemeral_ctx(self) -> AsyncIterator[None]:
-        """Have it switched on in an `async with` block, and off behind it."""
-        await self.activate.aio(wait=True)
-        try:
-            yield
-        finally:
-            await asyncio.shield(self.deactivate.aio(wait=True))
-
-    @contextmanager
-    def ephemeral_ctx_sync(self) -> Iterator[None]:
-        """Have it switched on in a `with` block, and off behind it."""
-        self.activate(wait=True)
-        try:
-            yield
-        finally:
-            self.deactivate(wait=True)
 
     def _start(self) -> None:
         if self.name in addresses.here:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from flyte_ray.api.both import both_forms, both_forms_of_class, both_forms_of_method
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.deploying import apply, change_state, refresh_app
+from flyte_ray.apps.handle import Switched
 from flyte_ray.apps.reaching import find_client, reach
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import DeploymentError
@@ -32,7 +30,7 @@ _LOOK_S: Final = 0.5
 _WATCH_S: Final = 600.0
 
 
-class App:
+class App(Switched):
     """An app of a root. Mirrors `flyte.remote.App`; what it says is read anew each time."""
 
     def __init__(self, store: Store, record: AppRecord, url: str | None = None) -> None:
@@ -222,24 +220,6 @@ class App:
                 raise DeploymentError(f"App '{self.name}' should be {wait_for}, but is {self.deployment_status}.")
             time.sleep(_LOOK_S)
         return self
-
-    @asynccontextmanager
-    async def ephemeral_ctx(self) -> AsyncIterator[None]:
-        """Have it switched on in an `async with` block, and off behind it."""
-        await self.activate.aio(wait=True)
-        try:
-            yield
-        finally:
-            await asyncio.shield(self.deactivate.aio(wait=True))
-
-    @contextmanager
-    def ephemeral_ctx_sync(self) -> Iterator[None]:
-        """Have it switched on in a `with` block, and off behind it."""
-        self.activate(wait=True)
-        try:
-            yield
-        finally:
-            self.deactivate(wait=True)
 
 
 @both_forms

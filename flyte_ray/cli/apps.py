@@ -14,7 +14,7 @@ from flyte_ray.apps.served import App, states
 from flyte_ray.apps.serving import Server
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_app
-from flyte_ray.cli.options import again, common, insist, pairs, prepare
+from flyte_ray.cli.options import again, common, insist, of_project, pairs, prepare
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.cluster.session import has_cluster, start_embedded
 from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
@@ -25,17 +25,7 @@ from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
 @click.option("--local", is_flag=True, help="Serve in this process, without Ray, until Ctrl-C.")
 @click.option("--env-var", metavar="K=V", multiple=True, callback=pairs, help="A variable of the app; repeatable.")
 @click.option("--parameter", metavar="K=V", multiple=True, callback=pairs, help="A parameter's value; repeatable.")
-@click.option(
-    "--copy-style",
-    type=click.Choice(["loaded_modules", "all", "none"]),
-    default="loaded_modules",
-    help="Which files of the project travel.",
-)
-@click.option(
-    "--root-dir",
-    type=click.Path(exists=True, file_okay=False),
-    help="The project's folder, from which FILE is imported (default: FILE's own, or its package's).",
-)
+@of_project
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("app", metavar="[ENV]", required=False)
 def serve(file: str, app: str | None, **options: Any) -> None:

@@ -33,6 +33,25 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--copy-style` and `--root-dir` to a verb that takes a file."""
+    for option in (
+        click.option(
+            "--root-dir",
+            type=click.Path(exists=True, file_okay=False),
+            help="The project's folder, from which FILE is imported (default: FILE's own, or its package's).",
+        ),
+        click.option(
+            "--copy-style",
+            type=click.Choice(["loaded_modules", "all", "none"]),
+            default="loaded_modules",
+            help="Which files of the project travel.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Read a repeatable option of the form KEY=VALUE."""
     found = {}

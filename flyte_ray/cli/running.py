@@ -16,7 +16,7 @@ from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
-from flyte_ray.cli.options import common, insist, pairs, prepare
+from flyte_ray.cli.options import common, insist, of_project, pairs, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
@@ -39,17 +39,7 @@ from flyte_ray.spec.interface import Parameter
 @click.option("--strict-replay", is_flag=True, help="Fail what runs again and calls something else than is on record.")
 @click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
-@click.option(
-    "--copy-style",
-    type=click.Choice(["loaded_modules", "all", "none"]),
-    default="loaded_modules",
-    help="Which files of the project travel.",
-)
-@click.option(
-    "--root-dir",
-    type=click.Path(exists=True, file_okay=False),
-    help="The project's folder, from which FILE is imported (default: FILE's own, or its package's).",
-)
+@of_project
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context

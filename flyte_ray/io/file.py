@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.io.located import Located, seen
-from flyte_ray.storage.files import fetch_all, look_at, open_uri, send_all
+from flyte_ray.storage.files import fetch_all, open_uri, send_all
 from flyte_ray.storage.streams import AsyncFile
 from flyte_ray.storage.working import require_working
 from flyte_ray.storage.writing import in_mode, is_for_writing, writing_to
@@ -223,12 +223,9 @@ class File(Located, Generic[T]):
             object.__setattr__(self, "hash", hashing.result())
 
     def _stamp(self) -> str | None:
-        found = self._look(lambda: (look_at(self.path, self._options),))
-        if found is None:
-            return None
-        (there,) = found
+        there = self._look_there(f"There is no file {self.path}: it was never written, or has been deleted.")
         if there is None:
-            raise FileNotFoundError(f"There is no file {self.path}: it was never written, or has been deleted.")
+            return None
         self._check_kind(there.is_folder, self.path)
         return seen(there.size, there.mark)
 

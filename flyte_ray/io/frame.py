@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from flyte_ray.io.formats import PARQUET, TableFile, format_of, write_table
 from flyte_ray.io.located import Located, seen
-from flyte_ray.storage.files import Found, list_files, look_at
+from flyte_ray.storage.files import Found, list_files
 from flyte_ray.storage.working import writing
 from flyte_ray.types.columns import Columns, check_schema, index_of, python_types, selected
 from flyte_ray.types.content import table_digest
@@ -296,12 +296,9 @@ class DataFrame(Located):
         return {"path": f"{OWN_MARK}{uri}", "name": uri, "format": form, "hash": self.hash or f"{CONTENT}{digest}"}
 
     def _stamp(self) -> str | None:
-        found = self._look(lambda: (look_at(self.path, self._options),))
-        if found is None:
-            return None
-        (there,) = found
+        there = self._look_there(f"There is no table at {self.path}.")
         if there is None:
-            raise FileNotFoundError(f"There is no table at {self.path}.")
+            return None
         if not there.is_folder:
             return seen(there.size, there.mark)
         files = self._look(lambda: list_files(self.path, self._options)) or []

@@ -24,7 +24,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from flyte_ray.errors import StoreError
-from flyte_ray.storage.files import look_at
+from flyte_ray.storage.files import Found, look_at
 from flyte_ray.storage.local import local_path
 from flyte_ray.storage.providers import Options
 from flyte_ray.storage.working import Place, current_options, working_place
@@ -126,6 +126,13 @@ class Located(BaseModel):
         except (PermissionError, StoreError) as error:
             _log.warning("%s is told from others by its path alone: %s", self.path, error)
             return None
+
+    def _look_there(self, missing: str) -> Found | None:
+        """Say what lies there, None as `_look`; raises `FileNotFoundError` with a text where nothing does."""
+        found = self._look(lambda: (look_at(self.path, self._options),))
+        if found == (None,):
+            raise FileNotFoundError(missing)
+        return found[0] if found else None
 
     @classmethod
     def _check_kind(cls, is_folder: bool, path: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +33,9 @@ from flyte_ray.runtime.slot import Slot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from flyte_ray.types.signing import Pickling
+from tests.waiting import within
+
+until = within(30)
 
 env = flyte.TaskEnvironment("stacked")
 cleaned: list[str] = []
@@ -108,13 +110,6 @@ class PlayedLedger:
 
     def said(self, kind: type) -> list[Any]:
         return [item for item in self.items if type(item) is kind]
-
-
-def until(reached: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,9 @@ from flyte_ray.ledger.snapshot import write_snapshot
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, open_store, witnessed
 from tests.unit.memory_store import MemoryStore
+from tests.waiting import within
+
+until = within(30)
 
 RUN = RunId("r")
 CALL = Event(kinds.CALLED, 1, "a0", task="e.f", body="{}")
@@ -91,13 +93,6 @@ def test_what_shows_in_place_of_a_folder_that_is_away_is_neither_read_nor_writte
     assert run.get("a") == b"1"
     with pytest.raises(ObjectMissing):
         run.get("b")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Troubled(MemoryStore):
