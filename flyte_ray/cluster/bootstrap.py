@@ -24,6 +24,7 @@ from typing import Any, Final
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import arriving, arriving_actor, send_package
 from flyte_ray.errors import ClusterError
+from flyte_ray.ledger.origin import is_running
 from flyte_ray.storage.providers import Options
 
 READY_S: Final = 15.0
@@ -166,7 +167,7 @@ def hold(root: str) -> None:
     ledger = kept[1]._ray_actor_id
     del kept, given["storage"]
     asked = time.monotonic()
-    while _is_alive(given["raylet"]):
+    while is_running(given["raylet"]):
         time.sleep(WATCH_S)
         if time.monotonic() - asked > ASK_S:
             asked = time.monotonic()
@@ -184,16 +185,6 @@ def _say(line: bytes) -> None:
     os.write(1, line)
     # Whoever reads must see the end, and Ray's own output must have somewhere to go.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def on_head() -> Any:

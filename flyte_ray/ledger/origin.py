@@ -29,15 +29,21 @@ def has_ended(process: str, pid: int) -> bool:
     """Tell whether the process that `own_process` named so, of this id, has ended for certain."""
     if not is_near(process):
         return False
-    began = process.rpartition("|")[2]
+    if not is_running(pid):
+        return True
+    began, now = process.rpartition("|")[2], _look(pid)[1]
+    return now != began and bool(now and began)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether this machine has a process of this id which has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except PermissionError:
         pass  # another user's: it is there
-    state, now = _look(pid)
-    return state in _ENDED if now == began else bool(now and began)
+    return _look(pid)[0] not in _ENDED
 
 
 def _machine() -> str:
