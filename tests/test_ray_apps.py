@@ -44,6 +44,8 @@ def serving(connected: Path, ray_address: str) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PORT_VAR, str(free_port()))
         yield connected
+        for app in flyte.remote.App.listall():  # else the next ledger of this root, which others use, serves them again
+            flyte.remote.App.delete(app.name, force=True)
         shut_serve_down()
 
 
