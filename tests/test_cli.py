@@ -102,6 +102,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     text = cli("--help").output
     assert [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()] == [
         "abort",
+        "console",
         "create",
         "delete",
         "get",

@@ -15,6 +15,7 @@ import click
 from flyte_ray.cli.apps import serve, update
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.conditions import signal
+from flyte_ray.cli.console import console
 from flyte_ray.cli.reading import get
 from flyte_ray.cli.rerunning import rerun
 from flyte_ray.cli.resuming import resume
@@ -30,7 +31,7 @@ from flyte_ray.errors import (
     StoreError,
 )
 
-VERBS: Final = (submit, rerun, resume, abort, signal, serve, get, create, update, delete)
+VERBS: Final = (submit, rerun, resume, abort, signal, serve, console, get, create, update, delete)
 _TOO_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
 """Codes of errors that depend on how a run or an app stands, and not on the words of the command."""
 

@@ -25,6 +25,8 @@ from typing import Final
 
 NAME: Final = "flyte_ray"
 KV_NAMESPACE: Final = b"flyte_ray"
+_TRAVELS: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
+"""Endings of the files that the package is made of."""
 NEEDED: Final = {
     "aiohttp": "aiohttp>=3.9",
     "cloudpickle": "cloudpickle>=3",
@@ -71,8 +73,9 @@ def digest_of(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """List a package's Python files, in the order of their paths."""
-    return sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix())
+    """List a package's Python files and what its pages are made of, in the order of their paths."""
+    found = [path for path in folder.rglob("*") if path.suffix in _TRAVELS and path.is_file()]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _require(needed: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.events import FORMAT, arrow_schema
 from flyte_ray.ledger.paths import block_key
 from flyte_ray.ledger.seal import read_sealed, write_sealed
-from flyte_ray.ledger.segment import Segment, events_of, require_format
+from flyte_ray.ledger.segment import Segment, Take, events_of, require_format
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
@@ -35,10 +35,9 @@ class Part:
     writer: str
     rows: pa.Table
 
-    @property
-    def segment(self) -> Segment:
-        """The segment as it was read before."""
-        return Segment(self.epoch, self.writer, events_of(self.rows))
+    def segment(self, take: Take | None = None) -> Segment:
+        """Return the segment as it was read before."""
+        return Segment(self.epoch, self.writer, (take or events_of)(self.rows))
 
 
 def number_of(position: int) -> int:

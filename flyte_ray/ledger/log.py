@@ -20,7 +20,7 @@ from flyte_ray.ledger.events import FORMAT, Event
 from flyte_ray.ledger.packing import Packer
 from flyte_ray.ledger.paths import block_key, segment_key
 from flyte_ray.ledger.seal import is_torn
-from flyte_ray.ledger.segment import Segment, decode_segment, encode_segment
+from flyte_ray.ledger.segment import Segment, Take, decode_segment, encode_segment
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 from flyte_ray.storage.patient import Patience, PatientStore
@@ -28,20 +28,32 @@ from flyte_ray.storage.patient import Patience, PatientStore
 _log = logging.getLogger("flyte_ray.ledger")
 
 
-def read_segments(store: Store, run: RunId, position: int = 0) -> Iterator[tuple[int, Segment]]:
+def read_segments(
+    store: Store, run: RunId, position: int = 0, epoch: int = 0, take: Take | None = None
+) -> Iterator[tuple[int, Segment]]:
     """Yield the valid segments from a position on, in order, leaving out void and torn ones.
+
+    Args:
+        store: The root.
+        run: Whose they are.
+        position: The first one.
+        epoch: The epoch of the one before: what has a lower one is void.
+        take: Which of their events; by default all.
 
     Raises:
         StoreDamagedError: A segment is changed, or torn where others rest on it; names the object.
 
     """
-    yield from ((at, segment) for at, segment in _read_positions(store, run, position, 0) if segment is not None)
+    found = _read_positions(store, run, position, epoch, take)
+    yield from ((at, segment) for at, segment in found if segment is not None)
 
 
-def _read_positions(store: Store, run: RunId, position: int, epoch: int) -> Iterator[tuple[int, Segment | None]]:
+def _read_positions(
+    store: Store, run: RunId, position: int, epoch: int, take: Take | None = None
+) -> Iterator[tuple[int, Segment | None]]:
     """Yield every position that is taken, with its segment, None where that is void or torn."""
     torn: StoreDamagedError | None = None
-    for at, segment in _read_stored(store, run, position):
+    for at, segment in _read_stored(store, run, position, take):
         if isinstance(segment, StoreDamagedError):
             torn = torn or segment
             yield at, None
@@ -58,7 +70,9 @@ def _read_positions(store: Store, run: RunId, position: int, epoch: int) -> Iter
         _log.warning("the end of the log of run %s was never wholly written, and is left out: %s", run, torn)
 
 
-def _read_stored(store: Store, run: RunId, at: int) -> Iterator[tuple[int, Segment | StoreDamagedError | None]]:
+def _read_stored(
+    store: Store, run: RunId, at: int, take: Take | None
+) -> Iterator[tuple[int, Segment | StoreDamagedError | None]]:
     """Yield what lies at each position, an error where that is torn; of a block also its last one, be it left out.
 
     What is missing may have been packed, also a moment ago. So may what was there before an `OPEN` record, of a writer
@@ -66,11 +80,11 @@ def _read_stored(store: Store, run: RunId, at: int) -> Iterator[tuple[int, Segme
     the log was opened first, and that stays.
     """
     while True:
-        found = _read_object(store, run, at)
+        found = _read_object(store, run, at, take)
         is_doubtful = at > 0 and (found is None or (isinstance(found, Segment) and found.opens))
         block = read_block(store, run, at) if is_doubtful else None
         if block is not None:
-            yield from ((part.position, part.segment) for part in block if part.position >= at)
+            yield from ((part.position, part.segment(take)) for part in block if part.position >= at)
             at = last_of(at) + 1
             if block[-1].position < at - 1:
                 yield at - 1, None
@@ -81,11 +95,11 @@ def _read_stored(store: Store, run: RunId, at: int) -> Iterator[tuple[int, Segme
             at += 1
 
 
-def _read_object(store: Store, run: RunId, at: int) -> Segment | StoreDamagedError | None:
+def _read_object(store: Store, run: RunId, at: int, take: Take | None) -> Segment | StoreDamagedError | None:
     key = segment_key(run, at)
     try:
         data = store.get(key)
-        return decode_segment(data, f"{store.uri}/{key}")
+        return decode_segment(data, f"{store.uri}/{key}", take)
     except ObjectMissing:
         return None
     except StoreDamagedError as error:

@@ -6,8 +6,9 @@ and the two are told apart. Knows nothing of storage.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flyte_ray.errors import StoreDamagedError
 from flyte_ray.ledger import events as kinds
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_VALUES: Final = (kinds.CALLED, kinds.SUCCEEDED, kinds.RECOVERED)
+"""Events whose bodies are inputs and outputs."""
 _REPEATED: Final = frozenset({"kind", "parent", "task", "group", "slot", "context"})
 """Columns with few different texts: each is kept once, which is a fifth of the memory that a run takes."""
 
@@ -54,8 +57,12 @@ def encode_segment(segment: Segment) -> bytes:
     return write_sealed([pa.record_batch(arrays, schema=schema)], schema, about)
 
 
-def decode_segment(data: bytes, uri: str) -> Segment:
-    """Decode and verify a segment.
+Take: TypeAlias = "Callable[[pa.Table], list[Event]]"
+"""Makes events of rows of the log: of all, or of some, but of each that opens a run."""
+
+
+def decode_segment(data: bytes, uri: str, take: Take | None = None) -> Segment:
+    """Decode and verify a segment; its events are those that `take` makes of its rows, by default all.
 
     Raises:
         StoreDamagedError: The bytes are torn, changed, or of a format this version does not know; names `uri`.
@@ -63,7 +70,7 @@ def decode_segment(data: bytes, uri: str) -> Segment:
     """
     table, about = read_sealed(data, uri)
     require_format(about, uri)
-    return Segment(int(about["flyte_ray.epoch"]), about["flyte_ray.writer"], events_of(table))
+    return Segment(int(about["flyte_ray.epoch"]), about["flyte_ray.writer"], (take or events_of)(table))
 
 
 def require_format(about: dict[str, str], uri: str) -> None:
@@ -92,3 +99,24 @@ def events_of(table: pa.Table) -> list[Event]:
             known: dict[str | None, str | None] = {}
             columns[number] = [known.setdefault(text, text) for text in columns[number]]
     return [Event(*row) for row in zip(*columns, strict=True)]
+
+
+def events_without_values(table: pa.Table) -> list[Event]:
+    """Return the events without what was printed, and without inputs, outputs and contexts, which may be large."""
+    import pyarrow as pa  # see encode_segment
+    import pyarrow.compute as pc
+
+    table = table.filter(pc.not_equal(table["kind"], kinds.LOGGED))
+    holds = pc.is_in(table["kind"], value_set=column(_VALUES, pa.string()))
+    bodies = pc.if_else(holds, pa.scalar(None, pa.string()), table["body"])
+    table = table.set_column(table.column_names.index("body"), "body", bodies)
+    return events_of(
+        table.set_column(table.column_names.index("context"), "context", pa.nulls(len(table), pa.string()))
+    )
+
+
+def events_about(action: str, table: pa.Table) -> list[Event]:
+    """Return the events of one action."""
+    import pyarrow.compute as pc  # see encode_segment
+
+    return events_of(table.filter(pc.or_(pc.equal(table["action"], action), pc.equal(table["kind"], kinds.OPEN))))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from flyte_ray.api.run import Run
@@ -24,6 +24,7 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.bounds import Bounded
+from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.inputs import read_inputs
 from flyte_ray.errors import (
     ActionNotFoundError,
@@ -46,6 +47,7 @@ from flyte_ray.ledger.overview import (
     pick_action,
 )
 from flyte_ray.ledger.query import load_past
+from flyte_ray.ledger.tree import tree_json
 from flyte_ray.runtime.user import acting_for
 from flyte_ray.spec.condition import parse_value
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, make_run_name, validate_run_name
@@ -89,14 +91,17 @@ class Signal(BaseModel):
     value: Any = Field(description="Of the condition's type.")
 
 
-def build_api(tasks: Sequence[TaskTemplate] = ()) -> Any:
+def build_api(tasks: Sequence[TaskTemplate] = (), extend: Callable[[FastAPI], None] | None = None) -> Any:
     """Build the API, an ASGI app.
 
     Args:
         tasks: Those that may be started; none by default.
+        extend: Puts more on it, such as the console's pages.
 
     """
     api = FastAPI(title="flyte-ray", version=VERSION, description="Runs, their actions, values and logs.")
+    if extend is not None:
+        extend(api)
     api.include_router(_reading())
     api.include_router(_acting({task.name: task for task in tasks}))
     for kind in (BaseRuntimeError, ActionNotFoundError, DeclarationError, ObjectMissing, TypeError, ValueError):
@@ -126,6 +131,11 @@ def _reading() -> APIRouter:
     def get_run(run: str) -> dict[str, Any]:
         """Describe a run."""
         return describe_run(current_store(), _named(run))
+
+    @router.get("/runs/{run}/table", response_class=Response)
+    def get_table(run: str) -> Response:
+        """Return a run's whole tree of actions as columns."""
+        return Response(tree_json(folded_runs().get(_named(run))), media_type="application/json")
 
     @router.get("/runs/{run}/actions")
     def list_actions(run: str) -> list[dict[str, Any]]:

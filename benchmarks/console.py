@@ -1,0 +1,138 @@
+"""Measure what the console's server takes with 50,000 actions in a run and 5,000 runs in a root; print one table.
+
+Usage, from the top of the project: `python -m benchmarks.console [--root DIR] [--make]`; with `--make` it only writes
+the two, and prints how to look at them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.listing import list_run
+from flyte_ray.ledger.log import RunLog
+from flyte_ray.ledger.messages import TaskRef
+from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.recorder import RunRecorder
+from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.snapshot import write_snapshot
+from flyte_ray.ledger.verdicts import failure, lost
+from flyte_ray.spec.ids import RunId
+from flyte_ray.storage import Store, open_store
+
+ACTIONS = 50_000
+RUNS = 5_000
+WIDE = 200
+"""Children of each group of the large run."""
+LARGE = "large"
+TASKS = {
+    name: TaskRef(f"shop.{name}", "shop", name, None, "s", "{}", 2, None, False)
+    for name in ("main", "prepare", "train", "score")
+}
+
+
+def make_run(store: Store, name: str, actions: int, started_us: int, *, fails: bool = False) -> None:
+    """Put a run on record that has ended: groups of `WIDE` actions, some retried, some lost, some with traces."""
+    run, root = RunId(name), TASKS["main"]
+    about = {"mode": "local", "labels": {"made": "by benchmark"}, "source": "shop.py", "code": None, "owner": "me@here"}
+    start = Start(run, uuid.uuid4().hex, root, json.dumps({"count": actions}), about=about)
+    spec = start.spec(started_us)
+    store.put_if_absent(spec_key(run), json.dumps(spec).encode())
+    list_run(store, run, spec)
+    recorder = RunRecorder(run, RunLog(store, run, uuid.uuid4().hex), "benchmark")
+    for event in _events(actions, started_us, fails):
+        recorder.record(event)
+    recorder.commit()
+    write_snapshot(store, recorder.state, recorder.position)
+    recorder.close()
+
+
+def _events(actions: int, at: int, fails: bool) -> Iterator[Event]:
+    """Tell the events of a run in the order of their time."""
+    dice = random.Random(actions)
+    for ref in TASKS.values():
+        yield Event(kinds.TASK, at, task=ref.key, body=json.dumps(ref))
+    yield Event(kinds.CALLED, at, "a0", task=TASKS["main"].key, body=json.dumps({"count": actions}))
+    yield Event(kinds.STARTED, at := at + 5_000, "a0", slot="s0")
+    made, group, bad = 1, 0, actions // 2 if fails else -1
+    while made < actions:
+        parent = f"{dice.getrandbits(96):024x}"
+        yield Event(kinds.CALLED, at := at + 900, parent, 0, "a0", TASKS["prepare"].key, f"part {group}", body="{}")
+        yield Event(kinds.STARTED, at := at + 700, parent, slot="s0")
+        made, group = made + 1, group + 1
+        names = [f"{dice.getrandbits(96):024x}" for _ in range(min(WIDE, actions - made))]
+        for name in names:
+            task = TASKS["train" if dice.random() < 0.8 else "score"].key
+            inputs = json.dumps({"row": made, "text": "x" * dice.randrange(60)})
+            yield Event(kinds.CALLED, at := at + 100, name, 0, parent, task, body=inputs)
+        for name in names:
+            made += 1
+            for event in _life(name, at, dice, made == bad):
+                at = event.at
+                yield event
+        body = json.dumps({"rows": len(names)})
+        yield Event(kinds.SUCCEEDED, at := at + 500, parent, slot="s0", body=body)
+    if fails:
+        yield Event(kinds.FAILED, at + 900, "a0", body=failure("ValueError", "user", "row 7 has no price"))
+    else:
+        yield Event(kinds.SUCCEEDED, at + 900, "a0", body="42")
+
+
+def _life(name: str, at: int, dice: random.Random, fails: bool) -> Iterator[Event]:
+    slot, attempt = f"s{dice.randrange(8)}", 0
+    yield Event(kinds.STARTED, at := at + dice.randrange(100, 900), name, attempt, slot=slot)
+    if dice.random() < 0.02:
+        yield Event(kinds.RETRIED, at := at + 2_000, name, attempt, body=failure("OSError", "user", "not reached"))
+        yield Event(kinds.STARTED, at := at + 500, name, attempt := attempt + 1, slot=slot)
+    if dice.random() < 0.01:
+        reason = lost("the node is gone", "node", to_blame=False, ready_us=0)
+        yield Event(kinds.LOST, at := at + 2_000, name, attempt, body=reason)
+        yield Event(kinds.STARTED, at := at + 500, name, attempt := attempt + 1, slot=slot)
+    if dice.random() < 0.05:
+        body = json.dumps({"inputs": {"n": 1}, "started_us": at, "ended_us": at + 300, "output": 2})
+        yield Event(kinds.TRACED, at := at + 300, name, attempt, task=f"shop.ask@{name[:12]}", body=body)
+    if dice.random() < 0.02:
+        text = "".join(f"line {number} of {name}\n" for number in range(20))
+        context = json.dumps({"from": 0, "to": len(text)})
+        yield Event(kinds.LOGGED, at, name, attempt, body=text, context=context)
+    at += dice.randrange(200, 3_000)
+    if fails:
+        yield Event(kinds.FAILED, at, name, attempt, body=failure("ValueError", "user", "row 7 has no price"))
+    else:
+        yield Event(kinds.SUCCEEDED, at, name, attempt, body=json.dumps({"score": dice.random()}))
+
+
+def make(store: Store, actions: int = ACTIONS, runs: int = RUNS) -> None:
+    """Put one large run and many small ones on record; the large one is the newest."""
+    now = time.time_ns() // 1000
+    for number in range(runs):
+        make_run(store, f"small-{number:05d}", 3, now - (runs - number) * 60_000_000, fails=number % 10 == 0)
+    make_run(store, LARGE, actions, now - 1_000_000, fails=True)
+
+
+def main() -> None:
+    """Make what is asked, and measure it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.console", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--root", help="where to write (default: a folder that is removed)")
+    parser.add_argument("--make", action="store_true", help="only write the runs")
+    parser.add_argument("--actions", type=int, default=ACTIONS)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    options = parser.parse_args()
+    write = partial(make, actions=options.actions, runs=options.runs)
+    with tempfile.TemporaryDirectory() as folder:
+        root = options.root or folder
+        write(open_store(root))
+        if options.make:
+            print(f"flyte-ray console --root {root}")
+
+
+if __name__ == "__main__":
+    main()

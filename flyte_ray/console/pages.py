@@ -1,0 +1,62 @@
+"""The console's pages: one template per address, and the files that they load.
+
+Invariants: a page holds the address's own words and nothing of a run, so that it is the same for everybody and needs
+no token; what stands in it is escaped; no page may load or run anything that does not come from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+
+from flyte_ray.spec.version import VERSION
+
+HERE: Final = Path(__file__).parent
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
+    " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What a page may load: its own files alone, and nothing inline."""
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+PAGES: Final = {
+    "/": "runs",
+    "/runs/{run}": "run",
+    "/runs/{run}/actions/{action}": "action",
+    "/apps": "apps",
+    "/apps/{name}": "app",
+    "/cache": "cache",
+    "/login": "login",
+}
+"""Templates by address."""
+
+
+def add_pages(app: FastAPI) -> None:
+    """Put the pages and their files on an app."""
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=True
+    )
+    router = APIRouter(include_in_schema=False)
+    for address, name in PAGES.items():
+        router.add_api_route(address, _page(templates, name), methods=["GET"])
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+
+def _page(templates: Environment, name: str) -> Any:
+    async def show(request: Request) -> Response:
+        words = {"base": request.scope.get("root_path", ""), "version": VERSION, "page": name, **request.path_params}
+        text = templates.get_template(f"{name}.html").render(words)
+        return Response(text, media_type="text/html", headers=HEADERS)
+
+    return show

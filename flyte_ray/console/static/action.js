@@ -1,0 +1,1 @@
+// action: owned by the pages

@@ -1,0 +1,1 @@
+// app: owned by the pages

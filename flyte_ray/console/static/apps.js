@@ -1,0 +1,1 @@
+// apps: owned by the pages

@@ -1,0 +1,1 @@
+// cache: owned by the pages

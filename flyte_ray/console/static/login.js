@@ -1,0 +1,1 @@
+// login: owned by the pages

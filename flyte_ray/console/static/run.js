@@ -1,0 +1,1 @@
+// run: owned by the pages

@@ -1,0 +1,1 @@
+// runs: owned by the pages

@@ -1,0 +1,164 @@
+"""Keep runs folded for who looks at them again and again: what is new is folded onto what was read before.
+
+Invariants: a folded run holds no values: neither inputs nor outputs nor what was printed, and of errors their first
+words, so that 50,000 actions take some 50 MB; which log is read is decided by the log's own rules.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.log import read_segments
+from flyte_ray.ledger.query import load_spec
+from flyte_ray.ledger.segment import events_without_values
+from flyte_ray.ledger.state import RunState, fold
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.storage import Store
+
+MOST_ACTIONS: Final = 120_000
+"""Actions of all runs that are kept folded, unless one run has more by itself."""
+FRESH_S: Final = 0.2
+"""How long what was read counts as new."""
+SAME_S: Final = 10.0
+"""How long a name counts as the same run's, so that one which was deleted and made anew is noticed."""
+WORDS: Final = 400
+"""Characters of an error's message that are kept."""
+
+
+class Ended(NamedTuple):
+    """An earlier attempt of an action; times are microseconds since the epoch."""
+
+    queued_us: int
+    started_us: int
+    ended_us: int
+    outcome: str
+    """`retried` or `lost`."""
+
+
+class Traced(NamedTuple):
+    """A step that an action's attempt has recorded."""
+
+    name: str
+    seconds: float
+    has_succeeded: bool
+
+
+class FoldedRun:
+    """One run as it is on record, without its values; safe to use from many threads with `lock` held."""
+
+    def __init__(self, store: Store, run: RunId) -> None:
+        """Read a run's start; `refresh` reads its log.
+
+        Raises:
+            RunNotFoundError: The root holds no such run.
+
+        """
+        self.lock = threading.RLock()
+        self.spec = load_spec(store, run)
+        self.position = 0
+        """Position of the first segment that was not read."""
+        self.state = RunState(run)
+        self.rows: list[str] = []
+        """Ids of the actions, in the order of their calls."""
+        self.changed: dict[str, int] = {}
+        """For each action behind which position it has changed last."""
+        self.earlier: dict[str, list[Ended]] = {}
+        """Attempts of actions that another one followed."""
+        self.traced: dict[str, list[Traced]] = {}
+        self.texts: dict[str, tuple[int, bytes]] = {}
+        """What was made of it, with the position at that time."""
+        self._store = store
+        self._epoch = 0
+        self._read_s = self._checked_s = -1e9
+
+    def refresh(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Fold what was stored since; costs two reads of the store where nothing was."""
+        with self.lock:
+            if clock() - self._read_s < FRESH_S:
+                return
+            for position, segment in read_segments(
+                self._store, self.state.id, self.position, self._epoch, events_without_values
+            ):
+                for event in segment.events:
+                    self._fold(event, position + 1)
+                self.position, self._epoch = position + 1, segment.epoch
+            self._read_s = clock()
+
+    def is_replaced(self, clock: Callable[[], float] = time.monotonic) -> bool:
+        """Whether another run has its name by now; looks that up each 10 s."""
+        if clock() - self._checked_s < SAME_S:
+            return False
+        self._checked_s = clock()
+        return bool(load_spec(self._store, self.state.id).get("nonce") != self.spec.get("nonce"))
+
+    def _fold(self, event: Event, position: int) -> None:
+        kind, name = event.kind, event.action
+        if kind == kinds.TRACED:
+            self._trace(event)
+        else:
+            known = self.state.actions.get(name)
+            if known is not None and kind in (kinds.RETRIED, kinds.LOST) and known.phase is ActionPhase.RUNNING:
+                past = Ended(known.queued_us, known.started_us, event.at, kind.lower())
+                self.earlier.setdefault(name, []).append(past)
+            fold(self.state, event._replace(body=_first_words(event.body)) if kind in _ERRORS else event)
+            if kind == kinds.CALLED:
+                self.rows.append(name)
+        if name:
+            self.changed[name] = position
+
+    def _trace(self, event: Event) -> None:
+        record: dict[str, Any] = json.loads(event.body or "{}")
+        seconds = round((record["ended_us"] - record["started_us"]) / 1e6, 3)
+        name = (event.task or "").rpartition("@")[0]
+        self.traced.setdefault(event.action, []).append(Traced(name, seconds, "error" not in record))
+
+
+_ERRORS: Final = frozenset({kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED})
+
+
+def _first_words(body: str | None) -> str | None:
+    """Leave of an error what a list shows."""
+    error = json.loads(body or "{}")
+    kept = {name: error[name] for name in ("code", "by", "kind") if name in error}
+    return json.dumps({**kept, "message": str(error.get("message", ""))[:WORDS]})
+
+
+class FoldedRuns:
+    """The runs of a root that were looked at last, folded."""
+
+    def __init__(self, store: Store, most_actions: int = MOST_ACTIONS) -> None:
+        """Keep those of a store, so many that they have a number of actions together."""
+        self._store, self._most_actions = store, most_actions
+        self._runs: OrderedDict[str, FoldedRun] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, run: str) -> FoldedRun:
+        """Return a run, as it is stored by now.
+
+        Raises:
+            RunNotFoundError: The root holds no such run.
+
+        """
+        with self._lock:
+            found = self._runs.get(run)
+        if found is None or found.is_replaced():
+            found = FoldedRun(self._store, RunId(run))
+        with self._lock:
+            self._runs[run] = found = self._runs.get(run, found)
+            self._runs.move_to_end(run)
+        found.refresh()
+        self._forget()
+        return found
+
+    def _forget(self) -> None:
+        with self._lock:
+            while len(self._runs) > 1 and sum(len(each.rows) for each in self._runs.values()) > self._most_actions:
+                self._runs.popitem(last=False)
