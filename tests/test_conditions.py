@@ -324,11 +324,16 @@ def test_a_wrong_condition_is_named_where_it_is_made(settings: dict[str, Any], e
         flyte.new_condition("approval", **settings)
 
 
-def test_a_webhook_that_wants_to_be_called_back_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="flyte-ray signal condition"):
-        flyte.ConditionWebhook("https://example.com", {"deep": [{"back": "{callback_uri}"}]})
-    with pytest.raises(UnsupportedError, match="callback_uri"):
-        flyte.ConditionWebhook("https://example.com?back={callback_uri}")
+def test_a_webhook_that_wants_to_be_called_back_needs_the_http_api() -> None:
+    deep = flyte.ConditionWebhook("https://example.com", {"deep": [{"back": "{callback_uri}"}]})
+    with pytest.raises(UnsupportedError, match="has none that is served. Serve it: flyte-ray serve serve/api.py. Or"):
+        flyte.new_condition("approval", webhook=deep)
+    in_url = flyte.ConditionWebhook("https://example.com?back={callback_uri}")
+    with pytest.raises(UnsupportedError, match="with '{callback_uri}' needs the HTTP API of its root"):
+        flyte.new_condition("approval", webhook=in_url)
+
+
+def test_a_webhook_without_a_url_is_refused() -> None:
     with pytest.raises(InvalidDeclaration, match="http or https"):
         flyte.ConditionWebhook("ftp://example.com")
 

@@ -21,7 +21,11 @@ from flyte_ray.apps.auth import Guarded, Tokens
 from flyte_ray.apps.http_api import MOST_BYTES
 from flyte_ray.io import File
 from flyte_ray.ledger.tokens import Token
+from tests.inboxes import http_inbox
 from tests.ray_cluster import free_port
+from tests.waiting import within
+
+until = within(60)
 
 env = flyte.TaskEnvironment("api")
 
@@ -50,6 +54,12 @@ def ask() -> bool:
 
 
 @env.task
+def ask_by_webhook(url: str) -> bool:
+    hook = flyte.ConditionWebhook(url, {"text": "Sure? {callback_uri}", "deep": [{"to": "{callback_uri}"}]})
+    return flyte.new_condition("sure", webhook=hook, timeout=60).wait()
+
+
+@env.task
 def fail() -> int:
     raise ValueError("no")
 
@@ -62,7 +72,7 @@ def forbidden() -> None: ...
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of the API, served by this process."""
     flyte.init(root=tmp_path_factory.mktemp("root"))
-    served = HTTPAPIEnvironment(tasks=[area, read, ask, fail], port=free_port())
+    served = HTTPAPIEnvironment(tasks=[area, read, ask, ask_by_webhook, fail], port=free_port())
     local = flyte.with_servecontext(mode="local", health_check_interval=0.05)
     with (
         local.serve(served).ephemeral_ctx_sync(),
@@ -123,6 +133,24 @@ def test_a_condition_is_answered_once_and_says_by_whom(api: httpx.Client) -> Non
     assert said(api.post(f"/api/runs/{run}/abort", json={}))[0] == 409
 
 
+def test_a_webhook_is_told_where_to_answer(api: httpx.Client) -> None:
+    run = "called-back"
+    with http_inbox() as inbox:
+        body = {"task": "api.ask_by_webhook", "inputs": {"url": inbox.url}, "name": run}
+        starting = threading.Thread(target=api.post, args=("/api/runs",), kwargs={"json": body})
+        starting.start()
+        until(lambda: inbox.received)
+    told = inbox.received[0].content
+    uri = told["deep"][0]["to"]
+    assert (
+        uri.startswith(f"{str(api.base_url).rstrip('/')}/api/runs/{run}/conditions/") and told["text"] == f"Sure? {uri}"
+    )
+    assert api.post(uri, json={"value": "no such answer"}).status_code == 400
+    assert api.post(uri, json={"value": True}).json() == {"run": run, "condition": "sure", "value": True}
+    starting.join(60)
+    assert api.get(f"/api/runs/{run}/actions/a0").json()["result"] is True
+
+
 def _conditions(api: httpx.Client, run: str) -> list[dict[str, Any]]:
     answer = api.get(f"/api/runs/{run}/conditions")
     return [each for each in answer.json() if each["phase"] == "paused"] if answer.status_code == 200 else []
@@ -130,9 +158,12 @@ def _conditions(api: httpx.Client, run: str) -> list[dict[str, Any]]:
 
 def test_only_what_is_allowed_can_be_started(api: httpx.Client) -> None:
     status, sentence = said(api.post("/api/runs", json={"task": "api.forbidden"}))
-    assert status == 403 and "Allowed are: api.area, api.read, api.ask, api.fail." in sentence
-    assert [each["task"] for each in api.get("/api/tasks").json()] == ["api.area", "api.read", "api.ask", "api.fail"]
-    assert api.get("/api/tasks").json()[0]["inputs"]["properties"].keys() == {"size", "times"}
+    assert status == 403 and "Allowed are: api.area, api.read, api.ask, api.ask_by_webhook, api.fail." in sentence
+    tasks = api.get("/api/tasks").json()
+    assert [each["task"] for each in tasks] == [
+        f"api.{name}" for name in ("area", "read", "ask", "ask_by_webhook", "fail")
+    ]
+    assert tasks[0]["inputs"]["properties"].keys() == {"size", "times"}
 
 
 @pytest.mark.parametrize(

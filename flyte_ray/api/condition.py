@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Generic, TypeVar, cast
 
 from flyte_ray.api.both import BothOwn, is_in_loop
+from flyte_ray.api.settings import current_store
 from flyte_ray.errors import SyncTaskCallInAsyncContextError
+from flyte_ray.ledger.callbacks import find_api
 from flyte_ray.runtime.conditions import ask_for, wait_for, wait_for_later
 from flyte_ray.spec.condition import ConditionSpec, ConditionWebhook, PromptType, condition_from
 
@@ -115,11 +117,14 @@ def _new_condition(
         ConditionAlreadyExistsError: The action has made one of this name.
         TypeError: `data_type` is another type, or an argument is of another type.
         InvalidDeclaration: An empty name, a timeout that is not positive, another `prompt_type`.
+        UnsupportedError: The webhook names `{callback_uri}`, and no HTTP API of the root is served.
 
     Source: `flyte.new_condition`.
 
     """
     spec = condition_from(name, prompt, prompt_type, data_type, description, timeout, webhook)
+    if webhook is not None and webhook.names_callback:
+        find_api(current_store())  # refused here, where the user reads it, not where the webhook is called
     ask_for(spec)
     return Condition(spec)
 

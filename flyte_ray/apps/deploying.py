@@ -112,7 +112,7 @@ def plan(
         options=remote_options(env.spec, bundle_digest=code, run_env=env_vars),
         code=code,
         reference=reference,
-        app=describe(env.app_spec),
+        app={**describe(env.app_spec), "is_api": env.is_api},
         parameters=resolved,
         env_vars=dict(env_vars),
         entry=ENTRY,

@@ -94,6 +94,8 @@ class AppEnvironment(Environment):
     server_function: Callable[..., Any] | None = None
     assigned_port: Port | None = None
     """The port that the app's own process was given."""
+    is_api: bool = False
+    """Whether it is the HTTP API of its root, by which conditions can be answered."""
     startup: Callable[..., Any] | None = None
     shutdown: Callable[..., Any] | None = None
     type = property(operator.attrgetter("app_spec.type"))

@@ -18,6 +18,7 @@ from flyte_ray.apps.process import Command
 from flyte_ray.apps.readiness import HOST, answers, wait_until
 from flyte_ray.apps.threads import AsgiThread, FunctionThread
 from flyte_ray.errors import DeploymentError
+from flyte_ray.ledger import callbacks
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class LocalApp(Switched):
             raise
         self._running = running
         addresses.here[self.name] = self.endpoint
+        if self._env.is_api:
+            callbacks.here.append(self.endpoint)
         _served.append(self)
         patience = self._patience
         failed = wait_until(
@@ -147,6 +150,8 @@ class LocalApp(Switched):
         if running is not None:
             running.stop(self._patience.deactivate_s)
             addresses.here.pop(self.name, None)
+            if self._env.is_api:
+                callbacks.here.remove(self.endpoint)
             _served.remove(self)
             self._put_back_variables()
 

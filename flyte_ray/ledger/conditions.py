@@ -19,13 +19,14 @@ from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.callbacks import callback_uri, called_back
 from flyte_ray.ledger.messages import CONDITION, Limits, TaskRef
 from flyte_ray.ledger.paths import called_key, run_prefix, signals_prefix, spec_key
 from flyte_ray.ledger.signals import Entry, decide, expiry_entry, find_decision, is_signal
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.verdicts import failure
 from flyte_ray.ledger.webhooks import Webhooks
-from flyte_ray.spec.condition import ConditionSpec, check_value
+from flyte_ray.spec.condition import ConditionSpec, ConditionWebhook, check_value
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, witnessed
 
@@ -210,7 +211,14 @@ class ConditionDesk:
             return
         about = {"run": run, "action": question.action, "name": spec.name, "prompt": spec.prompt}
         payload: dict[str, Any] = spec.webhook.payload or {**about, "data_type": spec.data_type.__name__}
-        self._webhooks.call(called_key(run, question.action, question.rounds), spec.webhook.url, payload)
+        webhook = ConditionWebhook(spec.webhook.url, payload)
+
+        def prepare() -> ConditionWebhook:
+            if not webhook.names_callback:
+                return webhook
+            return called_back(webhook, callback_uri(self._store, run, question.action))
+
+        self._webhooks.call(called_key(run, question.action, question.rounds), prepare)
 
 
 def _outcome(spec: ConditionSpec, entry: Entry) -> tuple[str, str]:

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 from flyte_ray.ledger.delivery import send
 from flyte_ray.ledger.notices import Request
+from flyte_ray.spec.condition import ConditionWebhook
 from flyte_ray.storage import Store
 
 THREADS: Final = 4
@@ -42,13 +43,12 @@ class Webhooks:
         """When a call is to be made, by its mark; infinite where it is being made, or has worked."""
         self._pauses: dict[str, float] = {}
 
-    def call(self, mark: str, url: str, payload: dict[str, Any]) -> None:
+    def call(self, mark: str, prepare: Callable[[], ConditionWebhook]) -> None:
         """Have a webhook called if that is due and has not worked yet; call again and again while it matters.
 
         Args:
             mark: Key of the object that says that it has worked.
-            url: An http or https URL.
-            payload: Sent as JSON.
+            prepare: Says what is called with which payload; asked on a thread of this object when the call is due.
 
         """
         with self._lock:
@@ -57,7 +57,7 @@ class Webhooks:
             self._due[mark] = float("inf")
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, "flyte-ray-webhook")
-            self._pool.submit(self._try, mark, url, payload)
+            self._pool.submit(self._try, mark, prepare)
 
     def forget(self, prefix: str) -> None:
         """Forget calls that matter no more, by the beginning of their marks' keys."""
@@ -71,10 +71,12 @@ class Webhooks:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _try(self, mark: str, url: str, payload: dict[str, Any]) -> None:
+    def _try(self, mark: str, prepare: Callable[[], ConditionWebhook]) -> None:
         try:
             if not self._store.exists(mark):
-                send(Request(url, "POST", {"Content-Type": "application/json"}, json.dumps(payload).encode()))
+                webhook = prepare()
+                body = json.dumps(webhook.payload).encode()
+                send(Request(webhook.url, "POST", {"Content-Type": "application/json"}, body))
                 self._store.put(mark, b"{}")
         except Exception as error:  # the server's failure, the network's or the store's: the same to who waits
             with self._lock:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, get_args
 
-from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.errors import InvalidDeclaration
 
 PromptType = Literal["text", "markdown"]
 ConditionValue = bool | int | float | str
 TYPES: Final[dict[str, type[ConditionValue]]] = {"bool": bool, "int": int, "float": float, "str": str}
 CALLBACK: Final = "{callback_uri}"
+"""Stands in a webhook for the URI to which the condition's answer is POSTed."""
 _TRUE: Final = ("true", "1", "yes", "y", "t")
 _FALSE: Final = ("false", "0", "no", "n", "f")
 
@@ -27,11 +28,11 @@ class ConditionWebhook:
 
     Raises:
         InvalidDeclaration: `url` is no http or https URL, or `payload` cannot be written as JSON.
-        UnsupportedError: Something in it names `{callback_uri}`.
 
     """
 
     url: str
+    """May name `{callback_uri}`, as any text in the payload may: to it the answer is POSTed, as `{"value": ...}`."""
     payload: dict[str, Any] | None = None
     """Sent as JSON; None sends `run`, `action`, `name`, `prompt` and `data_type`."""
 
@@ -47,16 +48,16 @@ class ConditionWebhook:
                 f"ConditionWebhook.payload must be a dict, got {type(self.payload).__name__}. Write {{'text': '...'}}."
             )
         try:
-            written = json.dumps(self.payload)
+            json.dumps(self.payload)
         except (TypeError, ValueError) as error:
             raise InvalidDeclaration(
                 f"ConditionWebhook.payload must be writable as JSON, but: {error}. Use texts, numbers, lists and dicts."
             ) from error
-        if CALLBACK in written or CALLBACK in self.url:
-            raise UnsupportedError(
-                f"A ConditionWebhook cannot use '{CALLBACK}' yet, because nothing answers HTTP here. Send the run's"
-                f" name (flyte.ctx().action.run_name), for 'flyte-ray signal condition RUN NAME VALUE'."
-            )
+
+    @property
+    def names_callback(self) -> bool:
+        """Whether it says `{callback_uri}` somewhere."""
+        return CALLBACK in self.url or CALLBACK in json.dumps(self.payload)
 
 
 @dataclass(frozen=True)

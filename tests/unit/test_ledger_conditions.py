@@ -19,7 +19,7 @@ from flyte_ray.ledger.notices import Request
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.signals import decide, expiry_entry, find_decision, signal_entry
 from flyte_ray.ledger.state import ActionState
-from flyte_ray.spec.condition import ConditionSpec
+from flyte_ray.spec.condition import ConditionSpec, ConditionWebhook
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import open_store
@@ -214,12 +214,12 @@ def test_a_webhook_that_has_worked_is_not_called_again_after_a_restart(monkeypat
     deadline = time.monotonic() + 30
     while "mark" not in store.objects:
         assert time.monotonic() < deadline, calls
-        first.call("mark", "https://example.com", {})
+        first.call("mark", lambda: ConditionWebhook("https://example.com"))
         now[0] += 1.0
         time.sleep(0.005)
     assert len(calls) == 3
     second = webhooks.Webhooks(store, lambda: now[0])
-    second.call("mark", "https://example.com", {})
+    second.call("mark", lambda: ConditionWebhook("https://example.com"))
     first.close()
     assert second._pool is not None
     second._pool.shutdown(wait=True)

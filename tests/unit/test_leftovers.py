@@ -12,6 +12,7 @@ import flyte_ray as flyte
 from flyte_ray.ledger import webhooks
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.spec.condition import ConditionWebhook
 from tests.unit.memory_store import MemoryStore
 from tests.unit.test_ledger_faults import RUN, TASK
 from tests.unit.test_taking_over import Room
@@ -57,7 +58,7 @@ def test_webhooks_of_a_run_that_has_ended_are_forgotten(monkeypatch: pytest.Monk
     store = MemoryStore()
     calls = webhooks.Webhooks(store)
     for mark in ("runs/r/a", "runs/r2/a"):
-        calls.call(mark, "https://example.com", {})
+        calls.call(mark, lambda: ConditionWebhook("https://example.com"))
     calls.forget("runs/r")
     assert list(calls._due) == ["runs/r2/a"]
     calls.close()

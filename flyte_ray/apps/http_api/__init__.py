@@ -84,11 +84,16 @@ class Abort(BaseModel):
     action: str = Field(default=ROOT_ACTION, description="The action to abort with all below it; the run by default.")
 
 
-class Signal(BaseModel):
+class Answer(BaseModel):
     """What a condition is answered with."""
 
-    name: str = Field(description="The condition's name, or its id.")
     value: Any = Field(description="Of the condition's type.")
+
+
+class Signal(Answer):
+    """Which condition is answered with what."""
+
+    name: str = Field(description="The condition's name, or its id.")
 
 
 def build_api(tasks: Sequence[TaskTemplate] = (), extend: Callable[[FastAPI], None] | None = None) -> Any:
@@ -229,6 +234,11 @@ def _acting(tasks: dict[str, TaskTemplate]) -> APIRouter:
         with acting_for(_by(request)):
             condition.signal(value)
         return {"run": run, "condition": condition.name, "value": value}
+
+    @router.post("/runs/{run}/conditions/{name}")
+    def answer(run: str, name: str, answer: Answer, request: Request) -> dict[str, Any]:
+        """Answer a condition by its URI, which `{callback_uri}` in its webhook stands for."""
+        return signal(run, Signal(name=name, value=answer.value), request)
 
     return router
 
