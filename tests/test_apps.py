@@ -174,6 +174,22 @@ def test_an_app_finds_another_one_by_its_name(tmp_path: Path) -> None:
         assert found == [files.endpoint]
 
 
+def test_secrets_that_nothing_hands_out_are_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    env = AppEnvironment("asking", command=FILES, port=free_port(), secrets=["api-key", flyte.Secret("b", group="a")])
+    with local.serve(env).ephemeral_ctx_sync():
+        assert "without its secrets api-key, b: they are not handed out yet" in caplog.text
+        assert "environment of this process: set API_KEY, A_B there" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("API_KEY", "x")
+    monkeypatch.setenv("A_B", "y")
+    with local.serve(env).ephemeral_ctx_sync():
+        assert "secrets" not in caplog.text
+    with pytest.raises(TypeError, match="secrets must be a key, a Secret or a list of them, got int"):
+        AppEnvironment("wrong", command=FILES, secrets=3)  # type: ignore[arg-type]
+
+
 def test_a_command_that_ends_at_once_is_shown_with_its_last_lines() -> None:
     env = AppEnvironment("broken", command=[sys.executable, "-c", "print('no model'); exit(3)"], port=free_port())
     with pytest.raises(DeploymentError) as caught:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flyte_ray.apps.asgi_environment import FastAPIAppEnvironment, HTTPAPIEnvironment
+from flyte_ray.apps.asgi_environment import FastAPIAppEnvironment, HTTPAPIEnvironment, ModelAppEnvironment
 
-__all__ = ["FastAPIAppEnvironment", "HTTPAPIEnvironment"]
+__all__ = ["FastAPIAppEnvironment", "HTTPAPIEnvironment", "ModelAppEnvironment"]

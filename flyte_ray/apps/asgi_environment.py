@@ -10,6 +10,7 @@ from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.app import Link
+from flyte_ray.spec.parameter import Parameter
 
 if TYPE_CHECKING:
     import uvicorn
@@ -61,6 +62,8 @@ class FastAPIAppEnvironment(AppEnvironment):
 class HTTPAPIEnvironment(FastAPIAppEnvironment):
     """The HTTP API as an app: start, watch, signal and abort runs, and read what a root holds. Ours, not Flyte's."""
 
+    made = frozenset({"app", "uvicorn_config"})
+
     def __init__(self, name: str = "api", *, tasks: Sequence[TaskTemplate] = (), **fields: Any) -> None:
         """Declare it.
 
@@ -73,8 +76,42 @@ class HTTPAPIEnvironment(FastAPIAppEnvironment):
         from flyte_ray.apps.http_api import build_api  # FastAPI takes half a second
 
         self.tasks = tuple(tasks)
+        self.is_api = True
         super().__init__(name, app=build_api(self.tasks), **{"type": "HTTP API", **fields})
 
     def scope_of(self, scope: Any) -> str:
         """Return `api:read` for what only reads, else `api:write`."""
         return "api:read" if scope.get("method") in ("GET", "HEAD", "OPTIONS") else "api:write"
+
+
+class ModelAppEnvironment(FastAPIAppEnvironment):
+    """A scikit-learn model behind `POST /predict`. Ours, not Flyte's."""
+
+    made = frozenset({"app", "uvicorn_config"})
+
+    def __init__(self, name: str, *, model: Any, **fields: Any) -> None:
+        """Declare it.
+
+        Args:
+            name: Its name.
+            model: The file that joblib or pickle has written: a `RunOutput` of type `file`, a `File`, or a path.
+            fields: Those of `AppEnvironment`.
+
+        """
+        from flyte_ray.apps.model_api import Model, build_model_api  # see HTTPAPIEnvironment
+
+        self.model, self.loaded = model, Model()
+        parameter = Parameter("model", model, type="file" if isinstance(model, str) else None)
+        # A clone brings that of its origin.
+        parameters = [parameter, *(each for each in fields.pop("parameters", ()) if each.name != "model")]
+        super().__init__(
+            name, app=build_model_api(self.loaded), parameters=parameters, **{"type": "scikit-learn", **fields}
+        )
+        self.startup = self.loaded.load
+
+    def clone_with(self, name: str, **changes: Any) -> AppEnvironment:
+        """Return one of another name, with a model of its own."""
+        clone = super().clone_with(name, **changes)
+        assert isinstance(clone, ModelAppEnvironment)
+        clone.startup = clone.loaded.load
+        return clone

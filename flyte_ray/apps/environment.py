@@ -91,6 +91,8 @@ class AppEnvironment(Environment):
             **_said(scaling=scaling, domain=domain, timeouts=timeouts),
         )
 
+    made: frozenset[str] = frozenset()
+    """Arguments of a class above that this one gives itself."""
     server_function: Callable[..., Any] | None = None
     assigned_port: Port | None = None
     """The port that the app's own process was given."""
@@ -228,8 +230,8 @@ def _said(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _fields_of(kind: type) -> list[str]:
+def _fields_of(kind: type[AppEnvironment]) -> list[str]:
     """The arguments that a kind of app can be declared with, but for its name and those that are refused."""
     constructors = [each.__dict__["__init__"] for each in kind.__mro__ if issubclass(each, AppEnvironment)]
     items = [item for each in constructors for item in inspect.signature(each).parameters.values()]
-    return [item.name for item in items if item.kind is item.KEYWORD_ONLY]
+    return [item.name for item in items if item.kind is item.KEYWORD_ONLY and item.name not in kind.made]

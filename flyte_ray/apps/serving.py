@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -20,7 +22,9 @@ from flyte_ray.apps.served import App
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.spec.secret import secrets_from
 
+_log: Final = logging.getLogger("flyte_ray")
 ServeMode = Literal["local", "remote"]
 _REFUSED: Final = ("dry_run", "copy_bundle_to")
 _IGNORED: Final = (
@@ -54,7 +58,9 @@ class Server:
                 f" @env.server, or make it a FastAPIAppEnvironment."
             )
         parameters = self.parameter_values.get(app_env.name, {})
-        if self.mode == "remote" or (self.mode is None and has_cluster(settings.address)):
+        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
+        _miss_secrets(app_env, remote)
+        if remote:
             record, url = deploy(
                 app_env,
                 parameters=parameters,
@@ -70,6 +76,19 @@ class Server:
         app = LocalApp(app_env, values, self.patience, AppContext("local", raw_data_path=self.raw_data_path))
         app.activate(wait=True)
         return app
+
+
+def _miss_secrets(env: AppEnvironment, remote: bool) -> None:
+    """Say which secrets an app has to find by itself: nothing hands them out yet, to apps or tasks."""
+    secrets = secrets_from(env.secrets)
+    unset = [secret for secret in secrets if remote or secret.as_env_var not in os.environ]
+    if unset:
+        _log.warning(
+            "app %s is served without its secrets %s: they are not handed out yet. It finds what stands in the"
+            " environment of %s: set %s there.",
+            *(env.name, ", ".join(secret.key for secret in unset), "the cluster's nodes" if remote else "this process"),
+            ", ".join(secret.as_env_var or f"a variable for {secret.key}" for secret in unset),
+        )
 
 
 def with_servecontext(

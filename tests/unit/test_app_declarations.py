@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 import flyte_ray as flyte
 from flyte_ray.app import AppEndpoint, AppEnvironment, Domain, Link, Parameter, Port, RunOutput, Scaling, Timeouts
-from flyte_ray.app.extras import FastAPIAppEnvironment
+from flyte_ray.app.extras import FastAPIAppEnvironment, HTTPAPIEnvironment
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 
 
@@ -201,3 +201,10 @@ def test_tasks_and_apps_may_depend_on_each_other() -> None:
 
 def test_the_context_outside_an_app_is_local() -> None:
     assert flyte.app.ctx() == flyte.app.AppContext("local")
+
+
+def test_the_http_api_can_be_cloned() -> None:
+    clone = HTTPAPIEnvironment("first", port=9000).clone_with("second", port=9001)
+    assert isinstance(clone, HTTPAPIEnvironment) and clone.is_api and (clone.name, clone.port.port) == ("second", 9001)
+    with pytest.raises(TypeError, match=r"App 'second' cannot be cloned with 'app'. It has: tasks, "):
+        clone.clone_with("third", app=FastAPI())
