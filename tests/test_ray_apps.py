@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from click.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -30,6 +31,7 @@ from flyte_ray.runtime.offspring import process_at
 from flyte_ray.storage import open_store
 from tests import served_apps
 from tests.ray_cluster import free_port, ray_environ
+from tests.test_model_app import TOP, train
 from tests.waiting import within
 
 until = within(180)
@@ -235,6 +237,34 @@ def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_a
     assert cli("delete", "app", "files") == "Deleted app files.\n"
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 404
     assert "files" not in cli("get", "app")
+
+
+def test_the_ready_apps_are_deployed_by_their_config_files(serving: Path) -> None:
+    flyte.run(train, slope=3.0)
+    files = [yaml.safe_load((TOP / "serve" / f"{name}.yaml").read_text()) for name in ("api", "model")]
+    applications = [application for file in files for application in file["applications"]]
+    for application in applications:
+        application["args"]["root"] = str(serving)
+        application["runtime_env"]["env_vars"]["PYTHONPATH"] = str(TOP)
+        application["deployments"][0].update(num_replicas=1, ray_actor_options={"num_cpus": 0.1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # see shut_serve_down
+        from ray import serve
+        from ray.serve.schema import ServeDeploySchema
+    client = serve.context._get_global_client()
+    for file in files:  # as written but for what is said above
+        client.deploy_apps(ServeDeploySchema.model_validate({**file, "applications": applications}))
+    url = f"http://127.0.0.1:{os.environ[PORT_VAR]}/apps"
+    until(lambda: all(serve.status().applications[name].status == "RUNNING" for name in ("api", "model")))
+    with httpx.Client(trust_env=False, timeout=60) as http:
+        assert http.get(f"{url}/api/api/runs").status_code == 401
+        reading = token_for(serving, "api:read")
+        assert "training.train" in [run["task"] for run in http.get(f"{url}/api/api/runs", headers=reading).json()]
+        rows = {"rows": [[4.0, 2.0]]}
+        answer = http.post(f"{url}/model/predict", json=rows, headers=token_for(serving, "app:model"))
+        assert answer.json()["predictions"] == pytest.approx([12.0])
+    for name in ("api", "model"):
+        serve.delete(name)
 
 
 def test_an_app_is_served_again_when_the_cluster_has_lost_it(serving: Path) -> None:

@@ -95,11 +95,45 @@ def plan(
     raw_data_path: str | None = None,
 ) -> AppRecord:
     """Store the code of an app, and describe what is to be deployed; arguments as of `deploy`."""
-    assert env.kind is not None, "checked by who calls"
     source = source_of(env)
     reference = refer(env, source)
-    resolved = resolve(store, env.app_spec, parameters, partial(upload, store))
     code = send_code(store, source, copy_style, inclusions_of(source), settings.root_dir)
+    return record_of(
+        *(store, env, reference),
+        code=code,
+        parameters=parameters,
+        env_vars=env_vars,
+        patience=patience,
+        raw_data_path=raw_data_path,
+    )
+
+
+def record_of(
+    store: Store,
+    env: AppEnvironment,
+    reference: Mapping[str, str],
+    *,
+    code: str | None,
+    parameters: Mapping[str, Any],
+    env_vars: Mapping[str, str],
+    patience: Patience,
+    raw_data_path: str | None = None,
+) -> AppRecord:
+    """Describe what is to be deployed.
+
+    Args:
+        store: The root.
+        env: The app.
+        reference: Where a replica finds it in the code.
+        code: The marker of its code; None if it is installed where the app runs.
+        parameters: Values that count in place of those declared.
+        env_vars: Variables that count in place of those declared.
+        patience: See `deploy`.
+        raw_data_path: What the app's context says.
+
+    """
+    assert env.kind is not None, "checked by who calls"
+    resolved = resolve(store, env.app_spec, parameters, partial(upload, store))
     record = AppRecord(
         name=env.name,
         revision=0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import ray
@@ -20,6 +20,7 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _in
 
 from flyte_ray.cluster.app_ledger import serve_runs
 from flyte_ray.cluster.autoscaling import find_autoscaler, hopeless
+from flyte_ray.cluster.package import send_package
 from flyte_ray.cluster.replica_class import replica_class
 from flyte_ray.cluster.serve_options import deployment_options, refuse_ports, surge_fits
 from flyte_ray.errors import DeploymentError
@@ -139,20 +140,26 @@ def _deploy(program: str, record: AppRecord, store: Store) -> None:
     count = int(running.replica_states.get("RUNNING", 0)) if running else 0
     if count and not surge_fits(record, count, ray.available_resources()):
         options["max_surge_percent"] = 0  # the old ones make room; what is asked meanwhile waits
-    by_rate = record.app["scaling"]["metric"] == "request_rate"
-    deployment = serve.deployment(serve.ingress()(replica_class(tells_rate=by_rate)), **options)
     _hold(record, store.uri)
     try:
-        serve.run(
-            deployment.bind(program, json.dumps(_plain(record)), store.uri, store.options),
-            name=record.name,
-            route_prefix=record.route,
-        )
+        serve.run(application(program, record, store, options), name=record.name, route_prefix=record.route)
     except (RuntimeError, ValueError) as error:
         _let_go(record.name)  # so that it is tried again when it is deployed again
         told = serve.status().applications.get(record.name)
         messages = [str(error), *(each.message for each in told.deployments.values())] if told else [str(error)]
         raise DeploymentError(f"App '{record.name}' did not start: {_cause(messages)}") from None
+
+
+def application(program: str, record: AppRecord, store: Store, options: Mapping[str, Any]) -> Any:
+    """Build what Serve runs, an `Application` of one deployment with these options."""
+    by_rate = record.app["scaling"]["metric"] == "request_rate"
+    deployment = serve.deployment(serve.ingress()(replica_class(tells_rate=by_rate)), **options)
+    return deployment.bind(program, json.dumps(_plain(record)), store.uri, store.options)
+
+
+def build_application(record: AppRecord, store: Store) -> Any:
+    """Build what a config file of Serve names; who deploys that runs in a task of this cluster."""
+    return application(send_package(), record, store, deployment_options(record))
 
 
 def _plain(record: AppRecord) -> dict[str, Any]:
