@@ -1,7 +1,7 @@
 """Build an app for a config file of Ray Serve: `import_path: flyte_ray.apps.production:build`.
 
-For who deploys by such a file, as with `serve deploy` or KubeRay's RayService: code and software are those of the image,
-the file alone says what is served, and the root has no app on record.
+For who deploys by such a file, as with `serve deploy` or KubeRay's RayService: code and software are the image's, the
+file alone says what is served, and the root has no app on record.
 """
 
 from __future__ import annotations
