@@ -19,7 +19,7 @@ from flyte_ray.types.columns import Columns, check_schema, index_of, python_type
 from flyte_ray.types.content import table_digest
 from flyte_ray.types.datasets import is_dataset
 from flyte_ray.types.form import CannotStoreError, name_of
-from flyte_ray.types.frames import KINDS, NotArrowError, describe, kind_of
+from flyte_ray.types.frames import KINDS, NotArrowError, arrow_of, describe, kind_of
 from flyte_ray.types.hashing import CONTENT, HashMethod
 from flyte_ray.types.place import OWN_MARK, Blobs
 
@@ -334,7 +334,7 @@ def _to_arrow(value: Any) -> tuple[Any, dict[str, Any]]:
             f" table."
         )
     try:
-        return kind.to_arrow(value)
+        return arrow_of(kind, value)
     except NotArrowError as error:
         raise TypeError(f"a table that Arrow can hold was expected, but {error}. Annotate it as {kind.name}") from error
 

@@ -32,7 +32,10 @@ def table_digest(table: Any, about: str = "", *, dictionaries: bool = False) -> 
     """
     schema = table.schema
     fields = [(field.name, str(field.type), _metadata(field.metadata)) for field in schema]
-    found = hashlib.sha256(repr((about, table.num_rows, fields, _metadata(schema.metadata))).encode())
+    described = about, table.num_rows, fields, _metadata(schema.metadata)
+    details = [("not null", field.name) for field in schema if not field.nullable]
+    details += [found for field in schema for found in _details(field, field.name)]
+    found = hashlib.sha256(repr((*described, details) if details else described).encode())
     pieces = [column.slice(start, ROWS) for column in table.columns for start in range(0, table.num_rows, ROWS)]
     if dictionaries:
         pieces += list(_dictionaries(table))
@@ -48,6 +51,22 @@ def table_digest(table: Any, about: str = "", *, dictionaries: bool = False) -> 
 
 def _metadata(metadata: Any) -> list[tuple[bytes, Any]]:
     return [(key, _pandas(value) if key == b"pandas" else value) for key, value in sorted((metadata or {}).items())]
+
+
+def _details(field: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield what the text of a field's type leaves out; most fields have none of it."""
+    import pyarrow as pa  # who has a table has imported it
+
+    kind = field.type
+    if isinstance(kind, pa.ExtensionType):
+        yield path, kind.__arrow_ext_serialize__()
+        kind = kind.storage_type
+    elif isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    for part in (kind.field(place) for place in range(kind.num_fields)):
+        if part.metadata:
+            yield f"{path}.{part.name}", _metadata(part.metadata)
+        yield from _details(part, f"{path}.{part.name}")
 
 
 def _pandas(text: bytes) -> str:

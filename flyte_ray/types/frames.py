@@ -35,8 +35,29 @@ def kind_of(cls: Any) -> Kind | None:
     return KINDS.get(f"{cls.__module__.partition('.')[0]}.{cls.__name__}")
 
 
+def arrow_of(kind: Kind, value: Any) -> tuple[Any, dict[str, Any]]:
+    """Turn a table into an Arrow one that an IPC file can hold: with one dictionary for all chunks of a column.
+
+    Returns:
+        The `pyarrow.Table`, and what else must be known to rebuild the value.
+
+    Raises:
+        NotArrowError: Arrow would change it.
+
+    """
+    import pyarrow as pa  # the value becomes a table of it, here and below
+
+    table, about = kind.to_arrow(value)
+    if any(column.num_chunks > 1 for column in table.columns):
+        try:
+            table = table.unify_dictionaries()
+        except pa.ArrowException as error:
+            raise NotArrowError(str(error)) from error
+    return table, about
+
+
 def _from_batch(batch: Any) -> tuple[Any, dict[str, Any]]:
-    import pyarrow as pa  # the value is of this library, here and below
+    import pyarrow as pa
 
     return pa.Table.from_batches([batch]), {}
 
@@ -51,19 +72,32 @@ def _to_batch(table: Any, _: dict[str, Any]) -> Any:
 def _from_pandas(frame: Any) -> tuple[Any, dict[str, Any]]:
     import pyarrow as pa
 
-    try:
-        table = pa.Table.from_pandas(frame)
-    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
-        raise NotArrowError(str(error)) from error
     about: dict[str, Any] = {}
     objects = [place for place, dtype in enumerate(frame.dtypes) if str(dtype) == "object"]
     if objects:
         about["objects"] = objects
-    frequency = getattr(frame.index, "freqstr", None)
-    if frequency:
-        about["frequency"] = frequency
-    _require_same(frame, table, about)
+    if _has_frequency(frame.index):
+        about["frequency"] = frame.index.freqstr
+    if _is_range(frame.columns):
+        about["range"] = [frame.columns.start, frame.columns.stop, frame.columns.step]
+    try:
+        table = pa.Table.from_pandas(frame)
+        _require_same(frame, table, about)
+    except NotArrowError:
+        raise
+    except Exception as error:  # a column of any class of numbers, text or objects may fail in any way
+        raise NotArrowError(str(error)) from error
     return table, about
+
+
+def _is_range(index: Any) -> bool:
+    """Tell an index of numbers that are counted, which a frame has that was given no labels."""
+    return type(index).__name__ == "RangeIndex"
+
+
+def _has_frequency(index: Any) -> bool:
+    """Tell an index of moments or durations that knows their distance; that of periods is a part of its type."""
+    return getattr(index, "freq", None) is not None and hasattr(type(index), "inferred_freq")
 
 
 def _require_same(frame: Any, table: Any, about: dict[str, Any]) -> None:
@@ -75,9 +109,13 @@ def _require_same(frame: Any, table: Any, about: dict[str, Any]) -> None:
     """
     objects = about.get("objects", ())
     has_guesses = bool(objects) or _types_of(frame.index) == ["object"] or frame.index.nlevels > 1
+    if _has_frequency(frame.index) and _offset(about["frequency"]) != frame.index.freq:
+        raise NotArrowError("the frequency of its index would change")
     back = _to_pandas(table if has_guesses else table.slice(0, 0), about)
     if list(back.dtypes) != list(frame.dtypes):
         raise NotArrowError("the types of its columns would change")
+    if back.attrs != frame.attrs or back.flags != frame.flags:
+        raise NotArrowError("its attributes or flags would change")
     same_labels = all(_is_same_kind(getattr(back, axis), getattr(frame, axis)) for axis in ("index", "columns"))
     if (
         not same_labels
@@ -85,12 +123,17 @@ def _require_same(frame: Any, table: Any, about: dict[str, Any]) -> None:
         or (has_guesses and not back.index.equals(frame.index))
     ):
         raise NotArrowError("its labels would change")
-    for place in objects:
-        if not _is_same(back.iloc[:, place], frame.iloc[:, place]):
+    for place, dtype in enumerate(frame.dtypes):
+        if place in objects and not _is_same(back.iloc[:, place], frame.iloc[:, place]):
             raise NotArrowError(f"values of column {frame.columns[place]!r} would change")
+        # In a nullable column of floats NaN is a value, and comes back as a missing one.
+        if str(dtype).startswith("Float") and (frame.iloc[:, place] != frame.iloc[:, place]).any():
+            raise NotArrowError(f"NaN in column {frame.columns[place]!r} would become NA")
 
 
 def _is_same_kind(left: Any, right: Any) -> bool:
+    if _is_range(left) and _is_range(right) and isinstance(right.name, str):
+        return True  # one of other rows comes back without the name
     return type(left) is type(right) and _types_of(left) == _types_of(right) and left.names == right.names
 
 
@@ -105,11 +148,21 @@ def _is_same(left: Any, right: Any) -> bool:
         return False
 
 
+def _offset(frequency: str) -> Any:
+    from pandas.tseries.frequencies import to_offset  # see _from_batch
+
+    return to_offset(frequency)
+
+
 def _to_pandas(table: Any, about: dict[str, Any]) -> Any:
     frame = table.to_pandas()
     if about.get("objects"):
         frame = frame.astype({frame.columns[place]: object for place in about["objects"]})
-    if about.get("frequency") and len(frame.index):
+    if about.get("range"):
+        import pandas as pd  # there is a frame of it
+
+        frame.columns = pd.RangeIndex(*about["range"], name=frame.columns.name)
+    if about.get("frequency"):
         frame.index.freq = about["frequency"]
     return frame
 
@@ -129,11 +182,19 @@ def _from_polars(frame: Any) -> tuple[Any, dict[str, Any]]:
     polars = importlib.import_module("polars")
     if polars.Object in frame.dtypes:
         raise NotArrowError("it holds Python objects")
-    return frame.to_arrow(compat_level=polars.CompatLevel.oldest()), {}
+    import pyarrow as pa
+
+    try:
+        return frame.to_arrow(compat_level=polars.CompatLevel.oldest()), {}
+    except pa.ArrowException as error:  # whole numbers of 128 bits
+        raise NotArrowError(str(error)) from error
 
 
 def _to_polars(table: Any, _: dict[str, Any]) -> Any:
-    return importlib.import_module("polars").from_arrow(table, rechunk=False)
+    frame = importlib.import_module("polars").from_arrow(table, rechunk=False)
+    if frame.columns != table.column_names:  # it names what has an empty name
+        frame.columns = table.column_names
+    return frame
 
 
 def _from_polars_series(series: Any) -> tuple[Any, dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 from flyte_ray.types.columns import Columns, check_schema, selected
 from flyte_ray.types.content import table_digest
 from flyte_ray.types.form import Build, CannotStoreError, Form
-from flyte_ray.types.frames import KINDS, Kind, NotArrowError, describe, kind_of
+from flyte_ray.types.frames import KINDS, Kind, NotArrowError, arrow_of, describe, kind_of
 from flyte_ray.types.known import Known
 from flyte_ray.types.marks import ARROW_MARK
 from flyte_ray.types.narrowed import as_table, is_narrowed
@@ -62,7 +62,7 @@ def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:
 
 def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:
     try:
-        table, about = kind.to_arrow(value)
+        table, about = arrow_of(kind, value)
     except NotArrowError:
         if columns is not None:
             raise
