@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,10 @@ import flyte_ray as flyte
 from benchmarks.console import make_run
 from flyte_ray.console.building import build_console
 from flyte_ray.storage import open_store
+from tests import console_tasks as shown
 from tests.asgi_client import Client
+
+pytestmark = pytest.mark.filterwarnings("ignore:Values of type .* have no typed form")
 
 
 @pytest.fixture
@@ -42,3 +47,99 @@ def test_a_run_s_tree_is_read_as_columns(console: Client, tmp_path: Path) -> Non
     tree = console.get("/api/runs/r/table").json()
     assert len(tree["id"]) == len(tree["parent"]) == 250 and tree["id"][0] == "a0"
     assert console.get("/api/runs/unknown/table").status_code == 404
+
+
+def outputs(console: Client, run: str) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in console.get(f"/api/runs/{run}/actions/a0").json()["outputs"]}
+
+
+def test_values_are_shown_by_what_they_are_and_no_pickle_is_loaded(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.values, words="long", scale=0.5).name
+    about = console.get(f"/api/runs/{run}/actions/a0").json()
+    assert {each["name"]: each["value"] for each in about["inputs"]} == {"words": "long", "scale": 0.5}
+    found = {each["name"]: each for each in about["outputs"]}
+    assert [each["kind"] for each in found.values()] == [
+        *("table", "image", "dir", "text", "pickle", "array", "json"),
+    ]
+    assert found["o0"]["rows"] == 1000 and found["o0"]["schema"] == [["number", "int64"], ["word", "string"]]
+    assert found["o2"]["preview"] == "notes.txt" and found["o2"]["size"] == 5
+    assert not found["o3"]["whole"] and len(found["o3"]["preview"]) == 4096 and found["o3"]["size"] == 8000
+    assert "(2, 3)" in found["o5"]["preview"] and found["o6"]["value"] == {"a": 1}
+
+
+def test_a_table_is_read_in_pages(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.values, words="w", scale=1.0).name
+    place = f"/api/runs/{run}/actions/a0/values/outputs"
+    page = console.get(f"{place}/o0/rows?start=998&count=10").json()
+    assert page["columns"] == ["number", "word"] and page["total"] == 1000
+    assert page["rows"] == [[998, "<b>998"], [999, "<b>999"]]
+    refused = console.get(f"{place}/o3/rows")
+    assert refused.status_code == 400 and "should be a table" in refused.json()["detail"]
+
+
+def test_a_value_is_downloaded_and_nothing_in_it_runs(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.values, words="w", scale=1.0).name
+    place = f"/api/runs/{run}/actions/a0/values/outputs"
+    image = console.get(f"{place}/o1/content")
+    assert image.content == shown.PNG and image.headers["content-type"] == "image/png"
+    assert "sandbox" in image.headers["content-security-policy"]
+    assert console.get(f"{place}/o2/content?path=notes.txt").content == b"noted"
+    assert console.get(f"{place}/o2/content?path=../../spec.json").status_code == 404
+    text = console.get(f"{place}/o3/content")
+    assert text.text == "w" * 2000 and text.headers["content-disposition"].startswith("attachment")
+    assert console.get(f"{place}/o9/content").status_code == 404
+
+
+def test_a_failed_action_says_which_one_below_it_caused_that(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.total, rows=4).name
+    tree = console.get(f"/api/runs/{run}/table").json()
+    failed = [row for row, phase in enumerate(tree["phase"]) if tree["phases"][phase] == "failed"]
+    assert failed[0] == 0 and len(failed) == 2 and tree["groups"] == ["prices"]
+    about = console.get(f"/api/runs/{run}/actions/a0").json()
+    assert about["error"]["code"] == "ValueError" and "in total" in about["error"]["traceback"]
+    assert about["error"]["cause_action"] == tree["id"][failed[1]]
+    assert about["environment"]["env"] == "shown" and "hidden" not in json.dumps(about["environment"])
+    assert [each["kind"] for each in about["events"]] == ["CALLED", "STARTED", "FAILED"]
+
+
+def test_each_attempt_has_its_times_and_what_it_printed(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.unsteady).name
+    about = console.get(f"/api/runs/{run}/actions/a0").json()
+    first, second = about["attempt_list"]
+    assert (first["outcome"], first["error"], second["outcome"]) == ("retried", "OSError: not reached", "succeeded")
+    assert first["queued_us"] <= first["started_us"] <= first["ended_us"] <= second["started_us"] <= second["ended_us"]
+    assert [step["step"].rpartition(".")[2] for step in about["steps"]] == ["ask"]
+    logs = f"/api/runs/{run}/actions/a0/logs"
+    assert console.get(logs).json() == {"attempt": 1, "text": "second\n", "next": 7}
+    assert console.get(f"{logs}?attempt=0").json()["text"] == "first\n"
+    assert console.get(f"{logs}?attempt=0&after=3").json() == {"attempt": 0, "text": "st\n", "next": 6}
+    followed = events(console.get(f"{logs}/follow?attempt=0").text)
+    assert followed == [("text", {"attempt": 0, "text": "first\n", "next": 6}), ("end", {})]
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """The server-sent events in a text."""
+    found = []
+    for part in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in part.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_who_was_cut_off_hears_only_what_is_new(console: Client, tmp_path: Path) -> None:
+    make_run(open_store(tmp_path), "r", 250, 1_000_000)
+    told = events(console.get("/api/runs/r/changes").text)
+    assert [kind for kind, _ in told] == ["rows", "run", "end"]
+    assert len(told[0][1]["row"]) == 250 and told[-1][1]["phase"] == "succeeded"
+    position = told[0][1]["position"]
+    again = events(console.get("/api/runs/r/changes", headers={"Last-Event-ID": str(position)}).text)
+    assert [kind for kind, _ in again] == ["run", "end"]
+
+
+def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.reporting).name
+    assert console.get(f"/api/runs/{run}/actions/a0").json()["reports"] == [0]
+    page = console.get(f"/api/runs/{run}/actions/a0/report?attempt=0")
+    assert "<p>hello</p>" in page.text
+    assert page.headers["content-security-policy"] == "sandbox allow-scripts"

@@ -97,13 +97,19 @@ def test_a_run_is_started_and_read(api: httpx.Client) -> None:
     about = api.get(f"/api/runs/{run}").json()
     assert (about["phase"], about["task"], about["actions"]) == ("succeeded", "api.area", {"succeeded": 1})
     assert about["labels"] == {"started_by": "http@http"} and about["hold"] is None
-    assert run in [each["name"] for each in api.get("/api/runs?task=api.area&phase=succeeded").json()]
-    assert api.get("/api/runs?phase=failed&task=api.area").json() == []
+    assert about["ended_us"] > about["started_us"] and about["who"] == "http@http"
+    assert about["can"] == ["rerun", "recover"] and about["uri"].endswith(f"/runs/{run}")
+    assert run in [each["name"] for each in api.get("/api/runs?task=api.area&phase=succeeded").json()["runs"]]
+    assert api.get("/api/runs?phase=failed&task=api.area").json()["runs"] == []
     [action] = api.get(f"/api/runs/{run}/actions").json()
     assert (action["id"], action["phase"], action["attempts"]) == ("a0", "succeeded", 1)
     whole = api.get(f"/api/runs/{run}/actions/a0").json()
-    assert (whole["inputs"], whole["result"]) == ({"size": {"width": 3, "height": 2}, "times": 2}, 12)
-    assert api.get(f"/api/runs/{run}/actions/a0/logs").text == "measuring\n"
+    inputs = {each["name"]: each["value"] for each in whole["inputs"]}
+    assert inputs == {"size": {"width": 3, "height": 2}, "times": 2}
+    assert [(each["kind"], each["value"]) for each in whole["outputs"]] == [("json", 12)]
+    assert [(each["attempt"], each["outcome"]) for each in whole["attempt_list"]] == [(0, "succeeded")]
+    assert api.get(f"/api/runs/{run}/actions/a0/logs").json() == {"attempt": 0, "text": "measuring\n", "next": 10}
+    assert api.get(f"/api/runs/{run}/actions/a0/logs/file").text == "measuring\n"
 
 
 def test_events_tell_how_a_run_goes_until_its_end(api: httpx.Client) -> None:
@@ -148,7 +154,7 @@ def test_a_webhook_is_told_where_to_answer(api: httpx.Client) -> None:
     assert api.post(uri, json={"value": "no such answer"}).status_code == 400
     assert api.post(uri, json={"value": True}).json() == {"run": run, "condition": "sure", "value": True}
     starting.join(60)
-    assert api.get(f"/api/runs/{run}/actions/a0").json()["result"] is True
+    assert api.get(f"/api/runs/{run}/actions/a0").json()["outputs"][0]["value"] is True
 
 
 def _conditions(api: httpx.Client, run: str) -> list[dict[str, Any]]:
@@ -207,9 +213,9 @@ def test_what_does_not_exist_or_cannot_be_is_said(api: httpx.Client) -> None:
 def test_a_failed_run_is_read_without_its_pickle(api: httpx.Client) -> None:
     run = start(api, "api.fail")
     about = api.get(f"/api/runs/{run}/actions/a0").json()
-    assert (about["phase"], about["error"]) == ("failed", "ValueError: no")
-    assert [(each["attempt"], each["error"]) for each in about["failures"]] == [(0, "ValueError: no")]
-    assert about["result"]["code"] == "ValueError" and "original" not in about["result"]
+    assert about["phase"] == "failed" and about["error"]["code"] == "ValueError" and about["outputs"] == []
+    assert about["error"]["message"] == "no" and "original" not in about["error"]
+    assert [(each["attempt"], each["error"]) for each in about["attempt_list"]] == [(0, "ValueError: no")]
 
 
 def test_reading_and_writing_ask_for_different_scopes() -> None:

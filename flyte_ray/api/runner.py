@@ -48,6 +48,7 @@ from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.runtime.logs import levels
 from flyte_ray.runtime.naming import task_identity
+from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, choose_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
 from flyte_ray.spec.notification import Notification
@@ -194,6 +195,7 @@ class Runner:
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         return {
             "mode": "remote" if remote else "local",
+            "by": current_user(),
             "source": file,
             "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
             "log_levels": levels(),

@@ -16,11 +16,11 @@ from flyte_ray.api.settings import current_store
 from flyte_ray.apps.served import App
 from flyte_ray.cli.following import in_users_files
 from flyte_ray.cli.options import again, common, prepare
+from flyte_ray.ledger.attempts import describe_failure
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
 from flyte_ray.ledger.overview import (
     describe_action,
-    describe_failure,
     describe_run,
     describe_runs,
     describe_step,

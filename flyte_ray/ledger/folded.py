@@ -14,7 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.cutoff import Hold, hold_of
 from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.excerpt import read_events
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.segment import events_without_values
@@ -29,6 +31,8 @@ FRESH_S: Final = 0.2
 """How long what was read counts as new."""
 SAME_S: Final = 10.0
 """How long a name counts as the same run's, so that one which was deleted and made anew is noticed."""
+HOLD_S: Final = 2.0
+"""How long what was seen of its holder counts."""
 WORDS: Final = 400
 """Characters of an error's message that are kept."""
 
@@ -70,6 +74,8 @@ class FoldedRun:
         """Ids of the actions, in the order of their calls."""
         self.changed: dict[str, int] = {}
         """For each action behind which position it has changed last."""
+        self.places: dict[str, tuple[int, ...]] = {}
+        """For each action the positions of the segments that hold some of it."""
         self.earlier: dict[str, list[Ended]] = {}
         """Attempts of actions that another one followed."""
         self.traced: dict[str, list[Traced]] = {}
@@ -78,6 +84,7 @@ class FoldedRun:
         self._store = store
         self._epoch = 0
         self._read_s = self._checked_s = -1e9
+        self._hold: tuple[float, Hold] | None = None
 
     def refresh(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Fold what was stored since; costs two reads of the store where nothing was."""
@@ -92,6 +99,20 @@ class FoldedRun:
                 self.position, self._epoch = position + 1, segment.epoch
             self._read_s = clock()
 
+    def read_events(self, action: str) -> list[Event]:
+        """Read the whole record of one action, with its values, in the order of the log."""
+        with self.lock:
+            places = self.places.get(action, ())
+        return read_events(self._store, self.state.id, action, places)
+
+    def hold(self, clock: Callable[[], float] = time.monotonic) -> Hold | None:
+        """Say who holds it, as far as was seen within the last two seconds; None if it has ended."""
+        if self.state.phase.is_terminal:
+            return None
+        if self._hold is None or clock() - self._hold[0] > HOLD_S:
+            self._hold = clock(), hold_of(self._store, self.state.id)
+        return self._hold[1]
+
     def is_replaced(self, clock: Callable[[], float] = time.monotonic) -> bool:
         """Whether another run has its name by now; looks that up each 10 s."""
         if clock() - self._checked_s < SAME_S:
@@ -101,6 +122,12 @@ class FoldedRun:
 
     def _fold(self, event: Event, position: int) -> None:
         kind, name = event.kind, event.action
+        if name:
+            places = self.places.get(name, ())
+            if not places or places[-1] != position - 1:
+                self.places[name] = (*places, position - 1)
+        if kind == kinds.LOGGED:
+            return
         if kind == kinds.TRACED:
             self._trace(event)
         else:

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from flyte_ray.errors import ActionNotFoundError
+from flyte_ray.ledger.attempts import describe_error
 from flyte_ray.ledger.cutoff import Hold, hold_of
-from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.query import load_spec, load_state
-from flyte_ray.ledger.state import ActionState
+from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.ledger.verdicts import aborted_by
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
@@ -50,9 +50,10 @@ def describe_run(store: Store, run: str) -> dict[str, Any]:
     """Describe a run.
 
     Returns:
-        `name`, `phase`, `task`, `started_us`, `actions` (how many, by phase), `labels`, `mode`, `rerun` (`run`,
-        `action`, `recover` of what it was started anew from, else None); of one that has not ended `hold`: `holder`,
-        `seen_s`, `is_cut_off`, as far as one look tells, else None.
+        `name`, `phase`, `task`, `started_us`, `ended_us` (0: not yet), `who` started it (empty in old records),
+        `actions` (how many, by phase), `labels`, `mode`, `rerun` (`run`, `action`, `recover` of what it was started
+        anew from, else None); of one that has not ended `hold`: `holder`, `seen_s`, `is_cut_off`, as far as one look
+        tells, else None.
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -63,17 +64,24 @@ def describe_run(store: Store, run: str) -> dict[str, Any]:
 
 def _describe(store: Store, spec: Mapping[str, Any]) -> dict[str, Any]:
     state = load_state(store, RunId(spec["name"]))
+    return describe_state(spec, state, None if state.phase.is_terminal else hold_of(store, state.id))
+
+
+def describe_state(spec: Mapping[str, Any], state: RunState, hold: Hold | None) -> dict[str, Any]:
+    """Describe a run that was read; see `describe_run`."""
     rerun = spec.get("rerun")
     return {
         "name": spec["name"],
         "phase": state.phase.value,
         "task": spec["task"],
         "started_us": spec["started_us"],
+        "ended_us": state.root.ended_us if state.phase.is_terminal else 0,
+        "who": spec.get("by", ""),
         "actions": {phase.value: count for phase, count in state.counts.items() if count},
         "labels": spec.get("labels") or {},
         "mode": spec.get("mode"),
         "rerun": {name: rerun[name] for name in ("run", "action", "recover")} if rerun else None,
-        "hold": None if state.phase.is_terminal else hold_of(store, state.id)._asdict(),
+        "hold": hold._asdict() if hold else None,
     }
 
 
@@ -142,31 +150,7 @@ def describe_action(item: ActionState) -> dict[str, Any]:
         "diverged": len(item.diverged or ()) or None,
         "cache": item.cached_from or ("kept" if item.cache and not failed and ended else ""),
         "aborted_by": aborted_by(item.result) if failed else "",
-        "error": _describe_error(item.result) if failed else "",
-    }
-
-
-def _describe_error(body: str | None) -> str:
-    """Write a recorded error as Python does; of an abort the reason alone, which its phase and `aborted_by` explain."""
-    error = json.loads(body or "{}")
-    code, message = error.get("code", ""), error.get("message", "")
-    return message if code == "ActionAbortedError" else ": ".join(filter(None, (code, message)))
-
-
-def describe_failure(event: Event) -> dict[str, Any]:
-    """Describe how an attempt ended that did not succeed: `attempt`, `outcome`, `error`, `traceback` (text, or None).
-
-    `outcome` is `retried`, `lost`, `failed`, `timed_out` or `aborted`.
-    """
-    body = event.body or "{}"
-    told = json.loads(body) if body.startswith("{") else {"message": body}
-    if isinstance(told.get("cause"), dict):  # retries are used up: this attempt's own error
-        told = told["cause"]
-    return {
-        "attempt": event.attempt,
-        "outcome": event.kind.lower(),
-        "error": told.get("reason") or _describe_error(json.dumps(told)),
-        "traceback": told.get("traceback"),
+        "error": describe_error(item.result) if failed else "",
     }
 
 
@@ -187,5 +171,5 @@ def describe_step(step: RecordedStep) -> dict[str, Any]:
         "group": step.group,
         "seconds": round((record["ended_us"] - record["started_us"]) / 1e6, 3),
         "outcome": "failed" if "error" in record else "succeeded",
-        "error": _describe_error(json.dumps(record["error"])) if "error" in record else "",
+        "error": describe_error(json.dumps(record["error"])) if "error" in record else "",
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
@@ -10,6 +12,7 @@ from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import CACHE, spec_key
+from flyte_ray.ledger.segment import events_about
 from flyte_ray.ledger.snapshot import read_snapshot
 from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.ledger.steps import RecordedStep
@@ -65,11 +68,15 @@ class Past(NamedTuple):
 
 def load_past(store: Store, run: RunId, action: str) -> Past:
     """Read what an action's attempts did and why they failed, those too that others followed."""
+    segments = read_segments(store, run, take=partial(events_about, action))
+    return past_of(event for _, segment in segments for event in segment.events if event.action == action)
+
+
+def past_of(events: Iterable[Event]) -> Past:
+    """Find in an action's events what its attempts left on record."""
     steps: dict[RecordedStep, None] = {}  # a ledger that restarted may have recorded one twice
     failures, begun = [], set()
-    for event in (event for _, segment in read_segments(store, run) for event in segment.events):
-        if event.action != action:
-            continue
+    for event in events:
         if event.kind == kinds.TRACED:
             name, _, key = (event.task or "").rpartition("@")
             steps[RecordedStep(name, key, event.attempt, event.group, event.body or "{}")] = None

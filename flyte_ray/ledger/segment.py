@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_VALUES: Final = (kinds.CALLED, kinds.SUCCEEDED, kinds.RECOVERED)
-"""Events whose bodies are inputs and outputs."""
+_VALUES: Final = (kinds.CALLED, kinds.SUCCEEDED, kinds.RECOVERED, kinds.LOGGED)
+"""Events whose bodies are inputs, outputs, and what was printed."""
 _REPEATED: Final = frozenset({"kind", "parent", "task", "group", "slot", "context"})
 """Columns with few different texts: each is kept once, which is a fifth of the memory that a run takes."""
 
@@ -102,17 +102,15 @@ def events_of(table: pa.Table) -> list[Event]:
 
 
 def events_without_values(table: pa.Table) -> list[Event]:
-    """Return the events without what was printed, and without inputs, outputs and contexts, which may be large."""
+    """Return the events without what was printed, inputs, outputs and contexts, which may be large."""
     import pyarrow as pa  # see encode_segment
     import pyarrow.compute as pc
 
-    table = table.filter(pc.not_equal(table["kind"], kinds.LOGGED))
     holds = pc.is_in(table["kind"], value_set=column(_VALUES, pa.string()))
     bodies = pc.if_else(holds, pa.scalar(None, pa.string()), table["body"])
-    table = table.set_column(table.column_names.index("body"), "body", bodies)
-    return events_of(
-        table.set_column(table.column_names.index("context"), "context", pa.nulls(len(table), pa.string()))
-    )
+    for name, values in (("body", bodies), ("context", pa.nulls(len(table), pa.string()))):
+        table = table.set_column(table.column_names.index(name), name, values)
+    return events_of(table)
 
 
 def events_about(action: str, table: pa.Table) -> list[Event]:

@@ -162,6 +162,12 @@ def list_reported(store: Store, prefix: str) -> list[str]:
     return sorted({key.removeprefix(f"{place}/").partition("/")[0] for key in store.keys(place)})
 
 
+def list_reports(store: Store, prefix: str, action: str) -> list[int]:
+    """Return the numbers of an action's attempts that have reported."""
+    keys = store.keys(reports_prefix(prefix, action))
+    return sorted(int(key.rpartition("/")[2].removesuffix(".html")) for key in keys)
+
+
 def read_report(store: Store, prefix: str, action: str, attempt: int | None) -> str:
     """Return the page of an attempt of an action, of the latest that has one unless a number is given.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
-from flyte_ray.ledger.folded import FoldedRuns
+from flyte_ray.ledger.folded import FoldedRun, FoldedRuns
+from flyte_ray.ledger.overview import describe_state
+from flyte_ray.spec.phase import ActionPhase
 
 _kept: Final[dict[str, FoldedRuns]] = {}
 
@@ -18,3 +21,19 @@ def folded_runs() -> FoldedRuns:
         _kept.clear()
         found = _kept[store.uri] = FoldedRuns(store)
     return found
+
+
+def describe_folded(run: FoldedRun) -> dict[str, Any]:
+    """Describe a run; see `describe_run`."""
+    with run.lock:
+        return describe_state(run.spec, run.state, run.hold())
+
+
+def verbs_of(described: dict[str, Any]) -> list[str]:
+    """Say what can be done with a run as it stands: of `abort`, `resume`, `rerun` and `recover`."""
+    phase, hold = ActionPhase(described["phase"]), described["hold"]
+    is_cut_off = bool(hold and hold["is_cut_off"])
+    verbs = ["rerun"] if described["actions"] else []
+    if phase.is_terminal or is_cut_off:
+        return [*verbs, *(["recover"] if verbs else []), *([] if phase.has_succeeded else ["resume"])]
+    return [*verbs, *(["abort"] if Run(current_store(), described["name"]).look() else [])]

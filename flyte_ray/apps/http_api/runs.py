@@ -1,0 +1,130 @@
+"""Read runs: the list, one of them, its tree, and how it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response, StreamingResponse
+
+from flyte_ray.api.run import Run
+from flyte_ray.api.settings import current_store
+from flyte_ray.api.signalling import Condition
+from flyte_ray.apps.http_api.asking import named
+from flyte_ray.apps.http_api.reading import describe_folded, folded_runs, verbs_of
+from flyte_ray.apps.http_api.streams import BEAT_S, HEADERS, Said, said, stream
+from flyte_ray.ledger.folded import FoldedRun
+from flyte_ray.ledger.overview import describe_run, describe_runs
+from flyte_ray.ledger.tree import changed_columns, tree_json
+
+MOST_RUNS: Final = 1000
+
+
+def runs_router() -> APIRouter:
+    """Make the routes."""
+    router = APIRouter(prefix="/api", tags=["read"])
+    router.add_api_route("/runs", list_runs, methods=["GET"])
+    router.add_api_route("/runs/{run}", get_run, methods=["GET"])
+    router.add_api_route("/runs/{run}/table", get_table, methods=["GET"], response_class=Response)
+    router.add_api_route("/runs/{run}/changes", follow, methods=["GET"], response_class=StreamingResponse)
+    router.add_api_route("/runs/{run}/events", watch, methods=["GET"], response_class=StreamingResponse)
+    router.add_api_route("/runs/{run}/conditions", list_conditions, methods=["GET"])
+    return router
+
+
+def list_runs(
+    limit: Annotated[int, Query(ge=1, le=MOST_RUNS)] = 100,
+    phase: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI's way to say that there may be none
+    task: str | None = None,
+) -> dict[str, Any]:
+    """List runs, the newest first."""
+    return {"runs": describe_runs(current_store(), limit, phases=phase, task=task), "next": None}
+
+
+def get_run(run: str) -> dict[str, Any]:
+    """Describe a run, with its `uri` and what `can` be done with it: `abort`, `resume`, `rerun`, `recover`."""
+    folded = folded_runs().get(named(run))
+    found = describe_folded(folded)
+    return {**found, "uri": f"{current_store().uri}/runs/{run}", "can": verbs_of(found)}
+
+
+def get_table(run: str) -> Response:
+    """Return a run's whole tree of actions as columns."""
+    return Response(tree_json(folded_runs().get(named(run))), media_type="application/json")
+
+
+def follow(
+    run: str, after: int = 0, last_event_id: Annotated[int | None, Header(alias="Last-Event-ID")] = None
+) -> StreamingResponse:
+    """Follow a run until it has ended, as server-sent events.
+
+    `rows` are the columns of rows that are new or have changed behind the position `after`, with their numbers in
+    `row`; `run` describes the run when that has changed, and so does `end`, the last event. An event's id is the
+    position behind it: who was cut off goes on from there.
+    """
+    return stream(_Changes(folded_runs().get(named(run)), after if last_event_id is None else last_event_id))
+
+
+class _Changes:
+    """What one client has not heard of a run."""
+
+    def __init__(self, run: FoldedRun, position: int) -> None:
+        self._run = run
+        self._position = position if position <= run.position else 0
+        self._told: dict[str, Any] | None = None
+
+    def __call__(self) -> tuple[list[Said], bool]:
+        self._run.refresh()
+        found = []
+        with self._run.lock:
+            columns = changed_columns(self._run, self._position)
+            if columns is not None:
+                self._position = columns["position"]
+                if columns["row"]:
+                    found.append(said("rows", columns, self._position))
+            is_over = self._run.state.phase.is_terminal
+        described = describe_folded(self._run)
+        if _still(described) != _still(self._told):
+            found.append(said("run", described, self._position))
+            self._told = described
+        if is_over:
+            found.append(said("end", described, self._position))
+        return found, is_over
+
+
+def _still(described: dict[str, Any] | None) -> Any:
+    """Leave out of a run's description what changes though nothing happens."""
+    hold = (described or {}).get("hold")
+    return {**(described or {}), "hold": hold and hold["is_cut_off"]}
+
+
+def list_conditions(run: str) -> list[dict[str, Any]]:
+    """List the conditions of a run: `paused` ones wait for a signal."""
+    return [each.to_dict() for each in Condition.listall(named(run))]
+
+
+def watch(run: str) -> StreamingResponse:
+    """Follow a run as server-sent events until it has ended: each has all that a live view shows."""
+    found = Run.get(named(run))
+    return StreamingResponse(_events(found), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _events(run: Run) -> AsyncIterator[str]:
+    steps = run.watch()
+    last = None
+    while True:
+        step = asyncio.ensure_future(asyncio.to_thread(next, steps, None))
+        while not (await asyncio.wait((step,), timeout=BEAT_S))[0]:
+            yield ": still here\n\n"
+        live = step.result()
+        if live is None:
+            break
+        text = json.dumps(live, default=str)
+        if text != last:
+            yield f"event: run\ndata: {text}\n\n"
+        last = text
+    described = await asyncio.to_thread(describe_run, current_store(), run.name)
+    yield said("end", described).text()

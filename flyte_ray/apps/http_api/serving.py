@@ -1,0 +1,91 @@
+"""Read and change the apps of a root, and read its cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from flyte_ray.api.settings import current_store, settings
+from flyte_ray.apps.http_api.asking import acting
+from flyte_ray.apps.served import App, states
+from flyte_ray.cluster.session import has_cluster
+from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
+from flyte_ray.ledger.query import list_kept
+
+
+def serving_router() -> APIRouter:
+    """Make the routes."""
+    router = APIRouter(prefix="/api", tags=["apps"])
+    router.add_api_route("/apps", get_apps, methods=["GET"])
+    router.add_api_route("/apps/{name}", get_app, methods=["GET"])
+    router.add_api_route("/apps/{name}/logs", get_app_logs, methods=["GET"])
+    for change in (activate, deactivate, refresh):
+        router.add_api_route(f"/apps/{{name}}/{change.__name__}", change, methods=["POST"])
+    router.add_api_route("/cache", get_cache, methods=["GET"])
+    return router
+
+
+def get_apps() -> list[dict[str, Any]]:
+    """List the apps of the root; their status needs the cluster that serves them."""
+    found = _states()
+    return [_describe(record, found) for record in list_apps(current_store())]
+
+
+def get_app(name: str) -> dict[str, Any]:
+    """Describe an app."""
+    return _describe(load_app(current_store(), name), _states())
+
+
+def get_app_logs(name: str) -> list[dict[str, Any]]:
+    """Return the last lines of each replica that lives: `replica`, `node`, `text`."""
+    return App.get(name).read_logs()
+
+
+def activate(name: str, request: Request) -> dict[str, Any]:
+    """Switch an app on; returns when it answers."""
+    with acting(request):
+        App.get(name).activate()
+    return get_app(name)
+
+
+def deactivate(name: str, request: Request) -> dict[str, Any]:
+    """Switch an app off; returns when its replicas have ended."""
+    with acting(request):
+        App.get(name).deactivate()
+    return get_app(name)
+
+
+def refresh(name: str, request: Request) -> dict[str, Any]:
+    """Have an app serve the newest outputs that its parameters name."""
+    with acting(request):
+        App.get(name).refresh()
+    return get_app(name)
+
+
+def get_cache(limit: int = 500) -> list[dict[str, Any]]:
+    """List kept outcomes, the newest first: `key`, and what is on record of each."""
+    kept = [{"key": key, **entry} for key, entry in list_kept(current_store()).items()]
+    return sorted(kept, key=lambda entry: -int(entry.get("at_us", 0)))[:limit]
+
+
+def _states() -> dict[str, dict[str, Any]] | None:
+    return states() if has_cluster(settings.address) else None
+
+
+def _describe(record: AppRecord, states: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    state = (states or {}).get(record.name, {"status": "UNKNOWN" if states is None else "NOT_SERVED"})
+    return {
+        "name": record.name,
+        "state": record.state,
+        "status": state["status"],
+        "message": state.get("message", ""),
+        "replicas": {name.lower(): count for name, count in state.get("replicas", {}).items() if count},
+        "revision": record.revision,
+        "url": find_address(current_store(), record.name),
+        "type": record.app["type"] or record.kind,
+        "requires_auth": record.app["requires_auth"],
+        "at_us": record.at_us,
+        "by": record.by,
+        "parameters": {name: about.get("run") or about["value"] for name, about in record.parameters.items()},
+    }
