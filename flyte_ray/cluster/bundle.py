@@ -6,6 +6,7 @@ bundle that exists under its digest is complete.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -22,7 +23,7 @@ from typing import Final, Literal
 from pathspec import GitIgnoreSpec
 
 from flyte_ray.errors import CodeBundleError
-from flyte_ray.spec.origin import is_installed
+from flyte_ray.spec.origin import is_project_file
 
 CopyStyle = Literal["loaded_modules", "all", "none"]
 MAX_BUNDLE_BYTES: Final = 100 * 1024 * 1024
@@ -292,12 +293,27 @@ def _loaded(root: Path) -> Iterator[Path]:
         name = getattr(module, "__file__", None)
         if not isinstance(name, str) or not name.endswith(".py"):
             continue
-        path = Path(name).resolve()
-        # What is installed may lie below the root, in an environment of any name.
-        if not path.is_relative_to(root) or is_installed(str(path)):
+        path = _of_project(os.path.abspath(name))
+        if path is None or not path.is_relative_to(root):
             continue
         if path.is_file() and not _SKIPPED.intersection(path.relative_to(root).parts):
             yield path
+
+
+# To resolve the files of all modules takes 60 ms, which each run of a process would pay anew.
+@functools.cache
+def _of_project(file: str) -> Path | None:
+    """Resolve a module's file; None if that is no file of the user's.
+
+    What is installed may lie below the root, in an environment of any name.
+    """
+    folder, name = os.path.split(file)
+    # What Python imports lies in few folders, and few of its files are links.
+    path = os.path.realpath(file) if os.path.islink(file) else os.path.join(_real_folder(folder), name)
+    return Path(path) if is_project_file(path) else None
+
+
+_real_folder = functools.cache(os.path.realpath)
 
 
 def _walk(folder: Path, rules: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterator[Path]:

@@ -17,7 +17,7 @@ _OWN: Final = f"{Path(__file__).parents[1]}{os.sep}"
 
 def is_installed(file: str) -> bool:
     """Whether a file is of Python's library or of an installed package."""
-    return file.startswith(_LIBRARY) or not _INSTALLED.isdisjoint(Path(file).parts)
+    return file.startswith(_LIBRARY) or not _INSTALLED.isdisjoint(file.split(os.sep))
 
 
 def is_own(file: str) -> bool:
