@@ -46,7 +46,7 @@ class RayLauncher:
         """Ends with the actor, and with a connection to it."""
         self._waiting: list[SlotOrder] = []
         """Slots to start when there is an actor."""
-        self._lock = threading.Lock()
+        self._lock, self._taking = threading.Lock(), threading.Lock()
         self.nodes: list[dict[str, float]] = []
         self._free: dict[str, float] = {}
         self.keys: dict[str, Pickling] = {}
@@ -83,11 +83,14 @@ class RayLauncher:
         """Keep a key; returns when the actor has it, too, if there is one."""
         assert pickling.key is not None, "nobody sends none"
         known = {pickling.key.id: pickling}
-        self.keys = {**self.keys, **known}
-        actor = self._actor
-        if actor is not None:
-            with contextlib.suppress(RayActorError):  # it is gone, and the next one gets all
-                _ask(actor.keep_keys, known)
+        with self._taking:  # who finds it here must know that the actor has it
+            if self.keys.get(pickling.key.id) == pickling:
+                return
+            self.keys = {**self.keys, **known}
+            actor = self._actor
+            if actor is not None:
+                with contextlib.suppress(RayActorError):  # it is gone, and the next one gets all
+                    _ask(actor.keep_keys, known)
 
     def alive(self) -> list[SlotOrder]:
         """Return what started each slot that lives or is about to."""

@@ -79,7 +79,7 @@ class RayPort:
     def sees(self, run: str, slot: str) -> bool:
         """Ask whether the ledger's own node sees a run's start in the root; if not, the slot waits for that."""
         try:
-            seen = bool(ray.get(self._ledger.sees.remote(run)))
+            seen = bool(_answer(self._ledger.sees.remote(run)))
         except RayActorError:
             self._reconnect()
             return False
@@ -91,7 +91,7 @@ class RayPort:
         since = time.monotonic()
         while True:
             try:
-                found: Pickling = ray.get(self._ledger.pickling.remote(key))
+                found: Pickling = _answer(self._ledger.pickling.remote(key))
                 return found
             except RayActorError:
                 if time.monotonic() - since > GONE_S:
@@ -141,6 +141,11 @@ class RayPort:
             self._ledger = ray.get_actor(self._name, NAMESPACE)
         except ValueError:
             return  # not there yet: the old handle fails again, and we come back
+
+
+def _answer(ref: Any) -> Any:
+    """Wait for an answer that comes in milliseconds and keep the CPU: Ray would start another process upon ray.get."""
+    return ref.future().result()
 
 
 def serve_slot(

@@ -42,6 +42,8 @@ class Execution:
     """Waits for conditions so far."""
     waiting: bool = False
     """It waits for children and nothing else."""
+    needs_others: bool = False
+    """It has called children that slots of other shapes run, or signals decide."""
     for_signal: bool = False
     """It is sync and waits for a signal: nothing is stacked above it, so that it goes on when that comes."""
     awaited: Pending | None = None

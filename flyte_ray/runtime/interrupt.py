@@ -20,6 +20,8 @@ from flyte_ray.runtime.stack import Stack
 
 INTERRUPTED: Final = "interrupted by Ctrl-C"
 """The recorded reason of such an abort."""
+SIGNAL_S: Final = 0.5
+"""How long a signal may stay unheard by a thread that waits."""
 _SIGNAL: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (5 if hasattr(signal, "SIGRTMIN") else 0)
 
 

@@ -17,16 +17,14 @@ from flyte_ray.ledger.messages import Bye, Call, Cancel, Drop, Held, Item, Outco
 from flyte_ray.runtime.exchange import Exchange, Port
 from flyte_ray.runtime.execution import Execution, Runner, called_in
 from flyte_ray.runtime.failures import Aborted, Displaced
-from flyte_ray.runtime.interrupt import Interrupter
+from flyte_ray.runtime.interrupt import SIGNAL_S, Interrupter
 from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.runtime.ready import Ready
 from flyte_ray.runtime.stack import Stack
-from flyte_ray.runtime.standing import Standing, stand
+from flyte_ray.runtime.standing import Standing, lend_after_s, stand
 from flyte_ray.runtime.waits import Pending, Waits
 
-LEND_AFTER_S, SIGNAL_S = 0.05, 0.5
-"""How long nothing must be runnable before the CPU is lent, and how long a signal may stay unheard."""
 Asked = tuple[TaskRef, Call, Pending]
 """A call of a child, its task, and who waits for it."""
 
@@ -98,7 +96,8 @@ class Slot:
         if self._active or self._ready or not self._port.lends:
             self._changed.wait(SIGNAL_S)  # one that comes just before the wait does not end it
             return
-        if self._changed.wait(LEND_AFTER_S) or self._active or self._ready or done():
+        after_s = lend_after_s(self._executions.values(), takes_more=self.stacks and not self.stack.is_full)
+        if self._changed.wait(after_s) or self._active or self._ready or done():
             return
         self._exchange.parked = True
         # Taken with the lock held: a bell that rings from here on supersedes this message, so that parking on it ends.
@@ -206,6 +205,8 @@ class Slot:
             for ref, call, pending in calls:
                 self._exchange.learn(call.task, ref)
                 self._exchange.post(call)
+                if ref.shape != self.shape:
+                    execution.needs_others = True
                 self._waits.add(execution, pending)
                 if awaited:
                     execution.open_calls[pending.id] = pending

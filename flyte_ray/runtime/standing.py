@@ -1,8 +1,8 @@
-"""Say of a slot what the ledger chooses its work by: how much it can take, and what waits in it. Pure."""
+"""Say of a slot what the ledger chooses its work by, what it can take and what waits in it; and when it lends. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,11 @@ LOW: Final = WANT // 2
 """With fewer left to begin, more are asked for ahead: to choose and carry them takes as long as to run these."""
 MOST_WAITING: Final = 500
 """With more executions that wait in it, a slot asks for nothing ahead."""
+LEND_S: Final = 0.05
+"""How long nothing must be runnable in a slot before it lends its CPU."""
+LEND_LATER_S: Final = 0.3
+"""The same where what it waits for may come to itself: Ray starts a process for whom it lends to, which takes a second
+of the CPU, and a busy ledger answers late."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,15 @@ def stand(
         next((each.id for each in executions if not each.waiting), "") if active else "",
         WANT - ready if goes_on and not (hungry or is_full) else 0,
     )
+
+
+def lend_after_s(executions: Iterable[Execution], *, takes_more: bool) -> float:
+    """Return how long nothing must be runnable in a slot before it lends its CPU, in seconds.
+
+    Args:
+        executions: What is in it.
+        takes_more: Children of these may run in it.
+
+    """
+    needs_others = not takes_more or any(execution.needs_others for execution in executions)
+    return LEND_S if needs_others else LEND_LATER_S
