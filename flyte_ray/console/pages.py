@@ -1,7 +1,7 @@
-"""The console's pages: one template per address, and the files that they load.
+"""The console's pages: one template, which `static/main.js` fills by the address, and the files that it loads.
 
-Invariants: a page holds the address's own words and nothing of a run, so that it is the same for everybody and needs
-no token; what stands in it is escaped; no page may load or run anything that does not come from here.
+Invariants: a page holds nothing of a run, so that it is the same for everybody and needs no token; what stands in it is
+escaped; no page may load or run anything that does not come from here.
 """
 
 from __future__ import annotations
@@ -29,16 +29,8 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-PAGES: Final = {
-    "/": "runs",
-    "/runs/{run}": "run",
-    "/runs/{run}/actions/{action}": "action",
-    "/apps": "apps",
-    "/apps/{name}": "app",
-    "/cache": "cache",
-    "/login": "login",
-}
-"""Templates by address."""
+PAGES: Final = ("/", "/runs/{run}", "/runs/{run}/actions/{action}", "/apps", "/apps/{name}", "/cache", "/login")
+"""Addresses that show a page."""
 
 
 def add_pages(app: FastAPI) -> None:
@@ -47,16 +39,16 @@ def add_pages(app: FastAPI) -> None:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, auto_reload=True
     )
     router = APIRouter(include_in_schema=False)
-    for address, name in PAGES.items():
-        router.add_api_route(address, _page(templates, name), methods=["GET"])
+    for address in PAGES:
+        router.add_api_route(address, _page(templates), methods=["GET"])
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
 
-def _page(templates: Environment, name: str) -> Any:
+def _page(templates: Environment) -> Any:
     async def show(request: Request) -> Response:
-        words = {"base": request.scope.get("root_path", ""), "version": VERSION, "page": name, **request.path_params}
-        text = templates.get_template(f"{name}.html").render(words)
+        words = {"base": request.scope.get("root_path", ""), "version": VERSION}
+        text = templates.get_template("page.html").render(words)
         return Response(text, media_type="text/html", headers=HEADERS)
 
     return show

@@ -1,0 +1,100 @@
+// Speak with the HTTP API. Knows addresses and how to log in; knows no page.
+
+import { askForToken } from "./login.js";
+
+export const BASE = document.documentElement.dataset.base || "";
+
+/** What the API refused, in its own words. */
+export class Refused extends Error {
+  constructor(status, sentence) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+/** Build an address of the API or of a page from its parts, each escaped. */
+export function at(...parts) {
+  return `${BASE}/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
+}
+
+/** Write a query; what is empty is left out, lists are repeated. */
+export function query(words) {
+  const written = new URLSearchParams();
+  for (const [name, value] of Object.entries(words)) {
+    for (const each of [value].flat()) {
+      if (each !== "" && each !== null && each !== undefined) written.append(name, each);
+    }
+  }
+  const text = written.toString();
+  return text ? `?${text}` : "";
+}
+
+/** Read JSON; asks for the token where one is needed. */
+export async function read(address, signal) {
+  return ask(address, { signal });
+}
+
+/** Have something done. */
+export async function act(address, body = {}) {
+  return ask(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+}
+
+async function ask(address, options) {
+  const answer = await fetch(address, { credentials: "same-origin", ...options });
+  if (answer.status === 401 && (await askForToken())) return ask(address, options);
+  if (!answer.ok) throw new Refused(answer.status, await sentenceOf(answer));
+  return answer.status === 204 ? null : answer.json();
+}
+
+async function sentenceOf(answer) {
+  const text = await answer.text();
+  try {
+    const { detail } = JSON.parse(text);
+    if (typeof detail === "string") return detail;
+    if (Array.isArray(detail)) return detail.map((each) => `${each.loc?.at(-1) ?? ""}: ${each.msg}`).join("; ");
+  } catch {
+    // no JSON: a proxy between us and the console speaks
+  }
+  return text.slice(0, 300) || `The console answered ${answer.status}.`;
+}
+
+/**
+ * Follow server-sent events until `signal` aborts or `end` comes. The browser connects again by itself, from the last
+ * event that it saw; where the console refuses for good, this tries again each few seconds.
+ */
+export function follow(address, listeners, signal, onState = () => {}) {
+  let source = null;
+  let last = "";
+  const close = () => source?.close();
+  const connect = () => {
+    if (signal.aborted) return;
+    const resumed = new URL(address, location.href);
+    if (last) resumed.searchParams.set("after", last);
+    source = new EventSource(resumed);
+    source.onopen = () => onState(true);
+    source.onerror = () => {
+      onState(false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    };
+    for (const [kind, listener] of Object.entries(listeners)) {
+      source.addEventListener(kind, (event) => {
+        last = event.lastEventId || last;
+        if (kind === "end") close();
+        listener(JSON.parse(event.data));
+      });
+    }
+  };
+  signal.addEventListener("abort", close);
+  connect();
+}
+
+/** Call again and again while the page is looked at, `seconds` after each answer. */
+export async function repeat(seconds, signal, call) {
+  while (!signal.aborted) {
+    if (!document.hidden) await call();
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+  }
+}

@@ -1,0 +1,62 @@
+// Hold the actions of a run in columns, and take changes in.
+
+const COLUMNS = ["id", "parent", "task", "group", "phase", "attempts", "queued", "started", "ended"];
+
+export class Table {
+  /** Take the columns that `/api/runs/RUN/table` sends. */
+  constructor(sent) {
+    for (const name of COLUMNS) this[name] = sent[name];
+    this.position = sent.position;
+    this.tasks = sent.tasks;
+    this.groups = sent.groups;
+    this.phases = sent.phases;
+    this.cached = new Set(sent.cached);
+    this.critical = new Set(sent.critical);
+    this.traces = new Map(Object.entries(sent.traces ?? {}).map(([row, steps]) => [Number(row), steps]));
+    this.rowOf = new Map(this.id.map((id, row) => [id, row]));
+  }
+
+  get length() {
+    return this.id.length;
+  }
+
+  phaseOf(row) {
+    return this.phases[this.phase[row]];
+  }
+
+  taskOf(row) {
+    return this.tasks[this.task[row]] ?? "";
+  }
+
+  groupOf(row) {
+    return this.group[row] < 0 ? null : this.groups[this.group[row]];
+  }
+
+  /**
+   * Take changed rows in.
+   *
+   * Returns the rows that changed and the numbers of the phases that they had, null for new ones.
+   */
+  apply(changes) {
+    for (const name of ["tasks", "groups", "phases"]) if (changes[name]) this[name] = changes[name];
+    if (changes.position !== undefined) this.position = changes.position;
+    if (changes.critical) this.critical = new Set(changes.critical);
+    for (const row of changes.cached ?? []) this.cached.add(row);
+    for (const [row, steps] of Object.entries(changes.traces ?? {})) this.traces.set(Number(row), steps);
+    return (changes.row ?? []).map((row, at) => {
+      const before = row < this.length ? this.phase[row] : null;
+      for (const name of COLUMNS) this[name][row] = changes[name][at];
+      this.rowOf.set(this.id[row], row);
+      return [row, before];
+    });
+  }
+
+  /** When the last thing known of happened, in ms since the run's start. */
+  last() {
+    let last = 0;
+    for (const column of [this.ended, this.started, this.queued]) {
+      for (const at of column) if (at > last) last = at;
+    }
+    return last;
+  }
+}
