@@ -9,7 +9,7 @@ import { hasEnded, phaseBadge } from "./phase.js";
 import { failure } from "./run.js";
 import { tabs } from "./tabs.js";
 import { values } from "./values.js";
-import { counted, duration, moment } from "./words.js";
+import { counted, duration, moment, shortId } from "./words.js";
 
 const LIVE_S = 1;
 const TABS = ["Summary", "Logs", "Report", "Code", "Events"];
@@ -55,7 +55,7 @@ class ActionPage {
   crumbs() {
     const { action } = this;
     return h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { class: "id", href: at("runs", this.run) + write({ at: action.id }) }, this.run), " / ",
-      action.parent ? [this.link(action.parent), " / "] : null, action.group ? `${action.group} / ` : null, h("span", { class: "id" }, action.id));
+      action.parent ? [this.link(action.parent, shortId(action.parent)), " / "] : null, action.group ? `${action.group} / ` : null, h("span", { class: "id" }, shortId(action.id)));
   }
 
   show(action) {
@@ -161,7 +161,7 @@ class ActionPage {
 
   steps() {
     const { steps } = this.action;
-    if (!steps?.length) return h("p", { class: "hint" }, "None.");
+    if (!steps?.length) return null;
     return h("table", { class: "plain" }, h("tbody", {}, steps.map((step) => h("tr", {},
       h("td", {}, phaseBadge(step.outcome, ""), h("span", { class: "unseen" }, step.outcome), " ", h("code", {}, step.step)), h("td", { class: "number" }, duration(step.seconds * 1000)), h("td", { class: "wrong" }, step.error)))));
   }
@@ -170,7 +170,7 @@ class ActionPage {
     const { cache, waits } = this.action;
     const told = [];
     if (waits && (typeof waits === "string" || waits.length)) told.push(h("p", {}, "Waits for ", [waits].flat().map((each) => (typeof each === "string" ? each : JSON.stringify(each))).join(", ")));
-    if (!cache || (typeof cache === "object" && !Object.keys(cache).length)) return [told, h("p", { class: "hint" }, "Not kept over runs.")];
+    if (!cache || (typeof cache === "object" && !Object.keys(cache).length)) return told;
     if (typeof cache === "string") {
       const [run, action] = cache.split("/");
       return [told, cache === "kept" ? h("p", {}, "Its outcome is kept for other runs.") : h("p", {}, "The outcome was made by ", h("a", { class: "id", href: action ? at("runs", run, "actions", action) : at("runs", run) }, cache))];
@@ -213,13 +213,13 @@ function code(found) {
 }
 
 function environment(found) {
-  if (!found) return h("p", { class: "hint" }, "Unknown.");
+  if (!found) return null;
   const shown = Object.entries(found).filter(([, value]) => value !== null && value !== undefined && value !== "" && !(typeof value === "object" && !Object.keys(value).length));
   return h("dl", { class: "facts" }, shown.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, typeof value === "object" ? json(value) : String(value))]));
 }
 
 function debugLine(line) {
-  if (!line) return h("p", { class: "hint" }, "Not possible for this action.");
+  if (!line) return null;
   return h("div", { class: "row uri" }, h("code", { "data-copied": "" }, line), copyButton(line, "Copy the command"));
 }
 

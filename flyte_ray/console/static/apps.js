@@ -32,8 +32,8 @@ function rowOf(app) {
     h("td", {}, appState(app.state)),
     h("td", {}, h("a", { class: "row-link", href: at("apps", app.name) }, app.name)),
     h("td", {}, app.url ? h("a", { href: app.url, target: "_blank", rel: "noopener noreferrer" }, app.url) : null),
-    h("td", { class: "number" }, String(app.revision ?? "")),
-    h("td", {}, app.requires_auth ? "needed" : "none"),
+    h("td", { class: "number minor" }, String(app.revision ?? "")),
+    h("td", { class: "minor" }, app.requires_auth ? "needed" : "none"),
     h("td", {}, Object.entries(app.parameters ?? {}).map(([name, value]) => h("span", { class: "chip" }, `${name}: ${short(value)}`))));
 }
 

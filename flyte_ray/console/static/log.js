@@ -3,7 +3,7 @@
 import { follow, query, read } from "./api.js";
 import { button, fill, h, set } from "./dom.js";
 import { Scroller } from "./scroller.js";
-import { count } from "./words.js";
+import { count, counted } from "./words.js";
 
 const ROW = 18;
 const LONGEST = 5000;
@@ -24,7 +24,7 @@ export function log(address, { attempts, attempt, isLive, onAttempt, signal }) {
   following.addEventListener("change", () => view.followEnd(following.checked));
   view.onFollow = (is) => (following.checked = is);
   view.onGrowth = () => {
-    fill(said, view.isEmpty ? (isLive ? "Nothing printed yet." : "It printed nothing.") : `${count(view.lines.length)} lines`);
+    fill(said, view.isEmpty ? (isLive ? "Nothing printed yet." : "It printed nothing.") : counted(view.scroller.count, "line"));
     tell();
   };
   const picker = attempts.length > 1 ? h("label", { class: "row" }, "Attempt ",

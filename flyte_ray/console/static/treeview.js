@@ -1,12 +1,13 @@
 // Draw the tree of a run beside its timeline, line by line, and move in it by keyboard and pointer.
 
 import { GROUP, TRACE } from "./outline.js";
-import { h, icon } from "./dom.js";
+import { fill, h, icon } from "./dom.js";
 import { hasEnded, isBad, phaseCounts, phaseIcon, setPhaseIcon } from "./phase.js";
 import { Scroller } from "./scroller.js";
-import { count, duration, shortTask } from "./words.js";
+import { count, duration, shortId, shortTask } from "./words.js";
 
-const ROW = 26;
+const [ROW, ROW_NARROW] = [26, 34]; // where it is narrow, the bar stands below the words
+const NARROW = "(max-width: 760px)";
 const TWISTY = "M4.5 2.5 8 6 4.5 9.5";
 const STEP = "M3 6h6";
 
@@ -21,7 +22,7 @@ export class TreeView {
   constructor(box, { outline, scale, now, onOpen, onMove, signal }) {
     Object.assign(this, { box, outline, scale, now, onOpen, onMove, at: 0 });
     this.scroller = new Scroller(box, {
-      rowHeight: ROW, signal, make: (slot) => makeRow(slot), fill: (row, index) => this.fill(row, index),
+      rowHeight: matchMedia(NARROW).matches ? ROW_NARROW : ROW, signal, make: (slot) => makeRow(slot), fill: (row, index) => this.fill(row, index),
     });
     box.addEventListener("keydown", (event) => this.press(event), { signal });
     box.addEventListener("click", (event) => this.click(event), { signal });
@@ -65,7 +66,7 @@ export class TreeView {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const line = this.outline.lines[this.at];
-    const page = Math.max(1, Math.floor(this.box.clientHeight / ROW) - 1);
+    const page = Math.max(1, Math.floor(this.box.clientHeight / this.scroller.rowHeight) - 1);
     const moves = {
       ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity,
     };
@@ -130,7 +131,7 @@ export class TreeView {
     if (below) row.element.setAttribute("aria-expanded", Boolean(isOpen));
     else row.element.removeAttribute("aria-expanded");
     row.tree.style.setProperty("--depth", this.outline.depths[index]);
-    row.twisty.classList.toggle("empty", !below);
+    row.twisty.classList.toggle("bare", !below);
     row.wait.hidden = row.run.hidden = true;
     row.element.classList.remove("critical", "dim");
     if (line >= TRACE) this.fillStep(row, line - TRACE);
@@ -145,7 +146,8 @@ export class TreeView {
     setPhaseIcon(row.icon, phase);
     row.name.textContent = shortTask(table.taskOf(action));
     row.name.title = table.taskOf(action);
-    row.id.textContent = table.id[action];
+    row.id.textContent = shortId(table.id[action]);
+    row.id.title = table.id[action];
     const notes = [];
     if (table.cached.has(action)) notes.push("cached");
     if (table.attempts[action] > 1) notes.push(`attempt ${table.attempts[action]}`);
@@ -175,7 +177,7 @@ export class TreeView {
     row.name.textContent = group.name || "(group)";
     row.name.title = group.name;
     row.id.textContent = `× ${count(group.members.length)}`;
-    row.note.replaceChildren(phaseCounts(counts, { bar: false }));
+    fill(row.note, group.members.length === counts[phase] ? null : phaseCounts(counts, { bar: false }));
     const { from, to } = spanOf(table, group, this.now());
     row.length.textContent = to > from ? duration(to - from) : "";
     row.element.setAttribute("aria-label", `group ${group.name}, ${count(group.members.length)} actions, ${Object.entries(counts)

@@ -69,3 +69,8 @@ export function counted(number, one, several = `${one}s`) {
 export function shortTask(name) {
   return name.slice(name.indexOf(".") + 1);
 }
+
+/** Cut an id where there is little room: eight of its characters tell it from others of a run. */
+export function shortId(id) {
+  return id.length > 12 ? id.slice(0, 8) : id;
+}

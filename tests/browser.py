@@ -1,0 +1,52 @@
+"""A headless browser for tests: Debian's Chromium, driven by Playwright, which brings none itself here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+_INSTALL: Final = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]
+
+
+def find_chromium() -> str:
+    """Return the installed Chromium; installed here where the user may, else the test is skipped."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
+        if done.returncode:  # its list of packages is missing, or old
+            subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True, check=False)
+            done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
+        assert done.returncode == 0, f"Chromium could not be installed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        found = shutil.which("chromium")
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium: 'apt-get install chromium' as root, or put one on the PATH")
+    assert found is not None, "no Chromium, and nobody here may install it"
+    return found
+
+
+@contextmanager
+def open_browser(executable: str | None = None) -> Iterator[Browser]:
+    """Start a browser that reaches this machine alone."""
+    # Root may have no sandbox of Chromium's; /dev/shm is small in containers.
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable or find_chromium(), args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def save(path: Path, picture: bytes) -> None:
+    """Keep a screenshot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture)
