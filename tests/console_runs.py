@@ -1,4 +1,4 @@
-"""Runs to be looked at in the console: a nightly training with groups, traces, tables, files, a report and a failure."""
+"""Runs to be looked at in the console: a nightly training with groups, traces, a table, a report and a failure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ env = flyte.TaskEnvironment("nightly", resources=flyte.Resources(cpu=1, memory="
 
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
 
+QUESTION = """## Write to production?
+
+- **12** parts are clean
+- the loss is `0.333`
+
+See [the handbook](https://example.com/handbook).
+"""
+
 
 @flyte.trace
 async def ask(question: str) -> float:
@@ -26,7 +34,7 @@ async def ask(question: str) -> float:
 async def clean(part: int) -> int:
     """Read one part; part 3 needs two attempts."""
     print(f"reading part {part}\n" + "\n".join(f"row {row}: ok" for row in range(300)))
-    if part == 3 and flyte.ctx().attempt_number == 0:  # type: ignore[union-attr]
+    if part == 3 and flyte.ctx().attempt_number == 0:
         raise ConnectionError("the source did not answer")
     await asyncio.sleep(0.02 + part / 200)
     return part * 1000
@@ -60,7 +68,7 @@ def figure() -> File:
 
     drawn, axes = plt.subplots(figsize=(5, 2.5))
     axes.plot([2 / (n + 1) for n in range(20)])
-    file = File.new_remote("loss.png")
+    file: File = File.new_remote("loss.png")
     with file.open_sync("wb") as opened:
         drawn.savefig(opened)
     plt.close(drawn)
@@ -88,7 +96,9 @@ async def main(parts: int = 12, dataset: str = "sales", tags: list[str] | None =
 async def review(limit: float = 0.8) -> bool:
     """Ask a person, with the question in Markdown."""
     question = "## Write to production?\n\n- **12** parts are clean\n- the loss is `0.333`\n\nSee [the handbook](https://example.com/x)."
-    condition = flyte.new_condition("approval", question, prompt_type="markdown", description="Asked each night.", timeout=600)
+    condition = flyte.new_condition(
+        "approval", question, prompt_type="markdown", description="Asked each night.", timeout=600
+    )
     return await condition.wait.aio()
 
 
@@ -119,7 +129,9 @@ async def hostile(text: str = HOSTILE) -> str:
     )
     with flyte.group(text):
         await asyncio.gather(*(ask_named(part) for part in range(2)))
-    condition = flyte.new_condition("asked", text + "[x](javascript:window.hurt=1)", prompt_type="markdown", timeout=600)
+    condition = flyte.new_condition(
+        "asked", text + "[x](javascript:window.hurt=1)", prompt_type="markdown", timeout=600
+    )
     await condition.wait.aio()
     raise ValueError(text)
 
@@ -131,5 +143,4 @@ async def ask_named(part: int) -> str:
 
 def local(task: object, name: str, labels: dict[str, str] | None = None, **inputs: object) -> flyte.Run:
     """Run a task in this process; what it raises is on record, and not raised here."""
-    return flyte.with_runcontext("local", name=name, labels=labels or {}).run(task, **inputs)  # type: ignore[arg-type]
-
+    return flyte.with_runcontext("local", name=name, labels=labels or {}).run(task, **inputs)
