@@ -93,10 +93,8 @@ export function question(run, condition, done) {
 /** Of what an action was started with, what a form can show: plain values that came whole. The rest is kept. */
 export function startedWith(inputs, schema) {
   const known = {};
-  for (const { name, kind, preview, whole } of inputs ?? []) {
-    if (whole === false || preview === undefined || preview === null) continue;
-    if (kind === "text") known[name] = preview;
-    else if (kind === "json") known[name] = typeof preview === "string" ? JSON.parse(preview) : preview;
+  for (const { name, kind, value, whole } of inputs ?? []) {
+    if (whole && (kind === "text" || kind === "json")) known[name] = value;
   }
   const shown = (inputs ?? []).length ? new Set(Object.keys(known)) : null;
   const properties = schema?.properties ? Object.fromEntries(Object.entries(schema.properties).filter(([name]) => !shown || shown.has(name))) : undefined;

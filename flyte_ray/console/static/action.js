@@ -34,7 +34,7 @@ class ActionPage {
     this.drawn = new Map();
     this.head = h("header", { class: "run-head" });
     this.facts = h("div", { class: "facts-line" });
-    this.parts = Object.fromEntries(["notices", "inputs", "outputs", "attempts", "waits", "cache", "steps", "environment", "debug"].map((name) => [name, h("div")]));
+    this.parts = Object.fromEntries(["notices", "inputs", "outputs", "attempts", "cache", "steps", "environment", "debug"].map((name) => [name, h("div")]));
     this.tabs = tabs(TABS, {
       label: "Parts of the action", chosen: context.query.get("tab"),
       show: (name, panel, signal) => this.showTab(name, panel, signal),
@@ -65,10 +65,10 @@ class ActionPage {
     this.part("facts", [action.phase, action.started_us, action.ended_us, action.attempts, action.cache], () => this.showFacts());
     this.part("notices", [action.error, action.conditions], () => this.showNotices());
     for (const side of ["inputs", "outputs"]) this.part(side, action[side], () => fill(this.parts[side], values(this.run, action.id, side, action[side], this.context.signal)));
-    this.part("attempts", action.attempt_list, () => fill(this.parts.attempts, this.attempts()));
+    this.part("attempts", [action.attempt_list, action.waits, hasEnded(action.phase) || Date.now()], () => fill(this.parts.attempts, this.waits(), this.attempts()));
     this.part("steps", action.steps, () => fill(this.parts.steps, this.steps()));
     this.part("environment", action.environment, () => fill(this.parts.environment, environment(action.environment)));
-    this.part("cache", [action.cache, action.cached_from, action.waits], () => fill(this.parts.cache, this.cache()));
+    this.part("cache", action.cache, () => fill(this.parts.cache, this.cache()));
     this.part("debug", action.debug_line, () => fill(this.parts.debug, debugLine(action.debug_line)));
     this.tabs.mark({ Report: action.reports?.length ? counted(action.reports.length, "report") : null, Logs: null });
     if (last !== action && ["Events", "Report"].includes(this.tabs.chosen()) && JSON.stringify([last.events, last.reports]) !== JSON.stringify([action.events, action.reports])) this.tabs.renew();
@@ -97,9 +97,8 @@ class ActionPage {
   showFacts() {
     const { action } = this;
     const ran = action.started_us && action.ended_us ? duration((action.ended_us - action.started_us) / 1000) : "";
-    const cached = typeof action.cache === "string" ? action.cache : action.cache?.from;
     fill(this.facts, [["Action", h("code", {}, action.id)], ["Started", moment(action.started_us)], ["Ran", ran],
-      ["Attempts", action.attempts ? String(action.attempts) : ""], ["Group", action.group], ["Cache", cached], ["Aborted by", action.aborted_by]]
+      ["Attempts", action.attempts ? String(action.attempts) : ""], ["Group", action.group], ["Cache", action.cache && { hit: "hit", kept: "kept", asked: "asked" }[action.cache.status]], ["Aborted by", action.aborted_by]]
       .filter(([, value]) => value).map(([name, value]) => h("dl", { class: "fact" }, h("dt", {}, name), h("dd", {}, value))));
   }
 
@@ -114,7 +113,7 @@ class ActionPage {
   showTab(name, panel, signal) {
     const { action } = this;
     switch (name) {
-      case "Logs": return this.showLogs(panel, signal, action.attempts);
+      case "Logs": return this.showLogs(panel, signal);
       case "Report": return fill(panel, this.report());
       case "Code": return fill(panel, code(action.code));
       case "Events": return fill(panel, events(action.events));
@@ -132,9 +131,9 @@ class ActionPage {
   }
 
   showLogs(panel, signal, attempt) {
-    const attempts = Array.from({ length: Math.max(1, this.action.attempts) }, (_, index) => index + 1);
+    const attempts = this.action.attempt_list.map((each) => each.attempt);
     fill(panel, log(`${this.address}/logs`, {
-      attempts, attempt: attempt || 1, isLive: !hasEnded(this.action.phase), signal, onAttempt: (number) => this.showLogs(panel, signal, number),
+      attempts, attempt: attempt ?? attempts.at(-1) ?? 0, isLive: !hasEnded(this.action.phase), signal, onAttempt: (number) => this.showLogs(panel, signal, number),
     }));
   }
 
@@ -152,7 +151,7 @@ class ActionPage {
 
   attempts() {
     const list = this.action.attempt_list ?? [];
-    if (!list.length) return h("p", { class: "hint" }, "No attempt yet.");
+    if (!list.length) return h("p", { class: "hint" }, hasEnded(this.action.phase) ? "It was not run." : "No attempt yet.");
     const now = Date.now() * 1000;
     const from = Math.min(...list.map((each) => each.queued_us || each.started_us || now));
     const to = Math.max(...list.map((each) => each.ended_us || now));
@@ -167,15 +166,19 @@ class ActionPage {
   }
 
   cache() {
-    const { cache, waits } = this.action;
-    const told = [];
-    if (waits && (typeof waits === "string" || waits.length)) told.push(h("p", {}, "Waits for ", [waits].flat().map((each) => (typeof each === "string" ? each : JSON.stringify(each))).join(", ")));
-    if (!cache || (typeof cache === "object" && !Object.keys(cache).length)) return told;
-    if (typeof cache === "string") {
-      const [run, action] = cache.split("/");
-      return [told, cache === "kept" ? h("p", {}, "Its outcome is kept for other runs.") : h("p", {}, "The outcome was made by ", h("a", { class: "id", href: action ? at("runs", run, "actions", action) : at("runs", run) }, cache))];
-    }
-    return [told, json(cache)];
+    const { cache } = this.action;
+    if (!cache) return null;
+    const made = cache.from_run ? h("a", { class: "id", href: cache.from_action ? at("runs", cache.from_run, "actions", cache.from_action) : at("runs", cache.from_run) },
+      cache.from_action ? `${cache.from_run} / ${shortId(cache.from_action)}` : cache.from_run) : null;
+    const said = { hit: ["Not run: the outcome was made by ", made], kept: ["Its outcome is kept for other runs."], asked: ["Its outcome will be kept for other runs."] }[cache.status];
+    return [h("p", {}, said), h("dl", { class: "facts" }, [["key", cache.key], ["version", cache.version]].filter(([, value]) => value)
+      .map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", {}, value))]))];
+  }
+
+  /** Say for what it waits at the moment. */
+  waits() {
+    return (this.action.waits ?? []).map(({ text, until_us, actions }) => h("p", { class: "waits" }, `Waits ${text}`, until_us ? `, at ${moment(until_us)}` : "",
+      actions?.length ? [": ", actions.map((id, index) => [index ? ", " : "", this.link(id, shortId(id))])] : null));
   }
 }
 
@@ -190,11 +193,12 @@ function attempt(each, from, to, now) {
   };
   const end = each.ended_us || now;
   const phase = { retried: "failed", lost: "failed" }[each.outcome] ?? each.outcome ?? (each.started_us ? "running" : "queued");
-  const waited = each.queued_us ? ((each.started_us || end) - each.queued_us) / 1000 : null;
+  const ready = Math.max(each.queued_us, each.ready_us ?? 0); // a backoff held it until then
+  const waited = each.queued_us ? ((each.started_us || end) - ready) / 1000 : null;
   const ran = each.started_us ? (end - each.started_us) / 1000 : null;
   return h("li", {},
     h("div", { class: "row" }, h("b", {}, `Attempt ${each.attempt}`), phaseBadge(phase, (each.outcome ?? phase).replaceAll("_", " ")), h("span", { class: "hint" },
-      [waited === null ? "" : `waited ${duration(waited)}`, ran === null ? "" : `ran ${duration(ran)}`, each.where ? `on ${each.where}` : ""].filter(Boolean).join(" · "))),
+      [ready > each.queued_us ? `backoff ${duration((ready - each.queued_us) / 1000)}` : "", waited === null ? "" : `waited ${duration(waited)}`, ran === null ? "" : `ran ${duration(ran)}`, each.where ? `on ${each.where}` : ""].filter(Boolean).join(" · "))),
     h("div", { class: "attempt-bar", "aria-hidden": "true" }, bar("wait", each.queued_us, each.started_us || end), bar(`run phase-${phase}`, each.started_us, end)),
     each.error ? h("p", { class: "wrong" }, each.error) : null,
     each.traceback ? h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, each.traceback)) : null);
@@ -225,13 +229,6 @@ function debugLine(line) {
 
 function events(list) {
   if (!list?.length) return h("p", { class: "hint" }, "None.");
-  return h("table", { class: "plain events" }, h("thead", {}, h("tr", {}, ["When", "What", "Attempt", "More"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, list.map(({ at_us, kind, attempt: number, ...more }) => h("tr", {}, h("td", {}, h("time", {}, moment(at_us))), h("td", {}, kind), h("td", { class: "number" }, number || ""), h("td", {}, eventBody(more))))));
-}
-
-function eventBody(more) {
-  const shown = Object.entries(more).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  if (!shown.length) return null;
-  const text = JSON.stringify(Object.fromEntries(shown));
-  return text.length < 120 ? h("code", {}, text) : json(Object.fromEntries(shown), 0);
+  return h("table", { class: "plain events" }, h("thead", {}, h("tr", {}, ["When", "What", "Attempt", "Slot", "More"].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, list.map(({ at_us, kind, attempt: number, slot, text }) => h("tr", {}, h("td", {}, h("time", {}, moment(at_us))), h("td", {}, kind.toLowerCase()), h("td", {}, kind === "CALLED" ? "" : String(number)), h("td", {}, slot), h("td", {}, text)))));
 }

@@ -58,9 +58,11 @@ async function sentenceOf(answer) {
   return text.slice(0, 300) || `The console answered ${answer.status}.`;
 }
 
+const AGAIN_MS = 1000;
+
 /**
- * Follow server-sent events until `signal` aborts or `end` comes. The browser connects again by itself, from the last
- * event that it saw; where the console refuses for good, this tries again each few seconds.
+ * Follow server-sent events until `signal` aborts or `end` comes. Who was cut off goes on behind the last event seen: its
+ * id is what `after` counts.
  */
 export function follow(address, listeners, signal, onState = () => {}) {
   let source = null;
@@ -74,7 +76,8 @@ export function follow(address, listeners, signal, onState = () => {}) {
     source.onopen = () => onState(true);
     source.onerror = () => {
       onState(false);
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+      close(); // the browser would ask with the old `after`
+      setTimeout(connect, AGAIN_MS);
     };
     for (const [kind, listener] of Object.entries(listeners)) {
       source.addEventListener(kind, (event) => {

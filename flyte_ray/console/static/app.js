@@ -83,9 +83,9 @@ function facts(others) {
 }
 
 function showLog(box, logs) {
-  const parts = logs && typeof logs === "object" ? Object.entries(logs).filter(([, text]) => typeof text === "string") : [];
+  const parts = logs ?? [];
   const state = JSON.stringify(parts);
   if (box.state === state) return;
   box.state = state;
-  fill(box, parts.length ? parts.map(([replica, text]) => h("section", {}, h("h3", { class: "id" }, replica), h("pre", { class: "text", tabindex: "0" }, text))) : h("p", { class: "hint" }, "None to be had."));
+  fill(box, parts.length ? parts.map(({ replica, node, text }) => h("section", {}, h("h3", { class: "id" }, [replica, node].filter(Boolean).join(" on ")), h("pre", { class: "text", tabindex: "0" }, text))) : h("p", { class: "hint" }, "None to be had."));
 }

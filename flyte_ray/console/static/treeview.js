@@ -150,7 +150,7 @@ export class TreeView {
     row.id.title = table.id[action];
     const notes = [];
     if (table.cached.has(action)) notes.push("cached");
-    if (table.attempts[action] > 1) notes.push(`attempt ${table.attempts[action]}`);
+    if (table.attempts[action] > 1) notes.push(`${table.attempts[action]} attempts`);
     const isCritical = table.critical.has(action);
     row.note.textContent = notes.join(" · ");
     row.element.classList.toggle("critical", isCritical);

@@ -1,6 +1,6 @@
 // Show inputs and outputs by what they are.
 
-import { at } from "./api.js";
+import { at, query } from "./api.js";
 import { copyButton, fill, h } from "./dom.js";
 import { grid } from "./grid.js";
 import { json } from "./json.js";
@@ -31,7 +31,7 @@ function body(value, address, signal) {
     case "table": return [schemaOf(value), grid(`${address}/rows`, value.name, signal)];
     case "image": return [picture(address, value), download(address, value)];
     case "file": return [IMAGE.test(value.uri ?? "") ? picture(address, value) : null, download(address, value)];
-    case "dir": return [entries(value), stored(value)];
+    case "dir": return [entries(value, address), stored(value)];
     case "text": return [text(value, address)];
     case "json": return [jsonOf(value, address)];
     default: return [value.preview ? h("pre", {}, preview(value)) : null, stored(value),
@@ -63,10 +63,11 @@ function stored(value) {
   return value.uri ? h("span", { class: "row uri" }, h("code", { "data-copied": "" }, value.uri), copyButton(value.uri, `Copy the address of ${value.name}`)) : null;
 }
 
-function entries(value) {
-  if (!value.entries?.length) return null;
-  return h("details", { open: value.entries.length <= 20 }, h("summary", {}, counted(value.entries.length, "file")),
-    h("table", { class: "plain" }, h("tbody", {}, value.entries.map(([path, size]) => h("tr", {}, h("td", {}, h("code", {}, path)), h("td", { class: "number" }, bytes(size)))))));
+function entries(value, address) {
+  const paths = (value.preview ?? "").split("\n").filter(Boolean);
+  if (!paths.length) return null;
+  return h("details", { open: paths.length <= 20 }, h("summary", {}, counted(paths.length, "file"), value.whole === false ? " and more" : ""),
+    h("ul", { class: "files" }, paths.map((path) => h("li", {}, h("a", { class: "id", href: `${address}/content${query({ path })}`, download: path.split("/").at(-1) }, path)))));
 }
 
 function text(value, address) {
@@ -78,12 +79,12 @@ function jsonOf(value, address) {
   const shown = h("div", {});
   const show = (written) => {
     try {
-      fill(shown, json(typeof written === "string" ? JSON.parse(written) : written));
+      fill(shown, json(typeof written === "string" ? JSON.parse(written) : written)); // a text is JSON yet to be read
     } catch {
       fill(shown, h("pre", {}, written)); // cut in its middle
     }
   };
-  show(value.preview ?? "null");
+  show(value.value ?? value.preview ?? "null");
   return value.whole === false ? [shown, wholeButton(address, show)] : shown;
 }
 
