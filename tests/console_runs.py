@@ -33,7 +33,7 @@ async def ask(question: str) -> float:
 @env.task(retries=2)
 async def clean(part: int) -> int:
     """Read one part; part 3 needs two attempts."""
-    print(f"reading part {part}\n" + "\n".join(f"row {row}: ok" for row in range(300)))
+    print(*(f"part {part}, row {row}: ok" for row in range(300)), sep="\n")
     if part == 3 and flyte.ctx().attempt_number == 0:
         raise ConnectionError("the source did not answer")
     await asyncio.sleep(0.02 + part / 200)

@@ -66,7 +66,7 @@ def test_a_run_shows_its_tree_with_groups_folded_and_traces_under_their_action(p
     expect(page.get_by_role("treeitem")).to_have_count(6)
     page.get_by_role("button", name="Unfold all").click()
     expect(page.get_by_role("treeitem", name="trace ask")).to_have_count(8)
-    expect(page.get_by_role("treeitem", name="attempt 2")).to_have_count(1)
+    expect(page.get_by_role("treeitem", name="2 attempts")).to_have_count(1)
     page.get_by_role("button", name="Fold all", exact=True).click()
     expect(page.get_by_role("treeitem")).to_have_count(6)
 

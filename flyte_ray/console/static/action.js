@@ -155,7 +155,7 @@ class ActionPage {
     const now = Date.now() * 1000;
     const from = Math.min(...list.map((each) => each.queued_us || each.started_us || now));
     const to = Math.max(...list.map((each) => each.ended_us || now));
-    return h("ol", { class: "attempts" }, list.map((each) => attempt(each, from, to, now)));
+    return h("ol", { class: "attempts" }, list.map((each) => attempt(each, from, to, now, { isTold: each === list.at(-1) && Boolean(this.action.error) })));
   }
 
   steps() {
@@ -182,7 +182,7 @@ class ActionPage {
   }
 }
 
-function attempt(each, from, to, now) {
+function attempt(each, from, to, now, { isTold }) {
   const share = (us) => `${(100 * (us - from)) / Math.max(1, to - from)}%`;
   const bar = (kind, start, end) => {
     if (!start || end < start) return null;
@@ -200,8 +200,8 @@ function attempt(each, from, to, now) {
     h("div", { class: "row" }, h("b", {}, `Attempt ${each.attempt}`), phaseBadge(phase, (each.outcome ?? phase).replaceAll("_", " ")), h("span", { class: "hint" },
       [ready > each.queued_us ? `backoff ${duration((ready - each.queued_us) / 1000)}` : "", waited === null ? "" : `waited ${duration(waited)}`, ran === null ? "" : `ran ${duration(ran)}`, each.where ? `on ${each.where}` : ""].filter(Boolean).join(" · "))),
     h("div", { class: "attempt-bar", "aria-hidden": "true" }, bar("wait", each.queued_us, each.started_us || end), bar(`run phase-${phase}`, each.started_us, end)),
-    each.error ? h("p", { class: "wrong" }, each.error) : null,
-    each.traceback ? h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, each.traceback)) : null);
+    each.error && !isTold ? h("p", { class: "wrong" }, each.error) : null,
+    each.traceback && !isTold ? h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, each.traceback)) : null);
 }
 
 function traceback(text) {

@@ -13,8 +13,8 @@ export function grid(address, name, signal) {
   let start = 0;
   let total = 0;
   const step = (by) => show(Math.max(0, Math.min(start + by, Math.floor((total - 1) / PAGE) * PAGE)));
-  const [first, back, next, last] = [["⏮", "First rows", -Infinity], ["◀", "Rows before", -PAGE], ["▶", "Rows after", PAGE], ["⏭", "Last rows", Infinity]]
-    .map(([sign, label, by]) => button(sign, () => step(by), { class: "quiet small", "aria-label": label, title: label }));
+  const [first, back, next, last] = [["First", -Infinity], ["Back", -PAGE], ["Next", PAGE], ["Last", Infinity]]
+    .map(([word, by]) => button(word, () => step(by), { class: "quiet small", "aria-label": `${word} rows of ${name}` }));
   const show = async (from) => {
     start = from;
     try {

@@ -36,7 +36,7 @@ export function log(address, { attempts, attempt, isLive, onAttempt, signal }) {
     h("div", { class: "toolbar" }, picker, search,
       button("↑", () => jump(-1), { class: "quiet", "aria-label": "Match before", title: "Match before" }),
       button("↓", () => jump(1), { class: "quiet", "aria-label": "Match after", title: "Match after" }), found,
-      h("span", { class: "grow" }), said, h("label", { class: "row" }, following, "Follow"), file), box);
+      h("span", { class: "grow" }), said, isLive ? h("label", { class: "row" }, following, "Follow") : null, file), box);
 }
 
 async function load(view, address, attempt, isLive, signal) {

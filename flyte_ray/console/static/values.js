@@ -6,6 +6,7 @@ import { grid } from "./grid.js";
 import { json } from "./json.js";
 import { bytes, counted } from "./words.js";
 
+const SHORT = 60;
 const IMAGE = /\.(png|jpe?g|gif|webp|bmp|avif)$/i;
 
 /** Make the list of an action's inputs or outputs: `side` is `inputs` or `outputs`. */
@@ -13,10 +14,17 @@ export function values(run, action, side, list, signal) {
   if (!list?.length) return h("p", { class: "hint" }, side === "inputs" ? "It takes none." : "There are none.");
   return h("div", { class: "values" }, list.map((value) => {
     const address = at("api", "runs", run, "actions", action, "values", side, value.name);
-    return h("section", { class: "value", "aria-label": `${side === "inputs" ? "Input" : "Output"} ${value.name}` },
+    const label = `${side === "inputs" ? "Input" : "Output"} ${value.name}`;
+    if (isShort(value)) return h("section", { class: "value", "aria-label": label }, h("header", {}, h("b", {}, value.name), json(value.value)));
+    return h("section", { class: "value", "aria-label": label },
       h("header", {}, h("b", {}, value.name), h("span", { class: "type" }, value.type ?? ""), facts(value)),
       h("div", { class: "value-body" }, body(value, address, signal)));
   }));
+}
+
+/** Tell whether a value fits on the line of its name. */
+function isShort({ kind, value, whole }) {
+  return whole && ((kind === "json" && (value === null || typeof value !== "object")) || (kind === "text" && value.length < SHORT && !value.includes("\n")));
 }
 
 function facts(value) {
