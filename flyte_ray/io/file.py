@@ -20,7 +20,7 @@ from flyte_ray.storage.files import fetch_all, open_uri, send_all
 from flyte_ray.storage.streams import AsyncFile
 from flyte_ray.storage.working import require_working
 from flyte_ray.storage.writing import in_mode, is_for_writing, writing_to
-from flyte_ray.types.hashing import CONTENT, SEEN, ContentHash, HashMethod
+from flyte_ray.types.hashing import CONTENT, SEEN, ContentHash, HashMethod, begun
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class File(Located, Generic[T]):
         text = cls._check_local(local_path)
         known, method = _hash_given(hash_method)
         if known is None and (method is not None or remote_destination is not None):
-            known = _hash_file(text, _begun(method) or ContentHash())
+            known = _hash_file(text, begun(method) if method else ContentHash())
         if remote_destination is None:
             return cls(path=text, hash=known)
         found = cls(path=remote_destination, hash=known)
@@ -212,7 +212,7 @@ class File(Located, Generic[T]):
             raise UnsupportedError(
                 f"A file is written as it is, got compression={compression!r}. Wrap what is opened, with gzip.open."
             )
-        hashing = _begun(self.hash_method) or ContentHash()
+        hashing = begun(self.hash_method) if self.hash_method else ContentHash()
         here = self._here
         with (
             here.writing(self.path) if here is not None else writing_to(self.path, self._options) as raw,
@@ -272,14 +272,6 @@ def _hash_given(method: HashMethod | str | None) -> tuple[str | None, HashMethod
             f" flyte.io.HashFunction.from_fn(...)."
         )
     return None, method
-
-
-def _begun(method: HashMethod | None) -> HashMethod | None:
-    """Have a method forget what it was given before, if it can."""
-    reset = getattr(method, "reset", None)
-    if reset is not None:
-        reset()
-    return method
 
 
 def _hash_file(path: str, method: HashMethod) -> str:

@@ -20,7 +20,7 @@ from flyte_ray.types.content import table_digest
 from flyte_ray.types.datasets import is_dataset
 from flyte_ray.types.form import CannotStoreError, name_of
 from flyte_ray.types.frames import KINDS, NotArrowError, arrow_of, describe, kind_of
-from flyte_ray.types.hashing import CONTENT, HashMethod
+from flyte_ray.types.hashing import CONTENT, HashMethod, begun
 from flyte_ray.types.place import OWN_MARK, Blobs
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class DataFrame(Located):
             check_schema(table.schema, columns)
         found = None
         if hash_method is not None:
-            found = hash_method if isinstance(hash_method, str) else _hashed(hash_method, df)
+            found = hash_method if isinstance(hash_method, str) else _hashed(begun(hash_method), df)
         if remote_destination is not None:
             form = format_of(remote_destination)
             with writing(remote_destination) as file:
@@ -340,8 +340,5 @@ def _to_arrow(value: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _hashed(method: HashMethod, df: Any) -> str:
-    reset: Callable[[], None] | None = getattr(method, "reset", None)
-    if reset is not None:
-        reset()
     method.update(df)
     return method.result()

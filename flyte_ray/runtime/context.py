@@ -61,7 +61,7 @@ class ActionContext:
 
         blobs = self.controller.blobs
         key = report_key(blobs.prefix, self.action_name, self.attempt_number)
-        blobs.store.put(key, self.report.get_final_report().encode())
+        blobs.store.put(key, self.report.get_final_report().encode("utf-8", "replace"))
         self.report_stored = True
 
 

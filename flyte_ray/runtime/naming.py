@@ -10,6 +10,7 @@ from typing import Any
 from flyte_ray.spec.body import describe_code
 from flyte_ray.spec.ids import ActionId
 from flyte_ray.spec.interface import Interface
+from flyte_ray.types.marks import utf8
 
 
 def task_identity(name: str, interface: Interface) -> str:
@@ -31,7 +32,7 @@ def child_id(parent: str, identity: str, inputs_digest: str, group: str | None, 
 
     """
     text = "\n".join((parent, identity, inputs_digest, group or "", str(sequence)))
-    return ActionId(hashlib.sha256(text.encode()).hexdigest()[:24])
+    return ActionId(hashlib.sha256(utf8(text)).hexdigest()[:24])
 
 
 def body_identity(func: Callable[..., Any]) -> str:
@@ -54,4 +55,4 @@ def step_key(identity: str, inputs_digest: str, group: str | None, outer: str) -
             ones must not be missing in the count of the others then.
 
     """
-    return hashlib.sha256("\n".join((identity, inputs_digest, group or "", outer)).encode()).hexdigest()[:24]
+    return hashlib.sha256(utf8("\n".join((identity, inputs_digest, group or "", outer)))).hexdigest()[:24]

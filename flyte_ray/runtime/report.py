@@ -102,7 +102,7 @@ class Report:
         if self.template_path is not None:
             labels = "".join(f'<li onclick="handleLinkClick(this)">{html.escape(tab.name)}</li>' for tab in shown)
             sections = "".join(f"<div>{body}</div>" for body in bodies)
-            return string.Template(self.template_path.read_text()).substitute(NAV_HTML=labels, BODY_HTML=sections)
+            return string.Template(self.template_path.read_text()).safe_substitute(NAV_HTML=labels, BODY_HTML=sections)
         numbers = range(len(shown))
         return _PAGE.substitute(
             title=html.escape(self.name),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from flyte_ray.types.annotations import build_form
 from flyte_ray.types.digest import digest_of
 from flyte_ray.types.form import CannotStoreError, Form, MismatchError, show
 from flyte_ray.types.large import INLINE_BYTES, inline, outline, size_of
-from flyte_ray.types.marks import PLAIN_TEXT, read, write
+from flyte_ray.types.marks import PLAIN_TEXT, read, utf8, write
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import place_of
 from flyte_ray.types.weight import is_heavy
@@ -63,7 +64,7 @@ class TaskCodec:
         """
         text = self._write_plain(values)
         if text is not None:
-            return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
+            return Encoded(text, hashlib.sha256(utf8(text)).hexdigest()[:32])
         raw: dict[str, Any] = {}
         for name, value in values.items():
             form = self._inputs[name]
@@ -79,15 +80,26 @@ class TaskCodec:
                 reason = _reason(form, value, error)
                 message = f"Task '{self._task}', parameter '{name}': {reason}. Pass a value of that type."
                 raise TypeError(message) from error
-        text = write(raw)
+        text = self._write_inputs(raw)
         if len(text) > self._unseen_bytes or _REFERS in text:
             self._check_size("inputs", size_of(raw, text))
             raw = {name: outline(part, blobs) for name, part in raw.items()}
             text = write(raw)
         if all(type(part) in _PLAIN for part in raw.values()):
             # Parameters are in the order of declaration: the text is canonical as it is.
-            return Encoded(text, hashlib.sha256(text.encode()).hexdigest()[:32])
+            return Encoded(text, hashlib.sha256(utf8(text)).hexdigest()[:32])
         return Encoded(text, digest_of(raw))
+
+    def _write_inputs(self, raw: dict[str, Any]) -> str:
+        try:
+            return write(raw)
+        except ValueError:
+            for name, part in raw.items():
+                try:
+                    _write(part)
+                except CannotStoreError as error:
+                    raise TypeError(f"Task '{self._task}', parameter '{name}': {error}") from error
+            raise
 
     def _write_plain(self, values: Mapping[str, Any]) -> str | None:
         """Write arguments of which each is its own stored form and short; None where one is not."""
@@ -96,7 +108,10 @@ class TaskCodec:
             kind = type(value)
             if kind not in PLAIN_TEXT or kind not in self._inputs[name].plain:
                 return None
-            parts.append(f'"{name}":{PLAIN_TEXT[kind](value)}')
+            try:
+                parts.append(f'"{name}":{PLAIN_TEXT[kind](value)}')
+            except ValueError:  # see _write; there it is told with what it belongs to
+                return None
         text = f"{{{','.join(parts)}}}"
         return None if len(text) > self._unseen_bytes or _REFERS in text else text
 
@@ -118,7 +133,7 @@ class TaskCodec:
             if kind not in self._output.plain:
                 self._output.check(value)
                 raw = self._output.dump(value, blobs)
-            text = PLAIN_TEXT[kind](value) if raw is value and kind in PLAIN_TEXT else write(raw)
+            text = _write(raw)
         except CannotStoreError as error:
             raise RuntimeDataValidationError("o0", error, self._task) from error
         except (MismatchError, RecursionError) as error:
@@ -160,10 +175,21 @@ def decode_untyped(text: str, blobs: Blobs) -> Any:
     return _load(json.loads(text), blobs, build_form(Any))
 
 
+def _write(raw: Any) -> str:
+    kind = type(raw)
+    try:
+        return PLAIN_TEXT[kind](raw) if kind in PLAIN_TEXT else write(raw)
+    except ValueError as error:
+        raise CannotStoreError(
+            f"whole numbers are stored with at most {sys.get_int_max_str_digits():,} digits, got one that has more."
+            f" Pass its bytes, as int.to_bytes gives them."
+        ) from error
+
+
 def _reason(form: Form, value: Any, error: Exception) -> str:
     whole = f"expected {form.name}, got {show(value)}"
     if isinstance(error, RecursionError):
-        return f"{whole}, which holds itself"
+        return f"{whole}, which holds itself or is nested too deep"
     return f"{whole}; {error}" if isinstance(error, MismatchError) and error.where else whole
 
 

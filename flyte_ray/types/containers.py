@@ -13,6 +13,7 @@ from typing import Any, Final
 from flyte_ray.types.form import Build, Form, MismatchError
 from flyte_ray.types.marks import DICT_MARK, MARKS, TORCH_MARK, write, write_sorted
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.references import apart
 from flyte_ray.types.scalars import kept_subclass
 from flyte_ray.types.tensors import dump_tensors, is_state, load_tensors
 
@@ -126,7 +127,7 @@ def dict_form(cls: type, key: Form, value: Form, build: Build) -> Form:
         if keys_as_json:
             keys = [write(k) for k in keys]
         if _names_only(keys):
-            return dict(zip(keys, values, strict=True))
+            return apart(dict(zip(keys, values, strict=True)))
         return {DICT_MARK: [list(pair) for pair in zip(keys, values, strict=True)]}
 
     def load(raw: Any, blobs: Blobs) -> Any:

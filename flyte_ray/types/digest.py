@@ -20,6 +20,7 @@ from flyte_ray.types.marks import (
     NPY_MARK,
     PICKLE_MARK,
     TORCH_MARK,
+    utf8,
     write_sorted,
 )
 from flyte_ray.types.references import identity_of, is_located
@@ -35,7 +36,7 @@ _DIGITS: Final = 32
 
 def digest_text(text: str) -> str:
     """Digest a canonical text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(utf8(text)).hexdigest()[:_DIGITS]
 
 
 def digest_of(raw: Any) -> str:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from flyte_ray.types.form import CannotStoreError, Form, show
+from flyte_ray.types.hashing import begun
 from flyte_ray.types.marks import HASH_MARK
 from flyte_ray.types.place import Blobs
 
@@ -22,7 +23,7 @@ def hashed_form(inner: Form, method: Any) -> Form:
     def dump(value: Any, blobs: Blobs) -> Any:
         with lock:  # it takes the value, and only then gives the hash
             try:
-                method.update(value)
+                begun(method).update(value)
                 found = method.result()
             except Exception as error:  # what a user's function does may fail in any way
                 raise CannotStoreError(

@@ -28,6 +28,14 @@ class HashMethod(Protocol):
         """Return the hash of all pieces."""
 
 
+def begun(method: HashMethod) -> HashMethod:
+    """Return a method that has forgotten what it was given before, if it can: one serves many values."""
+    reset: Callable[[], None] | None = getattr(method, "reset", None)
+    if reset is not None:
+        reset()
+    return method
+
+
 class HashFunction:
     """A hash method made of a function of the whole value. Source: `flyte.io.HashFunction`."""
 
@@ -57,7 +65,7 @@ class HashlibAccumulator:
 
     def __init__(self, method: Any) -> None:
         """Wrap an object such as `hashlib.sha256()`."""
-        self._method = method
+        self._begun, self._method = method.copy(), method
 
     @classmethod
     def from_hash_name(cls, name: str) -> HashlibAccumulator:
@@ -67,6 +75,10 @@ class HashlibAccumulator:
     def update(self, data: Any, /) -> None:
         """Take a piece."""
         self._method.update(data)
+
+    def reset(self) -> None:
+        """Forget the pieces: another content follows."""
+        self._method = self._begun.copy()
 
     def result(self) -> str:
         """Return the hash of all pieces so far."""

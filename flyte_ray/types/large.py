@@ -11,7 +11,7 @@ import json
 from typing import Any, Final
 
 from flyte_ray.types.digest import digest_of, is_comparable_raw, signers
-from flyte_ray.types.marks import BYTES_MARK, JSON_MARK, PICKLE_MARK, write
+from flyte_ray.types.marks import BYTES_MARK, JSON_MARK, PICKLE_MARK, utf8, write
 from flyte_ray.types.place import Blobs
 
 INLINE_BYTES: Final = 64 * 1024
@@ -24,7 +24,7 @@ def outline(raw: Any, blobs: Blobs) -> Any:
     text = write(raw)
     if len(text) <= INLINE_BYTES:
         return raw
-    found = {**put_bytes(text.encode(), ".json", blobs), "digest": digest_of(raw)}
+    found = {**put_bytes(utf8(text), ".json", blobs), "digest": digest_of(raw)}
     # Whether it may be a cache key, and who can load it, must be known without reading it.
     return {JSON_MARK: found if is_comparable_raw(raw) else {**found, "pickled": sorted(signers(raw))}}
 
@@ -56,7 +56,7 @@ def size_of(raw: Any, text: str) -> int:
 
     """
     outside = _outside(raw) if any(sign in text for sign in _OUTSIDE) else 0
-    return len(text.encode()) + outside
+    return len(utf8(text)) + outside
 
 
 def _outside(part: Any) -> int:

@@ -60,4 +60,11 @@ PLAIN_TEXT: Final[dict[type, Callable[[Any], str]]] = {
 write: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 read: Final[Callable[[str], tuple[Any, int]]] = json.JSONDecoder().raw_decode
 """Read what `write` has written, and where it ends; `json.loads` looks at options and for blanks first."""
+
+
+def utf8(text: str) -> bytes:
+    """Encode JSON; half a surrogate pair, as of a file name that is no UTF-8, in the way that JSON has for it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 write_sorted: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode

@@ -18,6 +18,7 @@ import typing_extensions
 from flyte_ray.types.form import Build, Form, MismatchError, name_of
 from flyte_ray.types.marks import DICT_MARK, MARKS
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.references import apart
 from flyte_ray.types.scalars import kept_subclass
 
 _QUALIFIERS: Final = (
@@ -138,10 +139,10 @@ def _dataclass_form(annotation: Any, cls: Any, build: Build) -> Form:
 
     def dump(value: Any, blobs: Blobs) -> Any:
         forms = fields.forms
-        return {name: _dump_field(forms[name], getattr(value, name), blobs) for name in set_ones(value)}
+        return apart({name: _dump_field(forms[name], getattr(value, name), blobs) for name in set_ones(value)})
 
     def load(raw: Any, blobs: Blobs) -> Any:
-        values = fields.load(raw.items(), blobs)
+        values = fields.load(raw[DICT_MARK] if DICT_MARK in raw else raw.items(), blobs)
         made = cls(**values) if is_plain else cls(**{name: values[name] for name in values if name in given})
         for name in after:
             if name in values:
@@ -199,7 +200,7 @@ def _typed_dict_form(annotation: Any, cls: Any, build: Build) -> Form:
 
     def dump(value: Any, blobs: Blobs) -> Any:
         raw = {name: _dump_field(fields.forms[name], part, blobs) for name, part in value.items()}
-        return {DICT_MARK: [list(pair) for pair in raw.items()]} if has_marks else raw
+        return {DICT_MARK: [list(pair) for pair in raw.items()]} if has_marks else apart(raw)
 
     def load(raw: Any, blobs: Blobs) -> Any:
         return fields.load(raw[DICT_MARK] if DICT_MARK in raw else raw.items(), blobs)

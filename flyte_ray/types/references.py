@@ -12,6 +12,7 @@ from flyte_ray.types.marks import (
     ARROW_MARK,
     BYTES_MARK,
     DATASET_MARK,
+    DICT_MARK,
     JSON_MARK,
     NPY_MARK,
     PICKLE_MARK,
@@ -22,6 +23,8 @@ from flyte_ray.types.place import OWN_MARK
 
 _BY_CONTENT: Final = re.compile(rf"(?:^{OWN_MARK}|://.*/runs/[^/]+/data/)([0-9a-f]{{32}}/.+)$")
 """The recorded path or the URL of what `put_path` stored in a run's own folder, or of a file in such a folder."""
+_LOCATED: Final = frozenset({"path", "name", "format", "hash"})
+"""The fields of a file or folder."""
 _REFERRING: Final = (JSON_MARK, PICKLE_MARK, BYTES_MARK, NPY_MARK, TORCH_MARK)
 
 
@@ -56,8 +59,18 @@ def _references(part: Any, read: Callable[[str], bytes] | None) -> Iterator[str]
 
 
 def is_located(part: dict[str, Any]) -> bool:
-    """Tell whether a part of a stored value is a file or folder."""
-    return isinstance(part.get("path"), str) and {"name", "format", "hash"} <= part.keys()
+    """Tell whether a part of a stored value is a file or folder.
+
+    A user's own dict or dataclass that looks like one is stored as pairs, see `apart`.
+    """
+    path, stamp = part.get("path"), part.get("hash")
+    is_placed = isinstance(path, str) and (path.startswith(OWN_MARK) or "://" in path)
+    return is_placed and part.keys() >= _LOCATED and (stamp is None or isinstance(stamp, str))
+
+
+def apart(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored form of a user's own fields, as pairs where they would pass for a file or folder."""
+    return {DICT_MARK: [list(pair) for pair in raw.items()]} if "path" in raw and is_located(raw) else raw
 
 
 def is_by_content(path: str) -> bool:
@@ -76,7 +89,8 @@ def identity_of(located: dict[str, Any]) -> dict[str, Any]:
         return {**located, "path": f"{OWN_MARK}{found[1]}" if found else located["path"]}
     if stamp.startswith(CONTENT):
         return {name: value for name, value in located.items() if name != "path"}
-    return {"hash": stamp}
+    # A class of the user's that is a file may have fields of its own.
+    return {name: value for name, value in located.items() if name not in ("path", "name", "format")}
 
 
 def taken_from(place: str, text: str) -> str:

@@ -22,6 +22,8 @@ from flyte_ray.types.marks import BYTES_MARK, CLASS_MARK, PICKLE_MARK
 from flyte_ray.types.place import Blobs
 
 _NUMPY_KINDS: Final = {int: "iu", float: "fiu", bool: "b", str: "U"}
+_FOLD: Final = "fold"
+"""Stands for a zone where a naive moment is the second one that clocks show so."""
 _ZONED: Final = re.compile(r"(.*)\[([^\]]+)\]")
 _DURATION: Final = re.compile(
     r"(-?)P(?:(\d+)Y)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?", re.ASCII
@@ -132,6 +134,8 @@ def complex_form(build: Build) -> Form:
 
 def _moment_to_text(value: dt.datetime | dt.time) -> str:
     zone = getattr(value.tzinfo, "key", None)
+    if value.fold and value.tzinfo is None:
+        zone = _FOLD
     return f"{value.isoformat()}[{zone}]" if zone else value.isoformat()
 
 
@@ -139,15 +143,23 @@ def _moment_from_text(text: str) -> dt.datetime:
     zoned = _ZONED.fullmatch(text)
     if zoned is None:
         return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    moment = dt.datetime.fromisoformat(zoned[1])
+    if zoned[2] == _FOLD:
+        return moment.replace(fold=1)
     from zoneinfo import ZoneInfo  # only values of a named zone need the database
 
-    return dt.datetime.fromisoformat(zoned[1]).astimezone(ZoneInfo(zoned[2]))
+    # What the clock shows stays, also where the zone's clocks never show it, and where no year is left in UTC.
+    shown = (moment.replace(tzinfo=ZoneInfo(zoned[2]), fold=fold) for fold in (0, 1))
+    same = next((each for each in shown if each.utcoffset() == moment.utcoffset()), None)
+    return same or moment.astimezone(ZoneInfo(zoned[2]))  # the zone's rules have changed
 
 
 def _time_from_text(text: str) -> dt.time:
     zoned = _ZONED.fullmatch(text)
     if zoned is None:
         return dt.time.fromisoformat(text.replace("Z", "+00:00"))
+    if zoned[2] == _FOLD:
+        return dt.time.fromisoformat(zoned[1]).replace(fold=1)
     from zoneinfo import ZoneInfo  # see _moment_from_text
 
     return dt.time.fromisoformat(zoned[1]).replace(tzinfo=ZoneInfo(zoned[2]))

@@ -38,6 +38,7 @@ from flyte_ray.types.marks import (
 )
 from flyte_ray.types.pickles import dump_pickle, load_pickle
 from flyte_ray.types.place import Blobs
+from flyte_ray.types.references import apart
 from flyte_ray.types.scalars import dump_bytes, load_bytes
 from flyte_ray.types.tables import load_table
 from flyte_ray.types.tensors import dump_tensors, is_state, load_tensors
@@ -94,7 +95,7 @@ class Untyped:
 
     def _dump_dict(self, value: dict[Any, Any], blobs: Blobs) -> Any:
         if all(type(key) is str for key in value) and MARKS.isdisjoint(value):
-            return {key: self.dump(part, blobs) for key, part in value.items()}
+            return apart({key: self.dump(part, blobs) for key, part in value.items()})
         return {DICT_MARK: [[self.dump(key, blobs), self.dump(part, blobs)] for key, part in value.items()]}
 
     def _dump_other(self, value: Any, kind: type, blobs: Blobs) -> Any:

@@ -1,0 +1,127 @@
+"""Values at the edge of what their types allow come back as they were, and are equal to no other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyte_ray.errors import RuntimeDataValidationError
+from flyte_ray.io import HashlibAccumulator
+from tests.unit.test_types import codec_of, memory
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@dataclass
+class Artifact:
+    """A user's own class that has all fields of a file."""
+
+    path: str
+    name: str
+    format: str
+    hash: str
+    rows: int = 0
+
+
+class Described(TypedDict):
+    path: str
+    name: str
+    format: str
+    hash: str
+
+
+def there_and_back(annotation: Any, value: Any) -> Any:
+    codec, blobs = codec_of(annotation), memory()
+    back = codec.decode_inputs(codec.encode_inputs({"x": value}, blobs).text, blobs)["x"]
+    assert codec.decode_output(codec.encode_output(value, blobs), blobs) == back
+    return back
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        dt.datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN),
+        dt.datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN),
+        dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN),
+        dt.datetime(2026, 10, 25, 2, 30, fold=1),
+        dt.datetime(1850, 1, 1, tzinfo=BERLIN),
+        dt.datetime.min.replace(tzinfo=ZoneInfo("Asia/Tokyo")),
+        dt.datetime.max.replace(tzinfo=ZoneInfo("America/New_York")),
+    ],
+    ids=["skipped_by_clocks", "first", "second", "naive_second", "before_zones", "earliest", "latest"],
+)
+def test_a_moment_comes_back_as_clocks_show_it(moment: dt.datetime) -> None:
+    for annotation in (dt.datetime, Any):
+        back = there_and_back(annotation, moment)
+        assert (repr(back), back.utcoffset()) == (repr(moment), moment.utcoffset())
+
+
+def test_a_time_of_day_keeps_whether_it_is_the_second_one() -> None:
+    assert there_and_back(dt.time, dt.time(2, 30, fold=1)).fold == 1
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_any_text_comes_back(text: str) -> None:
+    assert there_and_back(str, text) == text
+    assert there_and_back(dict[str, Any], {text: [text]}) == {text: [text]}
+
+
+def test_half_a_surrogate_pair_is_another_text_than_what_stands_for_it_in_json() -> None:
+    codec = codec_of(str)
+    digests = {codec.encode_inputs({"x": text}, memory()).digest for text in ("\udc80", "\\udc80", "?")}
+    assert len(digests) == 3
+    large = "\udc80" * 100_000
+    assert there_and_back(str, large) == large
+
+
+def test_a_number_with_too_many_digits_is_refused_with_what_it_belongs_to() -> None:
+    large = 10**5000
+    for annotation, value in ((int, large), (list[int], [large]), (Any, {"a": large})):
+        with pytest.raises(TypeError, match=r"^Task 'env\.f', parameter 'x': whole numbers are stored with at most 4,"):
+            codec_of(annotation).encode_inputs({"x": value}, memory())
+        with pytest.raises(RuntimeDataValidationError, match="whole numbers are stored with at most 4,300 digits"):
+            codec_of(annotation).encode_output(value, memory())
+
+
+def alike(**fields: Any) -> dict[str, Any]:
+    return {"path": "s3://bucket/a", "name": "a", "format": "csv", "hash": "h", **fields}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "left", "right"),
+    [
+        (dict[str, Any], alike(path="a.csv"), alike(path="b.csv")),
+        (dict[str, Any], alike(), alike(path="s3://bucket/b")),
+        (dict[str, str], alike(), alike(path="s3://bucket/b")),
+        (dict[str, Any], alike(hash=5), alike(hash=6)),
+        (dict[str, Any], alike(path="run:a", rows=1), alike(path="run:a", rows=2)),
+        (Any, [alike()], [alike(name="b")]),
+        (Described, alike(), alike(path="s3://bucket/b")),
+        (Artifact, Artifact(**alike()), Artifact(**alike(path="s3://bucket/b"))),
+        (Artifact, Artifact(**alike(), rows=1), Artifact(**alike(), rows=2)),
+    ],
+    ids=str,
+)
+def test_what_looks_like_a_file_and_is_none_is_told_apart_by_all_it_holds(
+    annotation: Any, left: Any, right: Any
+) -> None:
+    assert (there_and_back(annotation, left), there_and_back(annotation, right)) == (left, right)
+    codec = codec_of(annotation)
+    first, again, other = (codec.encode_inputs({"x": each}, memory()).digest for each in (left, left, right))
+    assert first == again
+    assert first != other
+
+
+def test_one_hash_of_hashlib_serves_many_values() -> None:
+    method = HashlibAccumulator(hashlib.sha256(b"salt"))
+    codec = codec_of(Annotated[bytes, method])
+    texts = [codec.encode_inputs({"x": value}, memory()).text for value in (b"a", b"b", b"a")]
+    assert texts[0] == texts[2] != texts[1]
+    assert hashlib.sha256(b"salta").hexdigest() in texts[0]
