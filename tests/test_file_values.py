@@ -148,6 +148,25 @@ def total(folder: Dir) -> int:
     return sum(len(text_of(file)) for file in folder.walk_sync())
 
 
+@env.task
+def same_files(files: list[File]) -> list[File]:
+    return files
+
+
+@env.task
+def same_folder(folder: Dir) -> Dir:
+    return folder
+
+
+@env.task
+def write_each(names: list[str]) -> list[File]:
+    files: list[File] = [File.new_remote(name) for name in names]
+    for file in files:
+        with file.open_sync("w") as opened:
+            opened.write(str(file.name))
+    return files
+
+
 @env.task(cache="auto")
 def names(folder: Dir) -> list[str]:
     ran["names"] += 1
@@ -377,6 +396,61 @@ def test_a_folder_with_a_link_to_nothing_is_refused(local: None, letters: Path) 
     (letters / "link").symlink_to("nowhere")
     with pytest.raises(TypeError, match="the link .*link' leads to nothing"):
         run(total, Dir.from_local_sync(letters))
+
+
+def test_what_links_in_a_folder_lead_to_is_a_part_of_it(root: str, letters: Path) -> None:
+    for name, to in (("linked", "deep"), ("link.txt", "a.txt")):
+        (letters / name).symlink_to(to)
+    referred: Dir = Dir.from_existing_remote(f"file://{letters}")
+    for folder in (run(same_folder, Dir.from_local_sync(letters)), referred):
+        paths = [file.path.partition("/letters/")[2] for file in folder.walk_sync()]
+        assert [path for path in paths if "link" in path] == ["link.txt", "linked/c.txt", "linked/er/d ü#.txt"]
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(local: None, letters: Path) -> None:
+    pipe = letters.parent / "pipe"
+    os.mkfifo(pipe)  # to read it would wait for ever
+    with pytest.raises(TypeError, match="parameter 'file': '.*/pipe' is neither a file nor a folder"):
+        run(length, File(path=str(pipe)))
+    (letters / "deep" / "up").symlink_to("..")
+    with pytest.raises(TypeError, match="parameter 'folder': the link '.*/deep/up' leads to a folder that it lies in"):
+        run(total, Dir.from_local_sync(letters))
+
+
+def test_a_name_that_is_no_utf_8_is_refused_at_the_call(local: None, letters: Path) -> None:
+    strange = letters / os.fsdecode(b"strange\xff.txt")
+    strange.write_text("text")
+    with pytest.raises(TypeError, match=r"parameter 'file': the name of '.*' is no UTF-8"):
+        run(length, File.from_local_sync(strange))
+    with pytest.raises(TypeError, match=r"parameter 'folder': the name of '.*' is no UTF-8"):
+        run(total, Dir.from_local_sync(letters))
+
+
+ODD_NAMES = (
+    "a b",
+    "per%20cent",
+    "q?x=1",
+    "hash#",
+    "star*[a]{b}",
+    "quote'\"",
+    "back\\slash",
+    "new\nline",
+    "e\u0301",
+    "é" * 127,
+)
+
+
+def test_names_may_be_anything_that_a_disk_takes(root: str, letters: Path, tmp_path: Path) -> None:
+    for name in ODD_NAMES:
+        (letters / name).write_text(name)
+    files: list[File] = [File.from_local_sync(letters / name) for name in ODD_NAMES]
+    copies: list[File] = [File.from_local_sync(file.path, f"{root}/own/{file.name}") for file in files]
+    for file in (*copies, *run(write_each, [str(file.name) for file in files]), *run(same_files, files)):
+        assert text_of(file) == file.name
+        assert Path(file.download_sync(tmp_path / "copies/")).read_text() == file.name
+    stored = run(same_folder, Dir.from_local_sync(letters))
+    assert set(os.listdir(stored.download_sync())) == {*ODD_NAMES, "a.txt", "b.csv", "deep"}
+    assert all(stored.get_file_sync(name) for name in ODD_NAMES)
 
 
 def test_what_is_recorded_is_never_written_to(local: None, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing_extensions import Self
 from flyte_ray.io.file import File
 from flyte_ray.io.located import Located, seen
 from flyte_ray.storage.files import Found, fetch_all, list_files, look_at, path_below, send_all
-from flyte_ray.storage.local import TEMPORARY, local_path
+from flyte_ray.storage.local import TEMPORARY, files_below, local_path
 from flyte_ray.storage.working import require_working
 from flyte_ray.types.hashing import CONTENT, folder_hash
 from flyte_ray.types.place import OWN_MARK, Blobs
@@ -206,8 +206,7 @@ class Dir(Located, Generic[T]):
         if os.path.isdir(target):
             self._fetch({uri: os.path.join(target, name) for uri, name in names.items()})
             return target
-        folder, own = os.path.split(os.path.abspath(target))
-        beside = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}-{own}"[:250])
+        beside = os.path.join(os.path.dirname(os.path.abspath(target)), f"{TEMPORARY}{uuid.uuid4().hex}")
         os.makedirs(beside)
         try:
             self._fetch({uri: os.path.join(beside, name) for uri, name in names.items()})
@@ -276,7 +275,7 @@ class Dir(Located, Generic[T]):
         return seen(len(about), hashlib.sha256(repr(about).encode()).hexdigest()[:32])
 
     def _store(self, place: Blobs) -> dict[str, str]:
-        if os.path.isdir(self.path) and not any(names for _, _, names in os.walk(self.path)):
+        if os.path.isdir(self.path) and next(files_below(self.path), None) is None:
             return {"path": EMPTY}
         return super()._store(place)
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Final, TypeVar
 from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage import Store, open_place
 from flyte_ray.storage.files import arrow_place, fetch_all
-from flyte_ray.storage.local import local_path
+from flyte_ray.storage.local import files_below, local_path
 from flyte_ray.storage.nearby import Nearby
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
@@ -123,12 +123,13 @@ class RunBlobs:
 
         Raises:
             FileNotFoundError: There is no such path, or a link in a folder leads to nothing.
-            OSError: It was changed while it was stored.
+            OSError: It was changed while it was stored, is neither file nor folder, holds itself by a link, or has a
+                name that is no UTF-8.
 
         """
         top = Path(path)
         if not top.exists():
-            raise FileNotFoundError(f"there is no file or folder {path!r} on this machine")
+            raise FileNotFoundError(f"there is no file or folder {path!r} on this machine. Correct the path.")
         parts = _parts(top)
         stamp = _stamp(parts)
         known = self._known.get((path, stamp))
@@ -283,14 +284,24 @@ def _read(store: Store, key: str, read: Callable[[], T], failures: list[Exceptio
 
 
 def _parts(top: Path) -> list[Path]:
-    """Return a file, or all files of a folder, in the order of their names."""
+    """Return a file, or all files of a folder and of what links in it lead to, in the order of their names."""
+    path = os.fspath(top)
     if not top.is_dir():
-        return [top]
-    found = sorted(top.rglob("*"))
-    for part in found:
+        if not top.is_file():
+            raise OSError(f"{path!r} is neither a file nor a folder. Copy what it gives to a file.")
+        parts = [top]
+    else:
+        parts = sorted(map(Path, files_below(path)))
+    for part in parts:
         if not part.exists():
-            raise FileNotFoundError(f"the link {os.fspath(part)!r} leads to nothing, so that it cannot be stored")
-    return [part for part in found if part.is_file()]
+            raise FileNotFoundError(
+                f"the link {os.fspath(part)!r} leads to nothing. Remove it, or put back what it names."
+            )
+        try:
+            os.fspath(part.relative_to(top.parent)).encode()
+        except UnicodeEncodeError as error:
+            raise OSError(f"the name of {os.fspath(part)!r} is no UTF-8, as stores want names. Rename it.") from error
+    return [part for part in parts if part.is_file()]
 
 
 def _stamp(parts: list[Path]) -> _Stamp:

@@ -123,7 +123,7 @@ class DiskStore:
         top = self._path(prefix)
         with _told("read", top):
             self._look_for_witness()
-            found = (path for path in _walk(top) if TEMPORARY not in path.name)
+            found = (path for path in _walk(top) if not path.name.startswith(TEMPORARY))
             return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def delete(self, keys: Sequence[str]) -> None:

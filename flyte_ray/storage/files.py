@@ -15,7 +15,7 @@ from typing import IO, Any, Final, NoReturn, TypeVar, cast
 
 from flyte_ray.errors import DeclarationError, StoreError
 from flyte_ray.storage.filesystems import locate
-from flyte_ray.storage.local import appearing, local_path
+from flyte_ray.storage.local import appearing, files_below, local_path
 from flyte_ray.storage.providers import Options, protocol_of
 from flyte_ray.storage.s3 import fetch_files, send_files
 from flyte_ray.storage.trouble import explain, is_absence, is_missing_bucket, is_of_this_machine, told
@@ -212,15 +212,11 @@ def _look_at_path(uri: str, path: str) -> Found | None:
 
 def _list_path(uri: str, path: str, depth: int | None) -> list[Found]:
     start = uri.removesuffix(path)
-    paths = [Path(folder, name) for folder, _, names in os.walk(path, onerror=_refuse) for name in names]
-    near = [found for found in paths if depth is None or len(found.relative_to(path).parts) <= depth]
+    near = [
+        found for found in map(Path, files_below(path)) if depth is None or len(found.relative_to(path).parts) <= depth
+    ]
     found = [_look_at_path(f"{start}{file}", os.fspath(file)) for file in sorted(near)]
     return [file for file in found if file is not None and not file.is_folder]
-
-
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # nothing there is no files
-        raise error
 
 
 def _found(uri: str, about: Mapping[str, Any]) -> Found:
