@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -128,6 +129,21 @@ def test_an_active_app_is_changed_only_where_its_cluster_is_reached(cli: Cli, tm
     assert cli(*words, "--force").exit_code == 0
     after = find_app(store, "shop")
     assert after is None or after.state == "deactivated"
+
+
+def test_an_app_of_a_command_that_has_ended_is_shown_so_and_changed_without_its_cluster(
+    cli: Cli, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path / "root")
+    nobody = f"127.0.0.1:{free_port()}"
+    add_revision(store, dataclasses.replace(SHOP, app={"type": "x", "requires_auth": True}, lasting=False))
+    put_address(store, "shop", "http://127.0.0.1:1/apps/shop", nobody)
+    [shown] = json.loads(cli("get", "app", "-o", "json").output)
+    assert shown["status"] == "UNKNOWN"
+    assert shown["message"] == f"no answer from its cluster at {nobody}: it was served as long as its command ran"
+    assert cli("update", "app", "shop", "--deactivate").output == "App shop is deactivated.\n"
+    [shown] = json.loads(cli("get", "app", "shop", "-o", "json").output)
+    assert (shown["wanted"], shown["status"], shown["url"]) == ("deactivated", "", "")
 
 
 def test_a_root_without_apps_lists_none(cli: Cli) -> None:

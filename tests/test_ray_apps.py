@@ -225,8 +225,8 @@ def test_the_command_line_serves_shows_switches_and_deletes(serving: Path, ray_a
     assert url is not None and "token" not in said
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 200
     assert re.search(r"files +active +RUNNING +1 running +http://127.0.0.1:\d+/archive", cli("get", "app", "files"))
-    assert '"GET / HTTP/1.1" 200' in cli("get", "logs", "--app", "files")
     # The app's cluster is on record.
+    assert '"GET / HTTP/1.1" 200' in started("get", "logs", "--app", "files")
     started("update", "app", "files", "--deactivate")
     assert httpx.get(url[1], trust_env=False, timeout=60).status_code == 404
     assert "deactivated" in cli("get", "app", "files")

@@ -78,8 +78,9 @@ def deploy(
         copy_style=copy_style,
         raw_data_path=raw_data_path,
     )
+    record = dataclasses.replace(record, lasting=lasting)
     before = find_app(store, env.name)
-    if before is None or (before.version, before.state) != (record.version, "active"):
+    if before is None or (before.version, before.state, before.lasting) != (record.version, "active", lasting):
         before = add_revision(store, record)
     return before, apply(store, env.name, lasting=lasting)
 
@@ -176,7 +177,8 @@ def change_state(store: Store, record: AppRecord, state: State) -> AppRecord:
     if record.state == state:
         return record
     now, by = time.time_ns() // 1000, current_user()
-    return add_revision(store, dataclasses.replace(record, state=state, at_us=now, by=by))
+    lasting = record.lasting or state == "active"  # who switches it on reaches a cluster that outlives the command
+    return add_revision(store, dataclasses.replace(record, state=state, lasting=lasting, at_us=now, by=by))
 
 
 def apply(store: Store, name: str, *, lasting: bool = True) -> str:

@@ -5,12 +5,13 @@ Invariants: what raises here has changed nothing; an app that is active on one c
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.cluster.session import address_here, connect, has_cluster, is_connected
 from flyte_ray.errors import ClusterError, DeploymentError
-from flyte_ray.ledger.apps import AppRecord, find_cluster
+from flyte_ray.ledger.apps import AppRecord, find_cluster, list_apps
 from flyte_ray.storage import Store
 
 
@@ -33,6 +34,7 @@ def reach(store: Store, record: AppRecord, *, needed: bool = False, force: bool 
     """
     name, active = record.name, record.state == "active"
     where = find_cluster(store, name)
+    force = force or not (needed or record.lasting)  # an embedded cluster that does not answer has ended
     gone = f"nothing was changed. {_way_out(where)}"
     if not has_cluster(settings.address):
         if not (active or needed):
@@ -57,6 +59,31 @@ def reach(store: Store, record: AppRecord, *, needed: bool = False, force: bool 
     if active and not force and where not in ("", here) and name not in _served():
         raise DeploymentError(f"App '{name}' is served by the cluster at {where}, not by the one at {here}: {gone}")
     return True
+
+
+def look(store: Store, *names: str) -> Any:
+    """Find the client of the ledger that serves apps, without an address by the clusters on record.
+
+    Args:
+        store: The root.
+        names: Whose cluster is looked for, the first that answers; all apps of the root if none is named.
+
+    Returns:
+        The client; None where no such cluster is reached, or the ledger does not run there.
+
+    Raises:
+        ClusterError: The cluster that was given is not reached.
+
+    """
+    if has_cluster(settings.address):
+        return find_client()
+    wanted = names or tuple(record.name for record in list_apps(store) if record.state == "active")
+    for where in dict.fromkeys(find_cluster(store, name) for name in wanted):
+        with contextlib.suppress(ClusterError):
+            if where:
+                connect(where)
+                return find_client()
+    return None
 
 
 def find_client() -> Any:

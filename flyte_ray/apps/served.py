@@ -9,8 +9,8 @@ from flyte_ray.api.both import both_forms, both_forms_of_class, both_forms_of_me
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.deploying import apply, change_state, refresh_app
 from flyte_ray.apps.handle import Switched
-from flyte_ray.apps.reaching import find_client, reach
-from flyte_ray.cluster.session import has_cluster
+from flyte_ray.apps.reaching import look, reach
+from flyte_ray.cluster.session import has_cluster, is_connected
 from flyte_ray.errors import DeploymentError
 from flyte_ray.ledger.apps import (
     AppRecord,
@@ -126,10 +126,12 @@ class App(Switched):
 
     def state(self) -> dict[str, Any]:
         """Say how Serve has it: `status`, `message`, `replicas` by state."""
+        client = look(self._store, self.name)
         none = {"message": "", "replicas": {}, "url": ""}
-        if not has_cluster(settings.address):
+        if client is None and not is_connected():
             return {"status": "UNKNOWN", **none}
-        return states().get(self.name, {"status": "NOT_SERVED", **none})
+        found = client.app_states() if client else {}
+        return dict(found.get(self.name, {"status": "NOT_SERVED", **none}))
 
     def is_active(self) -> bool:
         """Whether it takes requests."""
@@ -173,7 +175,7 @@ class App(Switched):
 
     def read_logs(self, lines: int = 1000) -> list[dict[str, Any]]:
         """Read the ends of what its replicas have printed: `replica`, `node` and `text` of each that lives."""
-        client = find_client()
+        client = look(self._store, self.name)
         return client.app_logs(self.name, lines) if client else []
 
     @both_forms_of_method
@@ -223,7 +225,10 @@ class App(Switched):
 
 
 @both_forms
-def states() -> dict[str, dict[str, Any]]:
-    """Say how Serve has the apps of the root, by name; empty where its ledger does not run."""
-    client = find_client()
+def states(*names: str) -> dict[str, dict[str, Any]]:
+    """Say how Serve has the apps of the root, by name; empty where no ledger that serves them is reached.
+
+    Without an address the cluster is that of the apps that are named, else of the first that has one which answers.
+    """
+    client = look(current_store(), *names)
     return client.app_states() if client else {}

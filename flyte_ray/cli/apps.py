@@ -16,8 +16,8 @@ from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_app
 from flyte_ray.cli.options import again, common, insist, of_project, pairs, prepare
 from flyte_ray.cli.reading import format_time, get, show
-from flyte_ray.cluster.session import has_cluster, start_embedded
-from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
+from flyte_ray.cluster.session import address_here, has_cluster, is_connected, start_embedded
+from flyte_ray.ledger.apps import AppRecord, find_address, find_cluster, list_apps, load_app
 
 
 @click.command(short_help="Serve an app of a file.")
@@ -55,23 +55,38 @@ def serve(file: str, app: str | None, **options: Any) -> None:
             click.echo(f"It asks for a token: {again('create token', 'NAME', '--scope', f'app:{handle.name}')}")
         click.echo(f"Look at it: {again('get app', handle.name)}" if stays else "Ctrl-C ends it.")
     if not stays:
-        threading.Event().wait()
+        try:
+            threading.Event().wait()
+        finally:
+            handle.deactivate(wait=True)
 
 
 @get.command("app")
 @common
 @click.argument("name", required=False)
 def get_app(name: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
-    """List the apps of a root, or show one; their status needs the cluster that serves them."""
+    """List the apps of a root, or show one; their status is that of the cluster that serves them, if it answers."""
     prepare(root, address, verbose)
     store = current_store()
-    found = states() if has_cluster(settings.address) else None
     records = [load_app(store, name)] if name else list_apps(store)
-    show([_row(record, find_address(store, record.name), found) for record in records], output)
+    found = states(name) if name else states()
+    here = address_here() if is_connected() else ""
+    rows = []
+    for record in records:
+        state = found.get(record.name) or _missing(record, find_cluster(store, record.name), here)
+        rows.append(_row(record, find_address(store, record.name), state))
+    show(rows, output)
 
 
-def _row(record: AppRecord, url: str, states: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
-    state = (states or {}).get(record.name, {"status": "" if states is None else "NOT_SERVED", "replicas": {}})
+def _missing(record: AppRecord, where: str, here: str) -> dict[str, Any]:
+    """Say how an app is that is not among those of the cluster at `here`; `where` is its own."""
+    if record.state == "active" and where != here:
+        ended = "it was served as long as its command ran" if not record.lasting else "is it gone?"
+        return {"status": "UNKNOWN", "replicas": {}, "message": f"no answer from its cluster at {where}: {ended}"}
+    return {"status": "NOT_SERVED" if here else "", "replicas": {}}
+
+
+def _row(record: AppRecord, url: str, state: dict[str, Any]) -> dict[str, Any]:
     return {
         "app": record.name,
         "wanted": record.state,

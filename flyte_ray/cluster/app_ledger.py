@@ -68,12 +68,13 @@ class AppLedger:
         time.sleep(FIRST_LOOK_S)
         while True:
             try:
-                wanted = [record.name for record in list_apps(self._store) if record.state == "active"]
+                active = [record for record in list_apps(self._store) if record.state == "active"]
                 break
             except StoreError as error:
                 _log.warning("the apps of the root could not be looked for, which is tried again: %s", error)
                 time.sleep(AGAIN_S)
-        for name in [*wanted, *self._unwanted(wanted)]:
+        wanted = [record.name for record in active if record.lasting]
+        for name in [*wanted, *self._unwanted([record.name for record in active])]:
             if name in self._asked:
                 continue
             try:

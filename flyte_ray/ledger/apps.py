@@ -56,6 +56,8 @@ class AppRecord:
     raw_data_path: str | None = None
     start: Mapping[str, Any] = field(default_factory=dict)
     """Of a process of its own: the `path` that is asked for, `limit_s` until it answers, `check_s` for one answer."""
+    lasting: bool = True
+    """Whether it is to be served again when its cluster is lost; else that was a command's own, and ended with it."""
 
 
 def load_app(store: Store, name: str) -> AppRecord:

@@ -19,7 +19,9 @@ def test_what_is_served_but_not_wanted_is_ended(tmp_path: Path, monkeypatch: pyt
     store, applied = open_store(tmp_path), []
     add_revision(store, SHOP)
     add_revision(store, dataclasses.replace(SHOP, name="off", state="deactivated"))
-    roots = {"shop": store.uri, "off": store.uri, "deleted": store.uri, "of another root": "elsewhere"}
+    add_revision(store, dataclasses.replace(SHOP, name="of-a-command", lasting=False))
+    here = dict.fromkeys(("shop", "off", "of-a-command", "deleted"), store.uri)
+    roots = {**here, "of another root": "elsewhere"}
 
     def in_task(function: str, *args: Any) -> Any:
         if function == "states":
