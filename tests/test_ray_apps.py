@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 import flyte_ray as flyte
 from flyte_ray.apps.deploying import PORT_VAR
 from flyte_ray.cli.main import main
+from flyte_ray.cluster.serve_options import HAPROXY_VAR
 from flyte_ray.cluster.session import connect as connect_to
 from flyte_ray.errors import DeploymentError
 from flyte_ray.ledger.apps import delete_app
@@ -280,3 +281,24 @@ def test_an_app_is_served_again_when_the_cluster_has_lost_it(serving: Path) -> N
     with connect(f"{served_apps.echo.endpoint.replace('http', 'ws')}/", open_timeout=60) as websocket:
         websocket.send("again")
         assert websocket.recv() == "again?"
+
+
+def test_haproxy_takes_requests_and_what_needs_no_token_is_said(
+    serving: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shut_serve_down()
+    monkeypatch.setenv(PORT_VAR, str(free_port()))
+    monkeypatch.setenv(HAPROXY_VAR, "1")
+    handle = flyte.serve(served_apps.shop)
+    assert "127.0.0.1" not in handle.endpoint and "needs no token" not in caplog.text
+    right = token_for(serving, "app:shop")
+    with client_of(handle) as client:
+        assert client.get("/about").status_code == 401
+        assert client.get("/about", headers=right).status_code == 200
+        assert client.get("/events", headers=right).text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    with connect(f"{handle.endpoint.replace('http', 'ws')}/ws", additional_headers=right, open_timeout=60) as websocket:
+        websocket.send("hello")
+        assert websocket.recv() == "hello!"
+    with client_of(flyte.serve(served_apps.files)) as client:
+        assert client.post("/", content="abc").text.endswith(" abc")
+    assert "who reaches it needs no token for /archive. Declare requires_auth=True" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -22,9 +23,10 @@ from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.package import own_digest
+from flyte_ray.cluster.serve_options import HAPROXY_VAR
 from flyte_ray.cluster.session import connect, ensure_ledger
 from flyte_ray.errors import InvalidDeclaration
-from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app
+from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app, find_unguarded
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.app import AppSpec
 from flyte_ray.spec.scaling import Scaling
@@ -33,6 +35,8 @@ from flyte_ray.storage import Store, ensure_writable
 PORT_VAR: Final = "FLYTE_RAY_SERVE_PORT"
 """Variable that says on which port Serve is to listen, if this process has to have it started."""
 HOST: Final = "127.0.0.1"
+EVERYWHERE: Final = "0.0.0.0"
+_log: Final = logging.getLogger("flyte_ray")
 ENTRY: Final = "flyte_ray.apps.replica:Replica"
 _DECIDING: Final = ("route", "kind", "options", "code", "reference", "app", "parameters", "env_vars", "entry", "start")
 
@@ -151,7 +155,7 @@ def record_of(
         parameters=resolved,
         env_vars=dict(env_vars),
         entry=ENTRY,
-        http={"host": HOST, "port": serve_port()},
+        http=ingress(),
         raw_data_path=raw_data_path,
         start={"path": patience.path, "limit_s": patience.activate_s, "check_s": patience.check_s},
     )
@@ -186,7 +190,15 @@ def apply(store: Store, name: str, *, lasting: bool = True) -> str:
     connect(settings.address)
     from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
-    return LedgerClient(store, ensure_ledger(store, lasting=lasting)).apply_app(name)
+    url = LedgerClient(store, ensure_ledger(store, lasting=lasting)).apply_app(name)
+    unguarded = find_unguarded(store, name) if url else []
+    if unguarded:
+        _log.warning(
+            "Ray Serve listens on all interfaces, and who reaches it needs no token for %s. Declare requires_auth=True,"
+            " or let a firewall decide who reaches it.",
+            ", ".join(unguarded),
+        )
+    return url
 
 
 def describe(app: AppSpec) -> dict[str, Any]:
@@ -212,6 +224,21 @@ def describe(app: AppSpec) -> dict[str, Any]:
         "description": app.environment.description,
         "env_vars": dict(app.environment.env_vars or {}),
     }
+
+
+def ingress() -> dict[str, Any]:
+    """Say where Serve is to listen, and by what, if it has to be started.
+
+    Raises:
+        InvalidDeclaration: A variable has another form.
+
+    """
+    haproxy = os.environ.get(HAPROXY_VAR, "0")
+    if haproxy not in ("0", "1"):
+        raise InvalidDeclaration(f"{HAPROXY_VAR} must be 0 or 1, got {haproxy!r}. Set it to 1, or leave it out.")
+    # HAProxy reaches the replicas of other nodes at ports of theirs that Serve opens on the same interfaces.
+    host = EVERYWHERE if haproxy == "1" else HOST
+    return {"host": host, "port": serve_port(), "haproxy": haproxy == "1"}
 
 
 def serve_port() -> int:

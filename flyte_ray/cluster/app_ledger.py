@@ -9,7 +9,9 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Final
 
 import ray
@@ -17,8 +19,9 @@ from ray.exceptions import RayTaskError
 
 from flyte_ray.cluster.bootstrap import on_head
 from flyte_ray.cluster.package import arriving, send_package
+from flyte_ray.cluster.serve_options import ingress_variables
 from flyte_ray.errors import BaseRuntimeError, StoreError
-from flyte_ray.ledger.apps import list_apps
+from flyte_ray.ledger.apps import find_app, list_apps
 from flyte_ray.storage import Store
 
 FIRST_LOOK_S: Final = 5.0
@@ -94,8 +97,10 @@ class AppLedger:
 
     def _apply(self, name: str) -> str:
         with self._locks.setdefault(name, threading.Lock()):
-            program = send_package()
-            url: str = _in_task("apply", program, program, self._store.uri, self._store.options, name)
+            program, record = send_package(), find_app(self._store, name)
+            variables = ingress_variables(record) if record else {}
+            args = (program, program, self._store.uri, self._store.options, name)
+            url: str = _in_task("apply", *args, variables=variables)
             return url
 
     def _states(self) -> dict[str, dict[str, Any]]:
@@ -117,9 +122,14 @@ def serve_runs() -> bool:
     return True
 
 
-def _in_task(function: str, *args: Any, module: str = _MODULE) -> Any:
+def _in_task(
+    function: str, *args: Any, module: str = _MODULE, variables: Mapping[str, str] = MappingProxyType({})
+) -> Any:
+    """Call a function in a Ray task of its own; the variables are for Serve, which reads them once, and its actors."""
     entry = ray.remote(arriving(module, function))
-    options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_head()}
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_head()}
+    if variables:
+        options["runtime_env"] = {"env_vars": dict(variables)}
     try:
         ref = entry.options(**options, name=f"flyte-ray {function} app").remote(*args)
         return ref.future().result()  # ray.get would warn of a loop that it blocks, which is on another thread

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from flyte_ray.ledger.apps import AppRecord
 
+HAPROXY_VAR: Final = "FLYTE_RAY_SERVE_HAPROXY"
+"""Variable that says with 1 that Serve is to take requests by HAProxy, if this process has to have it started."""
 LEAST_ONGOING: Final = 100
 """Requests that a replica takes at the same time, at least: an open WebSocket is one, and Serve's 5 would have the
 sixth tab of a browser wait."""
@@ -18,6 +20,9 @@ SCALEDOWN_S: Final = 600.0
 LOOK_BACK_S: Final = 5.0
 """Over how long load is averaged: Serve's half minute would have it answered as late."""
 UPSCALE_S: Final = 1.0
+DRAIN_S: Final = 5
+"""How long a replica behind HAProxy lives on when it is to end: Serve's half minute is for proxies that know nothing of
+it, and would have each deployment and deactivation take as long."""
 START_TRIES: Final = 2
 """How often a replica may fail to start before the deployment fails."""
 
@@ -96,6 +101,13 @@ def rate_policy(per_replica: int) -> Callable[[Any], tuple[int, dict[str, Any]]]
         return max(math.ceil(sum(rates.values()) / per_replica), int(context.total_num_requests > 0)), {}
 
     return policy
+
+
+def ingress_variables(record: AppRecord) -> dict[str, str]:
+    """Return the variables of who starts Serve for an app, by which Serve chooses what takes requests."""
+    if not record.http.get("haproxy"):
+        return {}
+    return {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S)}
 
 
 def refuse_ports(record: AppRecord, nodes: int) -> str:

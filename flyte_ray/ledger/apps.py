@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -110,26 +110,42 @@ def delete_app(store: Store, name: str) -> None:
     store.delete([*store.keys(app_prefix(name)), address_key(name)])
 
 
-def put_address(store: Store, name: str, url: str, cluster: str) -> None:
-    """Say where an app answers, an empty URL that it does not, and the `host:port` of the cluster that was asked."""
-    store.put(address_key(name), json.dumps({"url": url, "cluster": cluster}).encode())
+def put_address(store: Store, name: str, url: str, cluster: str, unguarded: Sequence[str] = ()) -> None:
+    """Say where an app answers.
+
+    Args:
+        store: The root.
+        name: The app.
+        url: Empty if it does not answer.
+        cluster: The `host:port` of the cluster that was asked.
+        unguarded: Routes there that ask for no token and that other machines reach.
+
+    """
+    about = {"url": url, "cluster": cluster, "unguarded": list(unguarded)}
+    store.put(address_key(name), json.dumps(about).encode())
 
 
 def find_address(store: Store, name: str) -> str:
     """Return the URL below which an app answers, as far as is known; empty if it does not."""
-    return _find_served(store, name, "url")
+    return str(_find_served(store, name).get("url", ""))
 
 
 def find_cluster(store: Store, name: str) -> str:
     """Return the `host:port` of the cluster that served an app last; empty if that is not known."""
-    return _find_served(store, name, "cluster")
+    return str(_find_served(store, name).get("cluster", ""))
 
 
-def _find_served(store: Store, name: str, what: str) -> str:
+def find_unguarded(store: Store, name: str) -> list[str]:
+    """Return the routes of that cluster that other machines reached without a token when it was asked last."""
+    return list(_find_served(store, name).get("unguarded", ()))
+
+
+def _find_served(store: Store, name: str) -> dict[str, Any]:
     try:
-        return str(json.loads(store.get(address_key(name))).get(what, ""))
+        found: dict[str, Any] = json.loads(store.get(address_key(name)))
     except ObjectMissing:
-        return ""
+        return {}
+    return found
 
 
 def _dump(record: AppRecord) -> bytes:

@@ -23,7 +23,7 @@ def test_what_is_served_but_not_wanted_is_ended(tmp_path: Path, monkeypatch: pyt
     here = dict.fromkeys(("shop", "off", "of-a-command", "deleted"), store.uri)
     roots = {**here, "of another root": "elsewhere"}
 
-    def in_task(function: str, *args: Any) -> Any:
+    def in_task(function: str, *args: Any, **options: Any) -> Any:
         if function == "states":
             return {name: {"root": root} for name, root in roots.items()}
         applied.append(args[-1])

@@ -14,6 +14,7 @@ from flyte_ray.ledger.apps import (
     delete_app,
     find_address,
     find_cluster,
+    find_unguarded,
     list_apps,
     load_app,
     put_address,
@@ -45,6 +46,9 @@ def test_a_deleted_app_leaves_nothing(tmp_path: Path) -> None:
     put_address(store, "shop", "http://127.0.0.1:8000/apps/shop", "127.0.0.1:6379")
     assert find_cluster(store, "shop") == "127.0.0.1:6379"
     assert find_address(store, "shop") == "http://127.0.0.1:8000/apps/shop"
+    assert find_unguarded(store, "shop") == []
+    put_address(store, "shop", "http://10.0.0.1:8000/apps/shop", "127.0.0.1:6379", ["/x"])
+    assert find_unguarded(store, "shop") == ["/x"]
     delete_app(store, "shop")
     assert find_address(store, "shop") == ""
     with pytest.raises(ObjectMissing, match="should hold an app 'shop', but does not. 'flyte-ray get app' lists"):

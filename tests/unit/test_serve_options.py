@@ -7,11 +7,20 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 import flyte_ray as flyte
 from flyte_ray.app import AppEnvironment, Scaling
-from flyte_ray.apps.deploying import describe
+from flyte_ray.apps.deploying import describe, ingress
 from flyte_ray.cluster.options import remote_options
-from flyte_ray.cluster.serve_options import deployment_options, refuse_ports, surge_fits
+from flyte_ray.cluster.serve_options import (
+    HAPROXY_VAR,
+    deployment_options,
+    ingress_variables,
+    refuse_ports,
+    surge_fits,
+)
+from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.ledger.apps import AppRecord
 
 
@@ -47,6 +56,18 @@ def test_a_range_of_replicas_is_scaled_by_load_and_begins_with_one() -> None:
 def test_a_fixed_number_of_replicas_is_not_scaled() -> None:
     config = deployment_options(record(scaling=Scaling(2)))
     assert config["num_replicas"] == 2 and "autoscaling_config" not in config
+
+
+def test_haproxy_is_off_unless_it_is_asked_for_and_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HAPROXY_VAR, raising=False)
+    assert ingress()["host"] == "127.0.0.1" and ingress_variables(record()) == {}
+    monkeypatch.setenv(HAPROXY_VAR, "1")
+    assert ingress()["host"] == "0.0.0.0"
+    asked = dataclasses.replace(record(), http=ingress())
+    assert ingress_variables(asked)["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    monkeypatch.setenv(HAPROXY_VAR, "yes")
+    with pytest.raises(InvalidDeclaration, match="FLYTE_RAY_SERVE_HAPROXY must be 0 or 1, got 'yes'. Set it to 1"):
+        ingress()
 
 
 def test_many_websockets_fit_a_replica() -> None:
