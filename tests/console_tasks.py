@@ -61,3 +61,8 @@ async def ask(number: int) -> int:
 @env.task(report=True)
 def reporting() -> None:
     flyte.report.log("<script>alert(1)</script><p>hello</p>")
+
+
+@env.task
+def asking() -> bool:
+    return flyte.new_condition("sure", "Are **you** sure?", prompt_type="markdown", timeout=60).wait()

@@ -100,6 +100,9 @@ def test_a_failed_action_says_which_one_below_it_caused_that(console: Client) ->
     assert about["error"]["cause_action"] == tree["id"][failed[1]]
     assert about["environment"]["env"] == "shown" and "hidden" not in json.dumps(about["environment"])
     assert [each["kind"] for each in about["events"]] == ["CALLED", "STARTED", "FAILED"]
+    assert about["code"]["file"].endswith("tests/console_tasks.py")
+    assert about["code"]["text"].startswith("@env.task\ndef total(rows: int) -> int:")
+    assert f"rerun {run} --action-name a0 --local" in about["debug_line"]
 
 
 def test_each_attempt_has_its_times_and_what_it_printed(console: Client) -> None:

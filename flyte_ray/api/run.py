@@ -26,6 +26,7 @@ from flyte_ray.errors import (
     RunNotFoundError,
     RuntimeUserError,
 )
+from flyte_ray.ledger.apps import page_of
 from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.printing import load_printed, write_printed
@@ -60,7 +61,7 @@ class Run:
         self._warned = False
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}, {self.url!r})"
+        return f"Run({self.name!r}, '{self._store.uri}/runs/{self.name}')"
 
     @both_forms_of_class
     def get(cls, name: str) -> Run:  # noqa: N805 - it takes the class
@@ -105,8 +106,8 @@ class Run:
 
     @property
     def url(self) -> str:
-        """The run's URI."""
-        return f"{self._store.uri}/runs/{self.name}"
+        """The run's page in the console that is on record (`serve/console.py`), else its URI."""
+        return page_of(self._store, RunId(self.name)) or f"{self._store.uri}/runs/{self.name}"
 
     @property
     def phase(self) -> ActionPhase:
@@ -369,9 +370,7 @@ class Run:
         if known is None:
             raise ActionNotFoundError(f"Run {self.name!r} has no action {action!r}; `get action` lists those it has.")
         if known.phase.is_terminal:
-            message = (
-                f"Action {action} of run {self.name!r} has ended already: {known.phase.value}. Nothing was aborted."
-            )
+            message = f"Action {action} of run {self.name!r} has ended: {known.phase.value}. Nothing was aborted."
         else:
             message = f"Nothing was aborted. {out_of_reach(self._store, run)}"
         raise RuntimeUserError("NotAborted", message)

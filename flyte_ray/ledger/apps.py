@@ -14,11 +14,14 @@ from typing import Any, Final, Literal
 
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.paths import APPS, address_key, app_key, app_prefix
+from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
 State = Literal["active", "deactivated"]
 Kind = Literal["asgi", "server", "command"]
 _TRIES: Final = 100
+CONSOLE: Final = "console"
+"""The app that runs' links lead to."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,12 @@ def put_address(store: Store, name: str, url: str, cluster: str, unguarded: Sequ
 def find_address(store: Store, name: str) -> str:
     """Return the URL below which an app answers, as far as is known; empty if it does not."""
     return str(_find_served(store, name).get("url", ""))
+
+
+def page_of(store: Store, run: RunId) -> str:
+    """Return the URL of a run's page in the root's console; empty if it has none that is on record."""
+    console = find_address(store, CONSOLE)
+    return f"{console}/runs/{run}" if console else ""
 
 
 def find_cluster(store: Store, name: str) -> str:

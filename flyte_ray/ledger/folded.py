@@ -99,6 +99,10 @@ class FoldedRun:
                 self.position, self._epoch = position + 1, segment.epoch
             self._read_s = clock()
 
+    def expire(self) -> None:
+        """Have the next `refresh` read, however soon that is."""
+        self._read_s, self._hold = -1e9, None
+
     def read_events(self, action: str) -> list[Event]:
         """Read the whole record of one action, with its values, in the order of the log."""
         with self.lock:
@@ -184,6 +188,13 @@ class FoldedRuns:
         found.refresh()
         self._forget()
         return found
+
+    def expire(self, run: str) -> None:
+        """Read a run anew when it is asked for next, because it was changed from here."""
+        with self._lock:
+            found = self._runs.get(run)
+        if found is not None:
+            found.expire()
 
     def _forget(self) -> None:
         with self._lock:

@@ -24,9 +24,11 @@ from flyte_ray.apps.http_api.values import values_router
 from flyte_ray.errors import (
     ActionNotFoundError,
     BaseRuntimeError,
+    ClusterError,
     DeclarationError,
     ObjectMissing,
     RunAlreadyExistsError,
+    RunFencedError,
     RunNotFoundError,
     StoreError,
 )
@@ -39,27 +41,35 @@ _STATUS: Final = {
     ActionNotFoundError: 404,
     ObjectMissing: 404,
     RunAlreadyExistsError: 409,
+    RunFencedError: 409,
+    ClusterError: 409,
     StoreError: 503,
 }
 """Statuses of errors; of all others of ours 400, and 409 of those that say how things stand."""
 _OURS: Final = (
     *(BaseRuntimeError, ActionNotFoundError, DeclarationError, ObjectMissing, StoreError),
+    *(RunFencedError, ClusterError),
     *(TypeError, ValueError),
 )
-_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
+_LATE: Final = ("NotAborted", "NotSignalled", "NotResumed", "NotStarted", "DeploymentError", "ClusterError")
 
 
-def build_api(tasks: Sequence[TaskTemplate] = (), extend: Callable[[FastAPI], None] | None = None) -> Any:
+def build_api(
+    tasks: Sequence[TaskTemplate] = (), extend: Callable[[FastAPI], None] | None = None, *, docs: bool = True
+) -> Any:
     """Build the API, an ASGI app.
 
     Args:
         tasks: Those that may be started; none by default.
         extend: Puts more on it, such as the console's pages.
+        docs: Show its description under `/docs`, for which a browser loads scripts from elsewhere.
 
     """
-    api = FastAPI(title="flyte-ray", version=VERSION, description="Runs, their actions, values and logs.")
+    shown: dict[str, Any] = {} if docs else {"docs_url": None, "redoc_url": None}
+    about = "Runs, their actions, values and logs."
+    api = FastAPI(title="flyte-ray", version=VERSION, description=about, **shown)
     allowed = {task.name: task for task in tasks}
-    for router in (runs_router(), actions_router(), values_router(), acting_router(allowed), serving_router()):
+    for router in (runs_router(allowed), actions_router(), values_router(), acting_router(allowed), serving_router()):
         api.include_router(router)
     for kind in (
         BaseRuntimeError,

@@ -8,15 +8,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from flyte_ray.api.rerunning import check_request, find_source
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Runner
+from flyte_ray.api.settings import current_store
 from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.apps.http_api.asking import Abort, Answer, Signal, Start, acting, named, who
+from flyte_ray.apps.http_api.asking import Abort, Answer, Rerun, Signal, Start, acting, named, who
+from flyte_ray.apps.http_api.launching import launch
+from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.inputs import read_inputs
-from flyte_ray.errors import ObjectMissing
+from flyte_ray.apps.launched import Asked
+from flyte_ray.errors import ObjectMissing, RunAlreadyExistsError, RuntimeUserError
+from flyte_ray.ledger.cutoff import hold_of
+from flyte_ray.ledger.paths import spec_key
 from flyte_ray.spec.condition import parse_value
-from flyte_ray.spec.ids import make_run_name, validate_run_name
+from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
+from flyte_ray.storage import Store
 
 
 def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
@@ -43,6 +51,8 @@ def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
 
     router.add_api_route("/runs/{run}/abort", abort, methods=["POST"])
     router.add_api_route("/runs/{run}/signal", signal, methods=["POST"])
+    router.add_api_route("/runs/{run}/resume", resume, methods=["POST"])
+    router.add_api_route("/runs/{run}/rerun", rerun, methods=["POST"], status_code=201)
     router.add_api_route("/runs/{run}/conditions/{name}", answer, methods=["POST"])
     return router
 
@@ -51,6 +61,7 @@ def abort(run: str, abort: Abort, request: Request) -> dict[str, str]:
     """Abort a run, or one action with all below it."""
     with acting(request):
         Run.get(named(run)).abort_action(abort.action, abort.reason)
+    folded_runs().expire(run)
     return {"run": run, "action": abort.action}
 
 
@@ -65,9 +76,50 @@ def signal(run: str, signal: Signal, request: Request) -> dict[str, Any]:
         value = parse_value(value, condition.expected_type)
     with acting(request):
         condition.signal(value)
+    folded_runs().expire(run)
     return {"run": run, "condition": condition.name, "value": value}
 
 
 def answer(run: str, name: str, answer: Answer, request: Request) -> dict[str, Any]:
     """Answer a condition by its URI, which `{callback_uri}` in its webhook stands for."""
     return signal(run, Signal(name=name, value=answer.value), request)
+
+
+def resume(run: str, request: Request) -> dict[str, str]:
+    """Continue a run that was cut off, failed or was aborted; it is under way when this returns."""
+    store, name = current_store(), RunId(named(run))
+    state = folded_runs().get(run).state
+    if state.phase.has_succeeded:
+        raise RuntimeUserError("NotResumed", f"Run {run!r} has succeeded: there is nothing to continue. Rerun it.")
+    _refuse_if_held(store, name)
+    began, resumes = bool(state.actions), state.resumes
+
+    def is_under_way() -> bool:
+        # That a run is continued is on record; one that was cut off before it began begins.
+        return folded_runs().get(run).state.resumes > resumes if began else not hold_of(store, name).is_cut_off
+
+    launch(Asked(run, who(request)), is_under_way)
+    folded_runs().expire(run)
+    return {"run": run}
+
+
+def _refuse_if_held(store: Store, run: RunId) -> None:
+    hold = hold_of(store, run)
+    if hold.holder is not None and not hold.is_cut_off:
+        raise RuntimeUserError("NotResumed", f"Run {run!r} is under way: {hold.holder} holds it. Nothing was changed.")
+
+
+def rerun(run: str, rerun: Rerun, request: Request) -> dict[str, str]:
+    """Start a run anew, with its own code; the new one is under way when this returns.
+
+    Its code runs in a process of the server, in local mode until its end: it ends with the server then.
+    """
+    store = current_store()
+    check_request(rerun.action, rerun.recover, None, allow_missing=False)
+    find_source(store, named(run), rerun.action)
+    name = RunId(validate_run_name(rerun.name) if rerun.name else make_run_name(os.urandom))
+    if store.exists(spec_key(name)):
+        raise RunAlreadyExistsError(f"A new run needs a name of its own, but there is a run {name!r}. Choose another.")
+    asked = Asked(run, who(request), name, rerun.action, rerun.recover, rerun.inputs)
+    launch(asked, lambda: store.exists(spec_key(name)))
+    return {"run": name}

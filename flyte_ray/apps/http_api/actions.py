@@ -13,8 +13,10 @@ from flyte_ray.apps.http_api.asking import named
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.streams import Said, said, stream
 from flyte_ray.apps.http_api.values import describe_values
+from flyte_ray.cluster.submitted import find_code
 from flyte_ray.ledger.detail import describe_detail
 from flyte_ray.ledger.folded import FoldedRun
+from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.overview import describe_action, pick_action
 from flyte_ray.ledger.printing import Piece, order_pieces, write_printed
 from flyte_ray.runtime.report import list_reports
@@ -51,9 +53,29 @@ def get_action(run: str, action: str) -> dict[str, Any]:
     return {
         **describe_detail(folded, action, events),
         **describe_values(folded, action, events),
+        "code": _code(folded, action),
+        "conditions": _conditions(folded, action),
         "reports": _reports(run, action),
         "debug_line": again("rerun", run, "--action-name", action, "--local"),
     }
+
+
+def _code(run: FoldedRun, action: str) -> dict[str, Any] | None:
+    """Return the task's code as it was submitted, as last used by the run."""
+    with run.lock:
+        ref = run.state.tasks.get(run.state.actions[action].task)
+        marker = run.state.code or run.spec.get("code")
+    return find_code(current_store(), marker, run.spec.get("source", ""), read_ref(ref)) if ref else None
+
+
+def _conditions(run: FoldedRun, action: str) -> list[str]:
+    """Name the conditions that an action has made, by their ids, and itself if it is one."""
+    with run.lock:
+        keys = {key for key, body in run.state.tasks.items() if read_ref(body).is_condition}
+        if not keys:
+            return []
+        actions = run.state.actions.values()
+        return [each.id for each in actions if each.task in keys and action in (each.id, each.parent)]
 
 
 def _reports(run: str, action: str) -> list[int]:

@@ -43,6 +43,15 @@ class Signal(Answer):
     name: str = Field(description="The condition's name, or its id.")
 
 
+class Rerun(BaseModel):
+    """What a run is started anew with."""
+
+    action: str = Field(default=ROOT_ACTION, description="The action that it begins with; the whole run by default.")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="JSON in place of recorded inputs, by parameter.")
+    recover: bool = Field(default=False, description="Take over what succeeded, and run the rest.")
+    name: str | None = Field(default=None, description="The new run's name; made up if left out.")
+
+
 def named(run: str) -> str:
     """Refuse what is no run's name before it becomes a part of a path."""
     return validate_run_name(run)

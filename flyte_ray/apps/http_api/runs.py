@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
@@ -13,25 +13,41 @@ from fastapi.responses import Response, StreamingResponse
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.signalling import Condition
+from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.http_api.asking import named
+from flyte_ray.apps.http_api.forms import schema_of
 from flyte_ray.apps.http_api.reading import describe_folded, folded_runs, verbs_of
 from flyte_ray.apps.http_api.streams import BEAT_S, HEADERS, Said, said, stream
+from flyte_ray.ledger.detail import texts_of
 from flyte_ray.ledger.folded import FoldedRun
 from flyte_ray.ledger.overview import describe_run, describe_runs
 from flyte_ray.ledger.tree import changed_columns, tree_json
+from flyte_ray.spec.ids import ROOT_ACTION
 
 MOST_RUNS: Final = 1000
 
 
-def runs_router() -> APIRouter:
-    """Make the routes."""
+def runs_router(tasks: Mapping[str, TaskTemplate]) -> APIRouter:
+    """Make the routes; of `tasks` the types are known."""
     router = APIRouter(prefix="/api", tags=["read"])
     router.add_api_route("/runs", list_runs, methods=["GET"])
-    router.add_api_route("/runs/{run}", get_run, methods=["GET"])
     router.add_api_route("/runs/{run}/table", get_table, methods=["GET"], response_class=Response)
     router.add_api_route("/runs/{run}/changes", follow, methods=["GET"], response_class=StreamingResponse)
     router.add_api_route("/runs/{run}/events", watch, methods=["GET"], response_class=StreamingResponse)
     router.add_api_route("/runs/{run}/conditions", list_conditions, methods=["GET"])
+
+    @router.get("/runs/{run}")
+    def get_run(run: str) -> dict[str, Any]:
+        """Describe a run, with its `uri`, the JSON schema of its inputs, and what `can` be done with it.
+
+        That is of `abort`, `resume`, `rerun` and `recover`.
+        """
+        folded = folded_runs().get(named(run))
+        found = describe_folded(folded)
+        schema = schema_of(texts_of(folded.read_events(ROOT_ACTION)).inputs, tasks.get(found["task"]))
+        about = {"uri": f"{current_store().uri}/runs/{run}", "inputs_schema": schema, "can": verbs_of(found)}
+        return {**found, **about}
+
     return router
 
 
@@ -42,13 +58,6 @@ def list_runs(
 ) -> dict[str, Any]:
     """List runs, the newest first."""
     return {"runs": describe_runs(current_store(), limit, phases=phase, task=task), "next": None}
-
-
-def get_run(run: str) -> dict[str, Any]:
-    """Describe a run, with its `uri` and what `can` be done with it: `abort`, `resume`, `rerun`, `recover`."""
-    folded = folded_runs().get(named(run))
-    found = describe_folded(folded)
-    return {**found, "uri": f"{current_store().uri}/runs/{run}", "can": verbs_of(found)}
 
 
 def get_table(run: str) -> Response:

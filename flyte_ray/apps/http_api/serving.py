@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
+from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.http_api.asking import acting
 from flyte_ray.apps.served import App, states
-from flyte_ray.cluster.session import has_cluster
+from flyte_ray.cluster.session import has_cluster, is_connected
+from flyte_ray.cluster.totals import NAMES, read_totals
+from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
+from flyte_ray.ledger.lease import read_claims
 from flyte_ray.ledger.query import list_kept
+
+MOST_RUNS: Final = 100
+"""Active runs that are asked for what they wait for."""
 
 
 def serving_router() -> APIRouter:
@@ -23,6 +31,7 @@ def serving_router() -> APIRouter:
     for change in (activate, deactivate, refresh):
         router.add_api_route(f"/apps/{{name}}/{change.__name__}", change, methods=["POST"])
     router.add_api_route("/cache", get_cache, methods=["GET"])
+    router.add_api_route("/cluster", get_cluster, methods=["GET"])
     return router
 
 
@@ -67,6 +76,27 @@ def get_cache(limit: int = 500) -> list[dict[str, Any]]:
     """List kept outcomes, the newest first: `key`, and what is on record of each."""
     kept = [{"key": key, **entry} for key, entry in list_kept(current_store()).items()]
     return sorted(kept, key=lambda entry: -int(entry.get("at_us", 0)))[:limit]
+
+
+def get_cluster() -> dict[str, Any] | None:
+    """Return what the cluster has: `cpus`, `gpus`, `memory` (bytes) with `used`, `total` and `pending`, and `nodes`.
+
+    Null where this server is connected to none. `pending` is what slots need that were asked for and have not begun.
+    """
+    if not is_connected():
+        return None
+    found, pending = read_totals(), _pending()
+    return {name: {**about, "pending": pending[name]} if name in pending else about for name, about in found.items()}
+
+
+def _pending() -> dict[str, float]:
+    waiting = dict.fromkeys(NAMES, 0.0)
+    for run in read_claims(current_store(), most=MOST_RUNS):
+        for text in (Run(current_store(), run).look() or {}).get("waits", ()):
+            needs = amounts(json.loads(text))
+            for name, key in NAMES.items():
+                waiting[name] += needs.get(key, 0)
+    return waiting
 
 
 def _states() -> dict[str, dict[str, Any]] | None:
