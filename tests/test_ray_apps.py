@@ -273,11 +273,21 @@ def test_an_app_is_served_again_when_the_cluster_has_lost_it(serving: Path) -> N
 
     from flyte_ray.cluster.names import NAMESPACE, ledger_name
 
+    class Asker:
+        def state(self) -> str:
+            from flyte_ray.cluster.serving import states
+
+            return str(states()["echo"]["status"])
+
     handle = flyte.serve(served_apps.echo)
+    asker = ray.remote(Asker).options(num_cpus=0).remote()
+    assert ray.get(asker.state.remote()) == "RUNNING"
     shut_serve_down()
     # Its ledger starts again, as after a loss of the node.
     ray.kill(ray.get_actor(ledger_name(open_store(serving).uri), NAMESPACE), no_restart=False)
     until(lambda: handle.is_active())
+    # Ray may ask a process that knew the Serve that is lost.
+    assert ray.get(asker.state.remote()) == "RUNNING"
     with connect(f"{served_apps.echo.endpoint.replace('http', 'ws')}/", open_timeout=60) as websocket:
         websocket.send("again")
         assert websocket.recv() == "again?"

@@ -13,6 +13,7 @@ from ray import serve
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flyte_ray.cluster.package import arriving
+from flyte_ray.cluster.serving import forget_lost_serve
 
 _LIVE: Final = ("RUNNING", "STARTING", "UPDATING")
 _NOTES: Final = (":job_id:", ":actor_name:", ":task_name:")
@@ -31,6 +32,7 @@ def read_logs(program: str, name: str, lines: int) -> list[dict[str, Any]]:
         Of each replica `replica`, `node` and `text`.
 
     """
+    forget_lost_serve()
     details = serve.context._get_global_client().get_serve_details()["applications"].get(name)
     if details is None:
         return []

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import ray
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
 from flyte_ray.cluster.app_ledger import serve_runs
@@ -51,6 +52,7 @@ def apply(program: str, root: str, storage: Options, name: str) -> str:
 
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    forget_lost_serve()
     store = open_store(root, storage)
     record = find_app(store, name)
     here = ray.get_runtime_context().gcs_address
@@ -86,6 +88,23 @@ def states() -> dict[str, dict[str, Any]]:
     """Say of each app of ours on this cluster how it is: `status`, `message`, `replicas` by state, `url`."""
     if not serve_runs():
         return {}
+    forget_lost_serve()
+    try:
+        return _states()
+    except RayActorError:  # it has ended since it was looked for, and all apps with it
+        return {}
+
+
+def forget_lost_serve() -> None:
+    """Have Serve's client find the controller by its name again.
+
+    It keeps the one that it knows for as long as its process lives, and Ray has one process run many of our tasks:
+    where the cluster has lost Serve, and another one was started, each question to the old one fails.
+    """
+    serve.context._set_global_client(None)
+
+
+def _states() -> dict[str, dict[str, Any]]:
     found = {}
     for name, status in serve.status().applications.items():
         held = _held(name)
