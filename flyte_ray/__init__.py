@@ -5,38 +5,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flyte_ray import durable, errors, models, notify, remote, report, storage, types
-from flyte_ray.api.condition import new_condition
-from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
-from flyte_ray.api.environment import TaskEnvironment
-from flyte_ray.api.fanning import map_task as map
-from flyte_ray.api.run import Run
-from flyte_ray.api.running import rerun, run, with_runcontext
-from flyte_ray.api.settings import init, logger, system_logger
-from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
-from flyte_ray.api.trace import trace
-from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
-from flyte_ray.spec.condition import ConditionWebhook
-from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
-from flyte_ray.spec.image import Image
-from flyte_ray.spec.policies import (
-    Backoff,
-    Cache,
-    CachePolicy,
-    CacheRequest,
-    RetryStrategy,
-    ReusePolicy,
-    Timeout,
-    TimeoutType,
-)
-from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
-from flyte_ray.spec.secret import Secret, SecretRequest
 from flyte_ray.spec.version import VERSION
 
 if TYPE_CHECKING:
-    from flyte_ray import app, io
+    from flyte_ray import app, config, durable, errors, io, models, notify, remote, report, storage, types
+    from flyte_ray.api.condition import new_condition
+    from flyte_ray.api.config import init_from_config
+    from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
+    from flyte_ray.api.environment import TaskEnvironment
+    from flyte_ray.api.fanning import map_task as map
+    from flyte_ray.api.run import Run
+    from flyte_ray.api.running import rerun, run, with_runcontext
+    from flyte_ray.api.settings import init, logger, system_logger
+    from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
+    from flyte_ray.api.trace import trace
     from flyte_ray.apps.handle import AppHandle
     from flyte_ray.apps.serving import serve, with_servecontext
+    from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
+    from flyte_ray.spec.condition import ConditionWebhook
+    from flyte_ray.spec.devices import AMD_GPU, APPLE_SILICON, HABANA_GAUDI, Neuron
+    from flyte_ray.spec.image import Image
+    from flyte_ray.spec.policies import (
+        Backoff,
+        Cache,
+        CachePolicy,
+        CacheRequest,
+        RetryStrategy,
+        ReusePolicy,
+        Timeout,
+        TimeoutType,
+    )
+    from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
+    from flyte_ray.spec.secret import Secret, SecretRequest
 
 __version__ = VERSION
 
@@ -47,21 +47,79 @@ def version() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    place = _LATER.get(name)
-    if place is None:
+    place, _, held = _PLACES.get(name, "").partition(":")
+    if not place:
         raise AttributeError(f"module 'flyte_ray' has no attribute {name!r}")
-    module = importlib.import_module(place)
-    return module if place.endswith(f".{name}") else getattr(module, name)
+    module = importlib.import_module(f"flyte_ray.{place}")
+    found = globals()[name] = getattr(module, held) if held else module
+    return found
 
 
-_LATER = {
-    "AppHandle": "flyte_ray.apps.handle",
-    "app": "flyte_ray.app",
-    "io": "flyte_ray.io",  # needs pydantic, which takes longer to import than all the rest
-    "serve": "flyte_ray.apps.serving",
-    "with_servecontext": "flyte_ray.apps.serving",
+def __dir__() -> list[str]:
+    return [*globals(), *_PLACES]
+
+
+_PLACES = {
+    "AMD_GPU": "spec.devices:AMD_GPU",
+    "APPLE_SILICON": "spec.devices:APPLE_SILICON",
+    "GPU": "spec.resources:GPU",
+    "HABANA_GAUDI": "spec.devices:HABANA_GAUDI",
+    "TPU": "spec.resources:TPU",
+    "AppHandle": "apps.handle:AppHandle",
+    "AsyncFunctionTaskTemplate": "api.task:AsyncFunctionTaskTemplate",
+    "Backoff": "spec.policies:Backoff",
+    "Cache": "spec.policies:Cache",
+    "CachePolicy": "spec.policies:CachePolicy",
+    "CacheRequest": "spec.policies:CacheRequest",
+    "Checkpoint": "runtime.checkpoint:Checkpoint",
+    "ConditionWebhook": "spec.condition:ConditionWebhook",
+    "Device": "spec.resources:Device",
+    "DeviceClass": "spec.resources:DeviceClass",
+    "Documentation": "api.task:Documentation",
+    "Image": "spec.image:Image",
+    "Link": "api.task:Link",
+    "Neuron": "spec.devices:Neuron",
+    "Resources": "spec.resources:Resources",
+    "RetryStrategy": "spec.policies:RetryStrategy",
+    "ReusePolicy": "spec.policies:ReusePolicy",
+    "Run": "api.run:Run",
+    "Secret": "spec.secret:Secret",
+    "SecretRequest": "spec.secret:SecretRequest",
+    "TaskContext": "api.context:TaskContext",
+    "TaskEnvironment": "api.environment:TaskEnvironment",
+    "TaskTemplate": "api.task:TaskTemplate",
+    "Timeout": "spec.policies:Timeout",
+    "TimeoutType": "spec.policies:TimeoutType",
+    "app": "app",
+    "config": "config",
+    "ctx": "api.context:ctx",
+    "custom_context": "api.context:custom_context",
+    "durable": "durable",
+    "errors": "errors",
+    "get_custom_context": "api.context:get_custom_context",
+    "group": "api.context:group",
+    "init": "api.settings:init",
+    "init_from_config": "api.config:init_from_config",
+    "io": "io",
+    "latest_checkpoint": "runtime.checkpoint:latest_checkpoint",
+    "logger": "api.settings:logger",
+    "map": "api.fanning:map_task",
+    "models": "models",
+    "new_condition": "api.condition:new_condition",
+    "notify": "notify",
+    "remote": "remote",
+    "report": "report",
+    "rerun": "api.running:rerun",
+    "run": "api.running:run",
+    "serve": "apps.serving:serve",
+    "storage": "storage",
+    "system_logger": "api.settings:system_logger",
+    "trace": "api.trace:trace",
+    "types": "types",
+    "with_runcontext": "api.running:with_runcontext",
+    "with_servecontext": "apps.serving:with_servecontext",
 }
-"""What is imported when it is first used: most programs do without it."""
+"""Where each name is. It is imported when it is first used: a command that shows its help does without most of it."""
 
 __all__ = [
     "AMD_GPU",
@@ -95,6 +153,7 @@ __all__ = [
     "Timeout",
     "TimeoutType",
     "app",
+    "config",
     "ctx",
     "custom_context",
     "durable",
@@ -102,6 +161,7 @@ __all__ = [
     "get_custom_context",
     "group",
     "init",
+    "init_from_config",
     "io",
     "latest_checkpoint",
     "logger",

@@ -8,11 +8,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 import flyte_ray as flyte
-from flyte_ray.cli.main import main
+from flyte_ray.cli.main import VERBS, main
 from flyte_ray.ledger.messages import read_ref
 
 PROGRAM = '''
@@ -115,7 +116,31 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     ]
     text = cli("get", "--help").output
     nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert nouns == ["action", "app", "cache", "condition", "io", "logs", "report", "run", "token"]
+    assert nouns == ["action", "app", "cache", "condition", "config", "io", "logs", "report", "run", "token"]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_list_of_verbs_says_of_each_what_itself_does(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert (command.name, command.short_help) == (name, VERBS[name].about)
+
+
+def test_a_verb_that_does_not_exist_has_the_nearest_one_suggested(cli: Cli) -> None:
+    result = cli("sumbit")
+    assert (result.exit_code, "No such verb 'sumbit'. Did you mean 'submit'?" in result.stderr) == (2, True)
+    assert "There are: abort, console" in cli("zzz").stderr
+
+
+def test_what_should_not_happen_is_said_in_a_sentence_and_shown_by_vv(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyte_ray.cli.reading.describe_runs", lambda *_: 1 / 0)
+    quiet = cli("get", "run", "--root", str(cli.root))
+    assert (quiet.exit_code, "Traceback" in quiet.stderr) == (1, False)
+    assert "This should not happen: ZeroDivisionError: division by zero" in quiet.stderr
+    loud = cli("get", "run", "-vv", "--root", str(cli.root))
+    assert (loud.exit_code, "Traceback" in loud.stderr) == (1, True)
 
 
 def test_a_file_without_a_task_lists_its_tasks(cli: Cli) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
@@ -13,6 +14,7 @@ from flyte_ray.runtime.keys import own_pickling
 from flyte_ray.runtime.logs import logger as logger
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.logs import system_logger as system_logger
+from flyte_ray.spec.setting import SETTINGS
 from flyte_ray.storage import Storage, Store, open_store
 from flyte_ray.storage.providers import options_of
 from flyte_ray.storage.working import ROOT_VAR, configure, current_options
@@ -38,6 +40,8 @@ class Settings:
     storage: Storage | dict[str, Any] | None = None
     root_dir: str | None = None
     pickles: Policy | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    """What config files say, by setting; see `api/config.py`."""
 
 
 settings = Settings()
@@ -55,6 +59,9 @@ def init(
     **foreign: Any,
 ) -> None:
     """Set where this process's runs are recorded and where they run.
+
+    What is left out comes from its variable, else from the config files that `init_from_config` or the command line
+    has read, else it has its default.
 
     Args:
         root: Where the record lies: a path or `s3://…`; default `FLYTE_RAY_ROOT`, else `~/.flyte-ray`.
@@ -94,11 +101,26 @@ def init(
             f"flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got"
             f" {type(storage).__name__}. Write storage=flyte.storage.S3(endpoint=...)."
         )
+    pickles = pickles or _from_files("pickles")
     own_pickling(pickles)  # says what is wrong with it, or with the key
-    settings.root, settings.address, settings.storage, settings.pickles = root, address, storage, pickles
+    storage, root_dir = storage or _elsewhere("storage"), root_dir or _elsewhere("root_dir")
+    settings.root, settings.address = root or _from_files("root"), address or _from_files("address")
+    settings.storage, settings.pickles = storage, pickles
     configure(options_of(storage, _root()))
     settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
-    set_levels(log_level, user_log_level)
+    set_levels(log_level or _elsewhere("log_level"), user_log_level or _elsewhere("user_log_level"))
+
+
+def _elsewhere(name: str) -> Any:
+    """Return what a variable or a config file says of a setting, None where neither does."""
+    variable = SETTINGS[name].variable
+    text = os.environ.get(variable)
+    return SETTINGS[name].read(text, variable) if text else settings.files.get(name)
+
+
+def _from_files(name: str) -> Any:
+    """Return what a config file says of a setting whose variable, which wins, is read where it is needed."""
+    return None if os.environ.get(SETTINGS[name].variable) else settings.files.get(name)
 
 
 def again(verb: str, *words: str) -> str:

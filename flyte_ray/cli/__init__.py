@@ -1,1 +1,10 @@
 """Verbs on the command line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONFIG: Final = "flyte_ray.config"
+"""Where the file of `--config` stands in the `meta` of the whole command's context."""
+VERBOSE: Final = "flyte_ray.verbose"
+"""Where it stands how often `-v` was given."""

@@ -1,4 +1,4 @@
-"""The command `flyte-ray`: its verbs in one table.
+"""The command `flyte-ray`: its verbs in one table, each imported when it is used.
 
 Exit codes: 0 done, 1 the run failed, or what was asked for cannot be done as things stand, 2 wrong usage, 130
 interrupted.
@@ -6,22 +6,16 @@ interrupted.
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import importlib.metadata
 import sys
-from typing import Any, Final
+import traceback
+from typing import Any, Final, NamedTuple
 
 import click
 
-from flyte_ray.cli.apps import serve, update
-from flyte_ray.cli.caching import delete
-from flyte_ray.cli.conditions import signal
-from flyte_ray.cli.console import console
-from flyte_ray.cli.reading import get
-from flyte_ray.cli.rerunning import rerun
-from flyte_ray.cli.resuming import resume
-from flyte_ray.cli.running import submit
-from flyte_ray.cli.steering import abort
-from flyte_ray.cli.tokens import create
+from flyte_ray.cli import CONFIG, VERBOSE
 from flyte_ray.errors import (
     ActionNotFoundError,
     BaseRuntimeError,
@@ -31,7 +25,32 @@ from flyte_ray.errors import (
     StoreError,
 )
 
-VERBS: Final = (submit, rerun, resume, abort, signal, serve, console, get, create, update, delete)
+
+class Verb(NamedTuple):
+    """Where a verb lies."""
+
+    about: str
+    """Its line in the list of verbs: what its `short_help` says, which is not imported for the list."""
+    modules: tuple[str, ...]
+    """Modules of this package that declare it: the first one holds it, the others add nouns to it."""
+
+
+VERBS: Final = {
+    "submit": Verb("Run a task of a file, or list its tasks.", ("running",)),
+    "rerun": Verb("Start a run anew from an earlier one.", ("rerunning",)),
+    "resume": Verb("Continue a run that was cut off, failed or was aborted.", ("resuming",)),
+    "abort": Verb("Abort a run, or one action with all below it.", ("steering",)),
+    "signal": Verb("Signal a condition that a run waits for.", ("conditions",)),
+    "serve": Verb("Serve an app of a file.", ("apps",)),
+    "console": Verb("Serve the console: every run of a root in the browser.", ("console",)),
+    "get": Verb(
+        "Show runs, actions, their values and what they printed.",
+        ("reading", "caching", "tokens", "conditions", "apps", "configuring"),
+    ),
+    "create": Verb("Make tokens and config files.", ("tokens", "configuring")),
+    "update": Verb("Switch apps off and on.", ("apps",)),
+    "delete": Verb("Delete kept outcomes, tokens and apps.", ("caching", "tokens", "apps")),
+}
 _TOO_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
 """Codes of errors that depend on how a run or an app stands, and not on the words of the command."""
 
@@ -49,19 +68,64 @@ class Failed(Refused):
 
 
 class Verbs(click.Group):
-    """A group whose commands show our errors as one sentence."""
+    """The verbs of the table; their commands show our errors as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the alphabet."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        first, *others = (importlib.import_module(f"flyte_ray.cli.{name}") for name in VERBS[cmd_name].modules)
+        del others
+        found: click.Command = getattr(first, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs, of which none is imported for that."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name].about) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that is meant, or name the nearest one."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(sorted(VERBS))}."
+            ctx.fail(f"No such verb '{args[0]}'. {hint}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except (StoreError, RunFencedError) as error:
-            raise Failed(str(error)) from error
+            raise _told(ctx, Failed, error) from error
         except (ActionNotFoundError, BaseRuntimeError, DeclarationError, ObjectMissing) as error:
-            raise (Failed if getattr(error, "code", "") in _TOO_LATE else Refused)(str(error)) from error
+            kind = Failed if getattr(error, "code", "") in _TOO_LATE else Refused
+            raise _told(ctx, kind, error) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever it is: nobody should have to read our frames
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            said = (
+                f"This should not happen: {type(error).__name__}: {error} ({where.filename}:{where.lineno})."
+                f" -vv shows where it comes from; please report it."
+            )
+            raise _told(ctx, Failed, said) from error
+
+
+def _told(ctx: click.Context, kind: type[Refused], error: Exception | str) -> Refused:
+    """Make the sentence that is shown for an error, behind its traceback where -vv asks for one."""
+    if ctx.find_root().meta.get(VERBOSE, 0) > 1:
+        click.echo(traceback.format_exc(), err=True, nl=False)
+    return kind(str(error))
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -79,12 +143,17 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
-def main() -> None:
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Read settings from this file alone; 'get config' shows what applies.",
+)
+@click.pass_context
+def main(context: click.Context, config: str | None) -> None:
     """Durable data and ML work on Ray."""
+    context.meta[CONFIG] = config
 
-
-for verb in VERBS:
-    main.add_command(verb)
 
 if __name__ == "__main__":
     main(prog_name="flyte-ray")

@@ -10,27 +10,38 @@ from typing import Any
 
 import click
 
+from flyte_ray.api.config import auto, use
 from flyte_ray.api.settings import again as again
 from flyte_ray.api.settings import init, settings
+from flyte_ray.cli import CONFIG, VERBOSE
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
+from flyte_ray.runtime.logs import set_levels
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--root`, `--address`, `-o/--output` and `-v` to a verb."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Say more about what happens."),
+        click.option(
+            "-v", "--verbose", count=True, callback=_count, help="Say more about what happens; -vv shows tracebacks."
+        ),
         click.option(
             "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written."
         ),
-        click.option("--address", metavar="HOST:PORT", help="The Ray cluster (default RAY_ADDRESS)."),
+        click.option("--address", metavar="HOST:PORT", help="The Ray cluster (default: see 'get config')."),
         click.option(
             "--root",
             metavar="URI",
-            help="Where the record lies: a path or s3://… (default FLYTE_RAY_ROOT or ~/.flyte-ray).",
+            help="Where the record lies: a path or s3://… (default: see 'get config').",
         ),
     ):
         command = option(command)
     return command
+
+
+def _count(context: click.Context, _: click.Parameter, given: int) -> bool:
+    meta = context.find_root().meta
+    meta[VERBOSE] = max(given, meta.get(VERBOSE, 0))
+    return given > 0
 
 
 def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,14 +76,16 @@ def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...
 
 def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
-    init(root, address, log_level=logging.DEBUG if verbose else logging.WARNING)
+    use(auto(click.get_current_context().find_root().meta.get(CONFIG)))
+    set_levels(logging.WARNING, None)
+    init(root, address, log_level=logging.DEBUG if verbose else None)
     if not verbose:
         quieten_ray()
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         # Ray colours the prefix of what workers print, also where it goes to a file.
         os.environ.setdefault("RAY_COLOR_PREFIX", "0")
-    if attach and has_cluster(address):
-        connect(address)
+    if attach and has_cluster(settings.address):
+        connect(settings.address)
 
 
 def insist(root: str | None, address: str | None, root_dir: str | None, verbose: bool) -> None:

@@ -12,7 +12,7 @@ import click
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
-from flyte_ray.api.settings import current_pickling, current_store
+from flyte_ray.api.settings import current_pickling, current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.following import follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
@@ -75,7 +75,7 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
         drop_claim(store, RunId(run))
         report(store, handle, output)
         return
-    embedded = not local and not has_cluster(address)
+    embedded = not local and not has_cluster(settings.address)
 
     def begin() -> None:
         if embedded:

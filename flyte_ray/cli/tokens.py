@@ -16,9 +16,9 @@ from flyte_ray.ledger.tokens import create_token, delete_token, list_tokens
 from flyte_ray.runtime.user import current_user
 
 
-@click.group(short_help="Make tokens.")
+@click.group(short_help="Make tokens and config files.")
 def create() -> None:
-    """Make what others are let in by."""
+    """Make tokens, by which others are let in, and config files."""
 
 
 @create.command("token")

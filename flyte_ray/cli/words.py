@@ -62,7 +62,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 def _flags(command: click.Command) -> dict[str, bool]:
     """Whether each option of a command goes without a value, by its names."""
     options = [item for item in command.params if isinstance(item, click.Option)]
-    return {name: item.is_flag for item in options for name in (*item.opts, *item.secondary_opts)}
+    return {name: item.is_flag or item.count for item in options for name in (*item.opts, *item.secondary_opts)}
 
 
 def _is_ours(word: str, flags: dict[str, bool]) -> bool:

@@ -23,7 +23,8 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _parse_toml(text: str, path: Path) -> dict[str, Any]:
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Read the text of a TOML file; `path` is for what is said where it is none."""
     try:
         # In the standard library from Python 3.11 on.
         import tomllib
@@ -75,7 +76,7 @@ def load_script_packages(path: Path) -> tuple[str, ...]:
     if block is None:
         return ()
     body = "\n".join(line[2:] for line in block["body"].splitlines())
-    return tuple(_parse_toml(body, path).get("dependencies", ()))
+    return tuple(parse_toml(body, path).get("dependencies", ()))
 
 
 def load_project_packages(path: Path) -> tuple[str, ...]:
@@ -86,4 +87,4 @@ def load_project_packages(path: Path) -> tuple[str, ...]:
         UnsupportedError: Python is older than 3.11.
 
     """
-    return tuple(_parse_toml(_read_text(path), path).get("project", {}).get("dependencies", ()))
+    return tuple(parse_toml(_read_text(path), path).get("project", {}).get("dependencies", ()))
