@@ -88,7 +88,19 @@ def init(
 
     """
     ignore_foreign("flyte.init", foreign, _FOREIGN)
-    for name, value in (("root", root), ("root_dir", root_dir)):
+    _check({"root": root, "root_dir": root_dir}, address, storage)
+    pickles = pickles or _from_files("pickles")
+    own_pickling(pickles)  # says what is wrong with it, or with the key
+    storage, root_dir = storage or _elsewhere("storage"), root_dir or _elsewhere("root_dir")
+    settings.root, settings.address = root or _from_files("root"), address or _from_files("address")
+    settings.storage, settings.pickles = storage, pickles
+    configure(options_of(storage, _root()))
+    settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
+    set_levels(log_level or _elsewhere("log_level"), user_log_level or _elsewhere("user_log_level"))
+
+
+def _check(paths: Mapping[str, Any], address: Any, storage: Any) -> None:
+    for name, value in paths.items():
         if value is not None and not isinstance(value, (str, os.PathLike)):
             raise TypeError(
                 f"flyte.init: {name} must be a path or URI, got {type(value).__name__} {value!r:.80}."
@@ -101,14 +113,6 @@ def init(
             f"flyte.init: storage must be a flyte.storage.S3, GCS or ABFS, or a dict of fsspec arguments, got"
             f" {type(storage).__name__}. Write storage=flyte.storage.S3(endpoint=...)."
         )
-    pickles = pickles or _from_files("pickles")
-    own_pickling(pickles)  # says what is wrong with it, or with the key
-    storage, root_dir = storage or _elsewhere("storage"), root_dir or _elsewhere("root_dir")
-    settings.root, settings.address = root or _from_files("root"), address or _from_files("address")
-    settings.storage, settings.pickles = storage, pickles
-    configure(options_of(storage, _root()))
-    settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
-    set_levels(log_level or _elsewhere("log_level"), user_log_level or _elsewhere("user_log_level"))
 
 
 def _elsewhere(name: str) -> Any:
