@@ -17,7 +17,7 @@ from functools import partial
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
-from flyte_ray.ledger.listing import list_run
+from flyte_ray.ledger.listing import list_end, list_run
 from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import spec_key
@@ -52,6 +52,7 @@ def make_run(store: Store, name: str, actions: int, started_us: int, *, fails: b
         recorder.record(event)
     recorder.commit()
     write_snapshot(store, recorder.state, recorder.position)
+    list_end(store, spec, recorder.state)
     recorder.close()
 
 

@@ -10,7 +10,18 @@ from pathlib import Path
 
 TOP = Path(__file__).parent.parent
 STEPS = {
-    *("put probe", "put code", "put spec", "claim", "put index", "append", "put data", "put cache", "put snapshot"),
+    *(
+        "put probe",
+        "put code",
+        "put spec",
+        "claim",
+        "put index",
+        "append",
+        "put data",
+        "put cache",
+        "put snapshot",
+        "put ended",
+    ),
     *("release", "delete", "launch", "acknowledge"),
 }
 

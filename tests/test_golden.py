@@ -10,11 +10,11 @@ import pytest
 
 import flyte_ray as flyte
 from flyte_ray.ledger.events import FORMAT, KINDS
-from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import snapshot_key
 from flyte_ray.ledger.printing import load_printed, write_printed
 from flyte_ray.ledger.query import load_past, load_state
+from flyte_ray.ledger.run_list import RunList
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 from tests.golden.story import RUN
@@ -44,7 +44,7 @@ def test_a_recorded_runs_logs_steps_and_start_are_read(folder: Path) -> None:
     retried = next(item.id for item in load_state(store, RUN).actions.values() if "lucky" in item.task_name)
     assert write_printed(load_printed(store, RUN, retried)) == "tried\ntried\n"
     assert [step.name for step in load_past(store, RUN, retried).steps] == ["draw"]
-    assert {"golden": "yes"} in [spec["labels"] for spec in list_runs(store, 10)]
+    assert {"golden": "yes"} in [run.about.get("labels") for run in RunList(store).runs()]
 
 
 def test_the_current_formats_run_tells_of_every_kind_of_event() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -27,7 +26,7 @@ from flyte_ray.errors import (
     RuntimeUserError,
 )
 from flyte_ray.ledger.apps import page_of
-from flyte_ray.ledger.listing import list_runs
+from flyte_ray.ledger.overview import describe_runs
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.printing import load_printed, write_printed
 from flyte_ray.ledger.query import load_spec, load_state
@@ -85,7 +84,7 @@ class Run:
         """Return the newest runs of the root, newest first.
 
         Args:
-            in_phase: Only those in this phase, or one of these; reads the record of each run.
+            in_phase: Only those in this phase, or one of these.
             task_name: Only those of this task, `<environment>.<function>`.
             limit: Most runs returned.
 
@@ -94,15 +93,10 @@ class Run:
 
         """
         store, phases = current_store(), phases_from(in_phase)
-        everything = phases is None and task_name is None
-        found: list[Run] = []
-        for spec in list_runs(store, limit if everything else sys.maxsize):
-            run = Run(store, spec["name"])
-            if task_name in (None, spec["task"]) and (phases is None or run.phase in phases):
-                found.append(run)
-            if len(found) >= limit:
-                break
-        return found
+        names = None if phases is None else [phase.value for phase in phases]
+        if names == []:
+            return []
+        return [Run(store, each["name"]) for each in describe_runs(store, limit, phases=names or (), task=task_name)]
 
     @property
     def url(self) -> str:
@@ -370,7 +364,9 @@ class Run:
         if known is None:
             raise ActionNotFoundError(f"Run {self.name!r} has no action {action!r}; `get action` lists those it has.")
         if known.phase.is_terminal:
-            message = f"Action {action} of run {self.name!r} has ended: {known.phase.value}. Nothing was aborted."
+            message = (
+                f"Action {action} of run {self.name!r} has ended already: {known.phase.value}. Nothing was aborted."
+            )
         else:
             message = f"Nothing was aborted. {out_of_reach(self._store, run)}"
         raise RuntimeUserError("NotAborted", message)

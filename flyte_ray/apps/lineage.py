@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flyte_ray.api.run import Run
 from flyte_ray.errors import BaseRuntimeError, ParameterMaterializationError
-from flyte_ray.ledger.listing import list_runs
+from flyte_ray.ledger.overview import describe_runs
 from flyte_ray.ledger.query import load_spec, load_state
-from flyte_ray.ledger.state import RunState
-from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.parameter import RunOutput
+from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
+
+_SUCCEEDED: Final = (ActionPhase.SUCCEEDED.value, ActionPhase.RECOVERED.value)
 
 
 def output_of(store: Store, owner: str, source: RunOutput) -> tuple[str, str]:
@@ -38,7 +40,7 @@ def output_of(store: Store, owner: str, source: RunOutput) -> tuple[str, str]:
     try:
         load_spec(store, RunId(name))
         state = load_state(store, RunId(name))
-        if not _has_succeeded(state):
+        if not state.phase.has_succeeded:
             raise ParameterMaterializationError(
                 f"{owner}: run {name} should have succeeded, but is {state.phase.value}. Name another run, or a task."
             )
@@ -61,17 +63,12 @@ def output_of(store: Store, owner: str, source: RunOutput) -> tuple[str, str]:
 
 
 def _latest(store: Store, owner: str, task: str) -> str:
-    for spec in list_runs(store, 1_000_000):
-        if spec["task"] == task and _has_succeeded(load_state(store, RunId(spec["name"]))):
-            return str(spec["name"])
+    for run in describe_runs(store, 1, phases=_SUCCEEDED, task=task):
+        return str(run["name"])
     raise ParameterMaterializationError(
         f"{owner}: a run of task '{task}' should have succeeded, but {store.uri} holds none. Run it first, or correct"
         f" the name ('flyte-ray get run' lists runs)."
     )
-
-
-def _has_succeeded(state: RunState) -> bool:
-    return ROOT_ACTION in state.actions and state.root.has_succeeded
 
 
 def _step(owner: str, run: str, value: Any, step: Any) -> Any:

@@ -16,6 +16,7 @@ from flyte_ray.errors import StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.lease import KEEP_S, Lease
+from flyte_ray.ledger.listing import list_end
 from flyte_ray.ledger.paths import ACTIVE, run_prefix
 from flyte_ray.ledger.places import PROCESS, free_places
 from flyte_ray.ledger.reception import Reception
@@ -47,6 +48,8 @@ class HeldRun:
     watch: Standstill
     notices: Sequence[Mapping[str, Any]] = ()
     """Whom to tell how it ended, as recorded."""
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    """What is listed of its start."""
     waiters: list[Waiter] = field(default_factory=list)
     """Called when the run has ended."""
     marks: list[tuple[int, Told]] = field(default_factory=list)
@@ -91,6 +94,7 @@ class HeldRun:
             patience.ask(self.lease.release)
             if not book.recorder.fenced:
                 patience.ask(lambda: write_snapshot(store, book.state, book.recorder.position))
+                patience.ask(lambda: list_end(store, self.entry, book.state))
                 patience.ask(lambda: sweep(store, (run_prefix(book.state.id), ACTIVE)))
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.

@@ -7,14 +7,17 @@ JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from flyte_ray.errors import ActionNotFoundError
 from flyte_ray.ledger.attempts import describe_error
 from flyte_ray.ledger.cutoff import Hold, hold_of
-from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.run_list import Listed, RunList
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.ledger.verdicts import aborted_by
@@ -31,19 +34,91 @@ def describe_runs(
     Args:
         store: The root.
         limit: Most runs returned.
-        phases: Only those in one of these; reads the record of each run.
+        phases: Only those in one of these.
         task: Only those of this task, `env.function`.
 
     """
-    found: list[dict[str, Any]] = []
-    for about in list_runs(store, 10**9 if phases or task else limit):
-        if task in (None, about["task"]):
-            run = _describe(store, about)
-            if not phases or run["phase"] in phases:
-                found.append(run)
-        if len(found) >= limit:
-            break
-    return found
+    wanted = Wanted(tuple(phases), task)
+    return [run for _, run in islice(select_runs(store, RunList(store).runs(), wanted), limit)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are asked for; what is left out does not matter."""
+
+    phases: Collection[str] = ()
+    task: str | None = None
+    text: str = ""
+    """A part of the name, the task, who started it, or a label; capitals do not matter."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since_us: int = 0
+    before: str = ""
+    """Only what stands in the list behind this place."""
+
+    def may_be(self, listed: Listed) -> bool:
+        """Whether a run is wanted as far as its start tells."""
+        about = listed.about
+        labels = about.get("labels") or {}
+        return (
+            listed.place > self.before
+            and self.task in (None, about["task"])
+            and about["started_us"] >= self.since_us
+            and all(labels.get(name) == value for name, value in self.labels.items())
+            and (not self.text or self.text.lower() in _words_of(about, labels))
+        )
+
+
+def _words_of(about: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    pairs = (f"{name}={value}" for name, value in labels.items())
+    return "\n".join((about["name"], about["task"], about.get("by", ""), *pairs)).lower()
+
+
+def select_runs(
+    store: Store,
+    listed: Iterable[Listed],
+    wanted: Wanted,
+    describe: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the place in the list and the description of those runs that are wanted, newest first.
+
+    Args:
+        store: The root.
+        listed: Its list.
+        wanted: Which of them.
+        describe: Describes a run that has not ended, as far as the list tells, by its start; default: reads its record.
+
+    """
+    for each in listed:
+        if not wanted.may_be(each):
+            continue
+        if each.end is not None and wanted.phases and each.end["phase"] not in wanted.phases:
+            continue
+        run = describe_listed(each) if each.end else (describe or partial(_describe, store))(each.about)
+        if not wanted.phases or run["phase"] in wanted.phases:
+            yield each.place, run
+
+
+def describe_listed(listed: Listed) -> dict[str, Any]:
+    """Describe a run whose end is in the list."""
+    assert listed.end is not None, "else its record is read"
+    return {**_start_of(listed.about), **{name: listed.end[name] for name in ("phase", "ended_us", "actions")}}
+
+
+def _start_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    rerun = spec.get("rerun")
+    return {
+        "name": spec["name"],
+        "phase": "",
+        "task": spec["task"],
+        "started_us": spec["started_us"],
+        "ended_us": 0,
+        "who": spec.get("by", ""),
+        "actions": {},
+        "labels": spec.get("labels") or {},
+        "mode": spec.get("mode"),
+        "rerun": {name: rerun[name] for name in ("run", "action", "recover")} if rerun else None,
+        "hold": None,
+    }
 
 
 def describe_run(store: Store, run: str) -> dict[str, Any]:
@@ -69,18 +144,11 @@ def _describe(store: Store, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_state(spec: Mapping[str, Any], state: RunState, hold: Hold | None) -> dict[str, Any]:
     """Describe a run that was read; see `describe_run`."""
-    rerun = spec.get("rerun")
     return {
-        "name": spec["name"],
+        **_start_of(spec),
         "phase": state.phase.value,
-        "task": spec["task"],
-        "started_us": spec["started_us"],
         "ended_us": state.root.ended_us if state.phase.is_terminal else 0,
-        "who": spec.get("by", ""),
         "actions": {phase.value: count for phase, count in state.counts.items() if count},
-        "labels": spec.get("labels") or {},
-        "mode": spec.get("mode"),
-        "rerun": {name: rerun[name] for name in ("run", "action", "recover")} if rerun else None,
         "hold": hold._asdict() if hold else None,
     }
 

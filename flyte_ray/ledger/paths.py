@@ -9,6 +9,12 @@ from flyte_ray.spec.ids import RunId
 
 ACTIVE: Final = "active"
 """Claims on runs that go on lie below this prefix."""
+RUNS: Final = "runs"
+"""Everything of runs lies below this prefix."""
+INDEX: Final = "index"
+ENDED: Final = "ended"
+LISTED: Final = "listed"
+"""Below these prefixes lies the list of runs: starts, ends, and many of them in one object."""
 LOG_ENDING: Final = ".arrow"
 """Ends the names of what a log is made of."""
 CACHE: Final = "cache"
@@ -90,9 +96,31 @@ def notified_key(run: RunId, number: int, place: int) -> str:
     return f"runs/{run}/notified/{number}-{place}.json"
 
 
+def place_in_list(run: str, started_us: int) -> str:
+    """By what runs are ordered; the inverse time makes the newest come first in a plain listing."""
+    return f"{10**16 - started_us:016d}-{run}"
+
+
 def index_key(run: RunId, started_us: int) -> str:
-    """What a list of runs shows; the inverse time makes the newest come first in a plain listing."""
-    return f"index/{10**16 - started_us:016d}-{run}.json"
+    """What a list of runs shows of a start."""
+    return f"{INDEX}/{place_in_list(run, started_us)}.json"
+
+
+def ended_key(run: RunId, started_us: int, number: int) -> str:
+    """What a list of runs shows of an end; `number` counts continuations."""
+    return f"{ENDED}/{place_in_list(run, started_us)}-{number}.json"
+
+
+def listed_key(newest: str, digest: str) -> str:
+    """What a list shows of many runs that have ended; named by the place of the newest, and a digest of all."""
+    return f"{LISTED}/{newest}-{digest}.json"
+
+
+def place_of_key(key: str) -> str:
+    """Return the place in the list of the run that an `index_key` or `ended_key` belongs to."""
+    prefix, _, name = key.partition("/")
+    place = name.removesuffix(".json")
+    return place.rpartition("-")[0] if prefix == ENDED else place
 
 
 def lease_key(run: RunId) -> str:

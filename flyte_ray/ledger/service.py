@@ -19,6 +19,7 @@ from flyte_ray.ledger.conversation import Answer
 from flyte_ray.ledger.faults import NO_FAULTS, Faults
 from flyte_ray.ledger.holding import HeldRun, Holdings, Keeper, Told, Waiter
 from flyte_ray.ledger.lease import Claim
+from flyte_ray.ledger.listing import entry_of
 from flyte_ray.ledger.losses import LAUNCHER, Loss
 from flyte_ray.ledger.messages import Message
 from flyte_ray.ledger.opening import Opener
@@ -142,7 +143,7 @@ class Ledger:
             book = RunBook(recorder, now_us, place, strict_replay=strict, key=key, places=places)
             reception = Reception(self.epoch, book, self._progress.answers, lambda shape: self._may_tell(shape, book))
             notices = spec.get("notifications") or ()
-            self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices))
+            self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices, entry_of(spec)))
             for keeper in self._keepers:
                 keeper.start()
         return book

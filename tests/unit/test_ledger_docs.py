@@ -97,6 +97,7 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     made |= {key(run, "<action>", 0).replace("-0", "-<number>") for key in (signal_key, called_key)}
     made |= {notified_key(run, 7, 8).replace("7-8", "<end>-<place>")}
     made |= {app_key("<name>", 0).replace("00000000", "<revision>"), address_key("<name>"), token_key("<id>")}
+    made |= {"ended/<inverse time>-<run>-<end>.json", "listed/<inverse time>-<run>-<digest>.json"}
     made |= {app_data_key("<digest>", "<name>")}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made

@@ -11,11 +11,11 @@ import pytest
 from flyte_ray.errors import RunFencedError, RunNotFoundError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.lease import read_claim
-from flyte_ray.ledger.listing import list_runs
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import segment_key, spec_key
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.requests import Ended, Start
+from flyte_ray.ledger.run_list import RunList
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -221,8 +221,9 @@ def test_a_run_that_was_cut_off_before_its_first_segment_begins_when_it_is_resum
     resume(alive, by_person=False, take_over=True)
     root = load_state(store, RUN).root
     assert (root.phase, root.inputs, root.task, root.attempts) == (ActionPhase.QUEUED, "3", TASK.key, 0)
-    assert [spec["name"] for spec in list_runs(store, 10)] == [RUN], "it is listed, and once"
-    assert "call" not in list_runs(store, 10)[0], "a list does not read functions by value"
+    (listed,) = RunList(store).runs()
+    assert listed.about["name"] == RUN, "it is listed, and once"
+    assert "call" not in listed.about, "a list does not read functions by value"
 
 
 def test_a_run_of_an_earlier_version_that_never_began_is_let_go(store: MemoryStore, ledgers: list[Ledger]) -> None:

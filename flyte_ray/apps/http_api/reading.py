@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import threading
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.ledger.folded import FoldedRun, FoldedRuns
 from flyte_ray.ledger.overview import describe_state
+from flyte_ray.ledger.run_list import RunList
 from flyte_ray.spec.phase import ActionPhase
 
-_kept: Final[dict[str, FoldedRuns]] = {}
+
+class _Root(NamedTuple):
+    """What was read of one root."""
+
+    folded: FoldedRuns
+    list: RunList
+
+
+_kept: Final[dict[str, _Root]] = {}
 
 
 def folded_runs() -> FoldedRuns:
-    """Return the folded runs of the root that applies; those of another one are forgotten."""
+    """Return the folded runs of the root that applies."""
+    return _root().folded
+
+
+def run_list() -> RunList:
+    """Return the list of runs of the root that applies."""
+    return _root().list
+
+
+def _root() -> _Root:
+    """Return what was read of the root that applies; that of another one is forgotten."""
     store = current_store()
     found = _kept.get(store.uri)
     if found is None:
         _kept.clear()
-        found = _kept[store.uri] = FoldedRuns(store)
+        found = _kept[store.uri] = _Root(FoldedRuns(store), RunList(store))
+        threading.Thread(target=found.list.complete, name="flyte-ray-list", daemon=True).start()
     return found
+
+
+def describe_open(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a run whose end is not in the list."""
+    return describe_folded(folded_runs().get(about["name"]))
 
 
 def describe_folded(run: FoldedRun) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.http_api.asking import named
 from flyte_ray.apps.http_api.forms import schema_of
-from flyte_ray.apps.http_api.reading import describe_folded, folded_runs, verbs_of
+from flyte_ray.apps.http_api.reading import describe_folded, describe_open, folded_runs, run_list, verbs_of
 from flyte_ray.apps.http_api.streams import BEAT_S, HEADERS, Said, said, stream
 from flyte_ray.ledger.detail import texts_of
 from flyte_ray.ledger.folded import FoldedRun
-from flyte_ray.ledger.overview import describe_run, describe_runs
+from flyte_ray.ledger.overview import Wanted, describe_run, select_runs
 from flyte_ray.ledger.tree import changed_columns, tree_json
 from flyte_ray.spec.ids import ROOT_ACTION
 
@@ -55,9 +55,26 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=MOST_RUNS)] = 100,
     phase: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI's way to say that there may be none
     task: str | None = None,
+    text: str = "",
+    label: Annotated[list[str], Query()] = [],  # noqa: B006
+    since_us: int = 0,
+    before: str = "",
 ) -> dict[str, Any]:
-    """List runs, the newest first."""
-    return {"runs": describe_runs(current_store(), limit, phases=phase, task=task), "next": None}
+    """List runs, the newest first; `next` is what to send as `before` for those that follow, null where none do.
+
+    `text` is a part of the name, the task, who started it or a label; a `label` is `key=value`; several phases are
+    alternatives, several labels must all be there.
+    """
+    labels = {name: value for name, _, value in (each.partition("=") for each in label)}
+    wanted = Wanted(tuple(phase), task, text, labels, since_us, before)
+    found: list[dict[str, Any]] = []
+    place = ""
+    for at, run in select_runs(current_store(), run_list().runs(), wanted, describe_open):
+        if len(found) == limit:
+            return {"runs": found, "next": place}
+        found.append(run)
+        place = at
+    return {"runs": found, "next": None}
 
 
 def get_table(run: str) -> Response:
