@@ -39,12 +39,14 @@ HASH_MARK: Final = "$hash"
 PLACE_MARK: Final = "$place"
 """Names the place of another run's large values, in an output that was taken from there."""
 OTHER_MARK: Final = "$other"
-"""An output of a step that is not of the annotated type."""
+"""An output of a step, or a field of a model, that is not of the annotated type."""
+FIELDS_MARK: Final = "$fields"
+"""The fields of a model that does not come back from its JSON."""
 MARKS: Final = frozenset(
     {
         *(PICKLE_MARK, JSON_MARK, ARROW_MARK, NPY_MARK, TORCH_MARK, DATASET_MARK, BYTES_MARK),
         *(CLASS_MARK, MEMBER_MARK, TUPLE_MARK, SET_MARK, FROZENSET_MARK, DICT_MARK, HASH_MARK, PLACE_MARK),
-        OTHER_MARK,
+        *(OTHER_MARK, FIELDS_MARK),
     }
 )
 

@@ -1,20 +1,25 @@
 """What pydantic stores: its models, and what else it knows and we do not.
 
-Invariants: a model is what it declares, also in JSON; one with fields that have no JSON, such as tables, is stored
-field by field and not validated again.
+Invariants: a model comes back with the fields that it had, of the same classes. Its JSON is stored where it comes back
+from that; else, and where its fields have no JSON, such as tables, it is stored field by field and not validated again.
+Private attributes begin anew.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import typing
+from functools import cache
 from typing import Any, Final
 
 from flyte_ray.types.form import Build, CannotStoreError, Form, MismatchError, name_of
-from flyte_ray.types.marks import MARKS
+from flyte_ray.types.marks import FIELDS_MARK, MARKS, OTHER_MARK
 from flyte_ray.types.pickles import dump_pickle
 from flyte_ray.types.place import Blobs, placed
 from flyte_ray.types.scalars import kept_subclass
 
+_PLAIN: Final = frozenset({int, str, bool, float, type(None)})
 _MODEL: Final = ("pydantic.main", "BaseModel")
 
 
@@ -44,6 +49,7 @@ def model_form(annotation: Any, build: Build) -> Form:
     name = name_of(annotation)
     if _hides_secrets(adapter):
         return Form(name, _refuse_secret(name), dump_pickle, lambda raw, _: raw)
+    by_field = _fields_form(cls, build)
 
     def check(value: Any) -> None:
         if not isinstance(value, own):
@@ -52,9 +58,13 @@ def model_form(annotation: Any, build: Build) -> Form:
             _validate(adapter, name, value)
 
     def dump(value: Any, blobs: Blobs) -> Any:
-        return _dump(adapter, value, blobs)
+        raw = _dump(adapter, value, blobs)
+        is_whole = raw is not None and (type(value) is not cls or _comes_back(adapter, raw, value, blobs))
+        return raw if is_whole else {FIELDS_MARK: by_field.dump(value, blobs)}
 
     def load(raw: Any, blobs: Blobs) -> Any:
+        if type(raw) is dict and FIELDS_MARK in raw:
+            return by_field.load(raw[FIELDS_MARK], blobs)
         return _load(adapter, raw, blobs)
 
     inner = Form(name, check, dump, load, "object", frozenset({cls}))
@@ -87,10 +97,12 @@ def pydantic_form(annotation: Any, build: Build) -> Form | None:
     if _hides_secrets(adapter):
         return Form(name, _refuse_secret(name), dump_pickle, lambda raw, _: raw)
     other = build(Any)
+    # What is checked beyond its type may have a form of its own; a class of pydantic's own kind has none.
+    dump_other = other.dump if typing.get_origin(annotation) is typing.Annotated else dump_pickle
 
     def dump(value: Any, blobs: Blobs) -> Any:
         raw = _dump(adapter, value, blobs)
-        return raw if _is_whole(adapter, raw, value) else dump_pickle(value, blobs)
+        return raw if _comes_back(adapter, raw, value, blobs) else dump_other(value, blobs)
 
     def load(raw: Any, blobs: Blobs) -> Any:
         if isinstance(raw, dict) and not MARKS.isdisjoint(raw):
@@ -100,12 +112,40 @@ def pydantic_form(annotation: Any, build: Build) -> Form | None:
     return Form(name, lambda value: _validate(adapter, name, value), dump, load)
 
 
-def _is_whole(adapter: Any, raw: Any, value: Any) -> bool:
-    """Tell whether a value can be rebuilt from its JSON: pydantic leaves out of some what it does not know."""
+def _comes_back(adapter: Any, raw: Any, value: Any, blobs: Blobs) -> bool:
+    """Tell whether a value comes back from its JSON: aliases, validators, `Any` and subclasses may be against that."""
     try:
-        return bool(adapter.validate_json(json.dumps(raw)) == value)
-    except (TypeError, ValueError):
+        return _is_alike(_load(adapter, raw, blobs), value)
+    except Exception:  # validators and comparisons of the user's classes may fail in any way
         return False
+
+
+def _is_alike(left: Any, right: Any) -> bool:
+    """Compare values and their classes, at any depth; a file of what was just stored is taken for the one that was."""
+    kind = type(left)
+    if kind is not type(right):
+        return False
+    if kind in _PLAIN:
+        return bool(left == right)
+    if hasattr(kind, "__pydantic_fields__"):
+        if hasattr(kind, "lies_beside_the_log"):
+            return True
+        more, others = left.__pydantic_extra__, right.__pydantic_extra__
+        return _is_alike(left.__dict__, right.__dict__) and (more is others or _is_alike(more, others))
+    if isinstance(left, dict):
+        return _are_alike(list(left), list(right)) and _are_alike(list(left.values()), list(right.values()))
+    if isinstance(left, (list, tuple)):
+        return _are_alike(left, right)
+    if isinstance(left, (dt.datetime, dt.time)):
+        return left == right and str(left.tzinfo) == str(right.tzinfo)
+    return bool(left == right)
+
+
+def _are_alike(left: Any, right: Any) -> bool:
+    kinds = list(map(type, left))
+    if kinds != list(map(type, right)):
+        return False
+    return bool(left == right) if _PLAIN.issuperset(kinds) else all(map(_is_alike, left, right))
 
 
 def _adapter(annotation: Any) -> Any:
@@ -145,6 +185,7 @@ def _validate(adapter: Any, name: str, value: Any) -> None:
 
 
 def _dump(adapter: Any, value: Any, blobs: Blobs) -> Any:
+    """Return JSON, None where a value has none."""
     with placed(blobs):
         try:
             raw = adapter.dump_python(value, mode="json")
@@ -153,8 +194,8 @@ def _dump(adapter: Any, value: Any, blobs: Blobs) -> Any:
                 raise CannotStoreError(str(error.__cause__)) from error
             if error.__cause__ is not None:
                 raise error.__cause__ from None
-            return dump_pickle(value, blobs)  # a field of any type holds what has no JSON
-    return dump_pickle(value, blobs) if _has_mark(raw) else raw
+            return None  # a field of any type holds what has no JSON
+    return None if _has_mark(raw) else raw
 
 
 def _has_mark(raw: Any) -> bool:
@@ -170,29 +211,52 @@ def _load(adapter: Any, raw: Any, blobs: Blobs) -> Any:
 
 
 def _fields_form(cls: Any, build: Build) -> Form:
-    """Describe a model by its fields."""
-    forms = {name: build(_annotated(field)) for name, field in cls.model_fields.items()}
-    extra = build(dict[str, Any])
+    """Describe a model by its fields; what is in one against its annotation says itself what it is."""
+    untyped, extra = build(Any), build(dict[str, Any])
+
+    @cache
+    def forms() -> dict[str, Form]:
+        # At the first value: a model may hold values of its own class.
+        return {name: build(field.annotation) for name, field in cls.model_fields.items()}
 
     def check(value: Any) -> None:
-        for name, form in forms.items():
+        for name, form in forms().items():
             try:
                 form.check(getattr(value, name))
             except MismatchError as error:
                 raise error.at(f".{name}") from None
 
+    def dump_field(form: Form, value: Any, blobs: Blobs) -> Any:
+        try:
+            form.check(value)
+        except MismatchError:
+            return {OTHER_MARK: untyped.dump(value, blobs)}
+        return form.dump(value, blobs)
+
     def dump(value: Any, blobs: Blobs) -> Any:
-        raw = {name: form.dump(getattr(value, name), blobs) for name, form in forms.items()}
+        raw = {name: dump_field(form, getattr(value, name), blobs) for name, form in forms().items()}
         more = value.__pydantic_extra__
         return {"fields": raw, "extra": extra.dump(more, blobs) if more else None}
 
+    def load_field(form: Form, raw: Any, blobs: Blobs) -> Any:
+        return (untyped if type(raw) is dict and OTHER_MARK in raw else form).load(raw, blobs)
+
     def load(raw: Any, blobs: Blobs) -> Any:
-        values = {name: forms[name].load(part, blobs) for name, part in raw["fields"].items()}
-        more = extra.load(raw["extra"], blobs) if raw["extra"] else {}
-        return cls.model_construct(**values, **more)
+        values = {name: load_field(forms()[name], part, blobs) for name, part in raw["fields"].items()}
+        more = extra.load(raw["extra"], blobs) if raw["extra"] else None
+        return _made(cls, values, more)
 
     return Form(name_of(cls), check, dump, load, "object")
 
 
-def _annotated(field: Any) -> Any:
-    return field.annotation
+def _made(cls: Any, values: dict[str, Any], more: dict[str, Any] | None) -> Any:
+    """Make a model of its fields without validating them, as pydantic does of a pickle."""
+    allows_more = cls.model_config.get("extra") == "allow"
+    state = {"__pydantic_extra__": more or {} if allows_more else None, "__pydantic_private__": None}
+    made = cls.__new__(cls)
+    made.__setstate__({"__dict__": dict(values), "__pydantic_fields_set__": {*values, *(more or ())}, **state})
+    if cls.__pydantic_post_init__:
+        made.model_post_init(None)  # begins private attributes
+        made.__dict__.clear()
+        made.__dict__.update(values)
+    return made

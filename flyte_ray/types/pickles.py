@@ -29,8 +29,13 @@ def pickle_form(inner: Form) -> Form:
     return Form(f"FlytePickle[{inner.name}]", inner.check, dump, load_pickle, "object", inner.classes)
 
 
-def dump_pickle(value: Any, blobs: Blobs) -> Any:
+def dump_pickle(value: Any, blobs: Blobs, why: str = "") -> Any:
     """Pickle a value.
+
+    Args:
+        value: The value.
+        blobs: Where it lies if it is large.
+        why: Why it has no other form, if others of its class have one.
 
     Raises:
         CannotStoreError: It cannot be pickled, or must not be.
@@ -45,10 +50,7 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
             f" 'await' before the call; sync code calls sync tasks."
         )
     pickling = blobs.pickling
-    pickling.require(type(value))
-    if type(value) not in _announced:
-        _announced.add(type(value))
-        warnings.warn(f"Values of type {type(value).__qualname__} have no typed form: pickled.", stacklevel=2)
+    pickling.require(type(value), why)
     try:
         data = cloudpickle.dumps(value)
     except Exception as error:  # what a class does on being pickled may fail in any way
@@ -57,9 +59,22 @@ def dump_pickle(value: Any, blobs: Blobs) -> Any:
             f" it inside the task, or say how {name_of(type(value))} is stored:"
             f" flyte.types.TypeEngine.register(...) of a TypeTransformer."
         ) from error
+    _announce(type(value), why)
     if len(data) > INLINE_BYTES:
         return {PICKLE_MARK: {**put_bytes(data, ".pickle", blobs), "signed": pickling.sign(data)}}
     return {PICKLE_MARK: pickling.pack(data)}
+
+
+def _announce(kind: type, why: str) -> None:
+    if kind not in _announced:
+        _announced.add(kind)
+        name = kind.__qualname__
+        where = f" where {why}" if why else ""
+        warnings.warn(
+            f"Values of type {name} have no typed form{where}: pickled, and equal to no others. Annotate"
+            f" FlytePickle[{name}] to have this said no more.",
+            stacklevel=3,
+        )
 
 
 def load_pickle(raw: Any, blobs: Blobs) -> Any:

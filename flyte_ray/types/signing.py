@@ -22,6 +22,9 @@ Policy = Literal["sign", "refuse", "accept_unsigned"]
 MIN_SECRET: Final = 16
 """Bytes of the shortest secret that is taken."""
 _ID_DIGITS: Final = 16
+_TEACH: Final = (
+    "Register a transformer for it, TypeEngine.register(...) of flyte_ray.types (see docs/data.md, 'Types of your own')"
+)
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,13 @@ class Pickling:
             return "pickles='refuse' turns that off"
         return "" if self.key else f"a pickle is signed, and this process {self.lacks}: set FLYTE_RAY_KEY"
 
-    def require(self, kind: type) -> None:
-        """Raise `CannotStoreError` unless values of a class can be pickled that has no other stored form."""
+    def require(self, kind: type, why: str = "") -> None:
+        """Raise `CannotStoreError` unless a value can be pickled that has no other stored form, see `dump_pickle`."""
         if self.hindrance:
-            raise CannotStoreError(
-                f"values must be storable, and those of type {kind.__qualname__} can only be pickled, but"
-                f" {self.hindrance}. Register a transformer for it, TypeEngine.register(...) of flyte_ray.types (see"
-                f" docs/data.md, 'Types of your own')"
-            )
+            which, advice = f"those of type {kind.__qualname__} can only be pickled", _TEACH
+            if why:
+                which, advice = f"this {kind.__qualname__} can only be pickled ({why})", "Make its columns plain"
+            raise CannotStoreError(f"values must be storable, and {which}, but {self.hindrance}. {advice}.")
 
     def sign(self, data: bytes) -> str:
         """Return `<id of the key>:<keyed digest>`; there must be no `hindrance`."""

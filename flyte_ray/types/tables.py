@@ -63,10 +63,10 @@ def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:
 def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:
     try:
         table, about = arrow_of(kind, value)
-    except NotArrowError:
+    except NotArrowError as error:
         if columns is not None:
             raise
-        return dump_pickle(value, blobs)
+        return dump_pickle(value, blobs, f"in Arrow {error}")
     if columns is not None:
         _check(table, columns)
     known = _known.get(value, blobs) if kind.name == _ARROW else None

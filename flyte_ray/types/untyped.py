@@ -23,6 +23,7 @@ from flyte_ray.types.marks import (
     CLASS_MARK,
     DATASET_MARK,
     DICT_MARK,
+    FIELDS_MARK,
     FROZENSET_MARK,
     HASH_MARK,
     MARKS,
@@ -137,6 +138,8 @@ class Untyped:
             return load_bytes(raw if isinstance(raw[BYTES_MARK], dict) else raw[BYTES_MARK], blobs)
         if OTHER_MARK in raw:
             return self.load(raw[OTHER_MARK], blobs)
+        if FIELDS_MARK in raw:
+            return self.load(raw[FIELDS_MARK]["fields"], blobs)
         if any(mark in raw for mark in _WRAPPERS):
             return self.load(raw["value"], blobs)
         return next(load(raw, blobs) for mark, load in _TOLD.items() if mark in raw)

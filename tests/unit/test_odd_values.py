@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from flyte_ray.errors import RuntimeDataValidationError
 from flyte_ray.io import HashlibAccumulator
@@ -88,6 +90,80 @@ def test_a_number_with_too_many_digits_is_refused_with_what_it_belongs_to() -> N
             codec_of(annotation).encode_inputs({"x": value}, memory())
         with pytest.raises(RuntimeDataValidationError, match="whole numbers are stored with at most 4,300 digits"):
             codec_of(annotation).encode_output(value, memory())
+
+
+class Base(BaseModel):
+    x: int = 1
+
+
+class Derived(Base):
+    y: int = 2
+
+
+class Renamed(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    own: int = Field(alias="theirs")
+
+
+class Doubling(BaseModel):
+    """Would be another value each time that it is validated."""
+
+    value: int
+    hidden: str = Field(default="", exclude=True)
+    _seen: int = PrivateAttr(default=0)
+
+    @field_validator("value")
+    @classmethod
+    def double(cls, value: int) -> int:
+        return value * 2
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._seen = self.value
+        self.hidden += "!"
+
+
+class Open(BaseModel, extra="allow"):
+    any: Any = None
+    base: Base = Base()
+    at: dt.datetime | None = None
+    ratio: float = 0.0
+    inner: list[Open] = []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Renamed(theirs=3),
+        Doubling(value=2),
+        Open(base=Derived()),
+        Open(any=(1, {dt.date(2026, 1, 2)}, Derived(), 1.0, True)),
+        Open.model_validate({"more": (1, 2), "day": dt.date(2026, 1, 2)}),
+        Open(at=dt.datetime(2026, 1, 2, tzinfo=BERLIN)),
+        Open(any=b"\xff", inner=[Open(any="\udc80"), Open()]),
+        Base.model_construct(x=None),
+    ],
+    ids=["alias", "validator", "subclass", "any", "extra", "time_zone", "no_json", "against_its_annotation"],
+)
+def test_a_model_comes_back_with_the_fields_that_it_had(model: BaseModel) -> None:
+    for annotation in (type(model), list[BaseModel]):
+        given = model if annotation is type(model) else [model]
+        back = there_and_back(annotation, given)
+        assert (back, repr(back)) == (given, repr(given))
+
+
+@pytest.mark.filterwarnings("ignore:Values of type deque")
+def test_what_pydantic_checks_comes_back_as_without_the_check() -> None:
+    moment = dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
+    checked = Annotated[dt.datetime, Field(gt=dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc))]
+    assert repr(there_and_back(checked, moment)) == repr(moment)
+    assert there_and_back(Annotated[bytes | None, Field(max_length=3)], None) is None
+    sets = collections.deque([{1}])
+    assert there_and_back(Annotated[collections.deque[Any], Field(max_length=3)], sets) == sets
+
+
+def test_a_model_whose_json_says_all_is_stored_as_that() -> None:
+    text = codec_of(Derived).encode_output(Derived(y=3), memory())
+    assert text == '{"x":1,"y":3}'
 
 
 def alike(**fields: Any) -> dict[str, Any]:
