@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flyte_ray.api.condition import new_condition
     from flyte_ray.api.config import init_from_config
     from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
+    from flyte_ray.api.deploying import deploy
     from flyte_ray.api.environment import TaskEnvironment
     from flyte_ray.api.fanning import map_task as map
     from flyte_ray.api.run import Run
@@ -94,6 +95,7 @@ _PLACES = {
     "config": "config",
     "ctx": "api.context:ctx",
     "custom_context": "api.context:custom_context",
+    "deploy": "api.deploying:deploy",
     "durable": "durable",
     "errors": "errors",
     "get_custom_context": "api.context:get_custom_context",
@@ -156,6 +158,7 @@ __all__ = [
     "config",
     "ctx",
     "custom_context",
+    "deploy",
     "durable",
     "errors",
     "get_custom_context",

@@ -16,8 +16,10 @@ from typing import Any, Literal, get_args
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.cutoff import name_cut_off
+from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.reachable import inclusions_of
+from flyte_ray.api.references import LazyEntity, template_of
 from flyte_ray.api.rerunning import (
     Source,
     cache_again,
@@ -101,8 +103,8 @@ class Runner:
             check_texts(name, getattr(self, name))
 
     @both_forms
-    def run(self, task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
-        """Start a task with all its descendants.
+    def run(self, task: TaskTemplate | LazyEntity, *args: Any, **kwargs: Any) -> Run:
+        """Start a task with all its descendants; a deployed one with the code that it was deployed with.
 
         Returns:
             The run: ended in local mode, under way on a cluster (`wait`, `outputs`).
@@ -110,12 +112,14 @@ class Runner:
         Raises:
             TypeError: `task` is no task, or an argument is not of its parameter's type; nothing is recorded then.
             RunAlreadyExistsError: The name is taken.
+            RemoteTaskNotFoundError: The root holds no such deployed task.
             StoreError: The root cannot be written.
             ClusterError: The cluster cannot be reached.
 
         """
-        if not isinstance(task, TaskTemplate):
-            raise TypeError(f"flyte.run expects a task made with @env.task, got {type(task).__name__}. Decorate it.")
+        task = template_of(task)
+        if isinstance(task, TaskDetails) and not self._is_remote():
+            task = task.loaded(current_store())
         values = bind(task.spec.interface, task.name, args, kwargs)
         store = self.faults.around(current_store())
         run = choose_run_name(self.name, os.urandom)
@@ -126,7 +130,7 @@ class Runner:
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         inputs = codec.encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
-        about["code"] = self._send_code(store, task.spec, about)
+        about["code"] = self._code_of(store, task, about)
         ref = self._refer(task.spec, about, pickling) if about["mode"] == "remote" else None
         self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
         return Run(store, run, task)
@@ -192,9 +196,8 @@ class Runner:
         self, file: str, pickling: Pickling, earlier: Mapping[str, Any] = MappingProxyType({})
     ) -> dict[str, Any]:
         """Describe a run for the record; what these settings do not say is as in an earlier run."""
-        remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         return {
-            "mode": "remote" if remote else "local",
+            "mode": "remote" if self._is_remote() else "local",
             "by": current_user(),
             "source": file,
             "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
@@ -210,6 +213,12 @@ class Runner:
             "pickles": "refuse" if pickling.is_off else "sign",
             "key": pickling.key.id if pickling.key else None,
         }
+
+    def _is_remote(self) -> bool:
+        return self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
+
+    def _code_of(self, store: Store, task: TaskTemplate, about: Mapping[str, Any]) -> str | None:
+        return task.spec.code if isinstance(task, TaskDetails) else self._send_code(store, task.spec, about)
 
     def _cache_mode(self) -> str | None:
         if self.disable_run_cache:

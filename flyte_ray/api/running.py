@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.environment import TaskTemplate
+from flyte_ray.api.references import LazyEntity
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.unsupported import check_concurrency, ignore_foreign, refuse_unsupported
@@ -93,11 +94,11 @@ def with_runcontext(
 
 
 @both_forms
-def run(task: TaskTemplate, *args: Any, **kwargs: Any) -> Run:
+def run(task: TaskTemplate | LazyEntity, *args: Any, **kwargs: Any) -> Run:
     """Run a task with all its descendants, with the settings of `init`.
 
     Args:
-        task: Made with `@env.task`.
+        task: Made with `@env.task`, or deployed: `flyte.remote.Task.get(...)`.
         args: Its arguments by position.
         kwargs: Its arguments by name.
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.cluster.bundle import find_base
@@ -50,6 +51,20 @@ def pick_app(file: str, name: str | None, root_dir: str | None = None) -> AppEnv
         given = "none" if name is None else repr(name)
         raise WrongFile(f"Expected the name of an app of {file}, got {given}. It has: {', '.join(apps) or 'none'}.")
     return apps[name]
+
+
+def pick_environments(file: str, name: str | None, root_dir: str | None = None) -> list[TaskEnvironment]:
+    """Return an environment of a file by its name; without one all that the file declares. Unknown ones: exit 2."""
+    module = import_file(file, root_dir)
+    held = {value.name: value for value in vars(module).values() if isinstance(value, TaskEnvironment)}
+    if name is None:
+        own = [env for env in held.values() if env.spec.declaring_file == module.__file__]
+        if not held:
+            raise WrongFile(f"{file} has no environments. Declare one: env = flyte.TaskEnvironment('name').")
+        return own or [*held.values()]
+    if name not in held:
+        raise WrongFile(f"Expected an environment of {file}, got {name!r}. It has: {', '.join(held) or 'none'}.")
+    return [held[name]]
 
 
 def import_file(file: str, root_dir: str | None = None) -> ModuleType:

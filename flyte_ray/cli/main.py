@@ -42,14 +42,15 @@ VERBS: Final = {
     "abort": Verb("Abort a run, or one action with all below it.", ("steering",)),
     "signal": Verb("Signal a condition that a run waits for.", ("conditions",)),
     "serve": Verb("Serve an app of a file.", ("apps",)),
+    "deploy": Verb("Deploy the tasks of a file, for runs and tasks that lack its code.", ("deploying",)),
     "console": Verb("Serve the console: every run of a root in the browser.", ("console",)),
     "get": Verb(
         "Show runs, actions, their values and what they printed.",
-        ("reading", "caching", "tokens", "conditions", "apps", "configuring"),
+        ("reading", "caching", "tokens", "conditions", "apps", "configuring", "deploying"),
     ),
     "create": Verb("Make tokens and config files.", ("tokens", "configuring")),
     "update": Verb("Switch apps off and on.", ("apps",)),
-    "delete": Verb("Delete kept outcomes, tokens and apps.", ("caching", "tokens", "apps")),
+    "delete": Verb("Delete kept outcomes, tokens, apps and tasks.", ("caching", "tokens", "apps", "deploying")),
 }
 _TOO_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
 """Codes of errors that depend on how a run or an app stands, and not on the words of the command."""

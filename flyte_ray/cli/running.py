@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.reachable import find_environments, inclusions_of
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cli.deployed import DEPLOYED, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
 from flyte_ray.cli.options import common, insist, of_project, pairs, prepare
@@ -40,22 +43,24 @@ from flyte_ray.spec.interface import Parameter
 @click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @of_project
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", type=FileOrDeployed(exists=True, dir_okay=False))
 @click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def submit(context: click.Context, /, file: str, words: tuple[str, ...], **options: Any) -> None:
     """Run TASK of FILE with its PARAMETERS (`--x 3`); without TASK, list the file's tasks.
 
     Options may stand anywhere; behind TASK a name that is a parameter of the task belongs to the task.
-    `flyte-ray submit FILE TASK --help` shows the task's parameters.
+    `flyte-ray submit FILE TASK --help` shows the task's parameters. With the word deployed-task in the place of FILE,
+    TASK is a deployed one: ENV.TASK, or ENV.TASK:VERSION for another version than the latest.
     """
     ours, task, rest = split_at_task(context.command, words)
     options = _with_late(context, file, options, ours)
     prepare(options["root"], options["address"], options["verbose"])
     if task is None:
-        _list_tasks(file, options["root_dir"], options["output"])
+        tasks = deployed_tasks() if file == DEPLOYED else load_tasks(file, options["root_dir"])
+        _list_tasks(file, tasks, options["output"])
         return
-    template = pick_task(file, task, options["root_dir"])
+    template = find_deployed(task) if file == DEPLOYED else pick_task(file, task, options["root_dir"])
     ours, theirs = split_words(context.command, template.spec.interface, rest)
     options = _with_late(context, file, options, ours)
     insist(options["root"], options["address"], options["root_dir"], options["verbose"])
@@ -76,16 +81,16 @@ def _with_late(context: click.Context, file: str, options: dict[str, Any], words
     return options
 
 
-def _list_tasks(file: str, root_dir: str | None, output: str) -> None:
+def _list_tasks(file: str, tasks: Mapping[str, TaskTemplate], output: str) -> None:
     rows = []
-    for name, task in load_tasks(file, root_dir).items():
+    for name, task in tasks.items():
         words = [_parameter_words(item) for item in task.spec.interface.parameters]
         about = inspect.cleandoc(task.spec.docs or "").partition("\n")[0]
         rows.append({"task": name, "parameters": " ".join(words), "about": about})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
-        click.echo(f"{file} has no tasks. Decorate a function with @env.task.")
+        click.echo("none" if file == DEPLOYED else f"{file} has no tasks. Decorate a function with @env.task.")
     else:
         width = max(len(row["task"]) for row in rows)
         for row in rows:
@@ -119,6 +124,9 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
 
 
 def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
+    if isinstance(template, TaskDetails):
+        show_deployed(template, options["output"])
+        return
     packed = pack_code(template.spec, options["copy_style"], inclusions_of(template.spec), settings.root_dir)
     digest = packed[0] if packed else None
     plans = {

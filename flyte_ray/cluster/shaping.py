@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flyte_ray.cluster.options import remote_options, shape_key
+from flyte_ray.cluster.options import BUNDLE_VAR, remote_options, shape_key
 from flyte_ray.ledger.messages import Pool
 from flyte_ray.runtime.catalog import Shaping, pool_of
+from flyte_ray.runtime.deployed import DeployedTask, options_with
 from flyte_ray.spec.task import TaskSpec
 
 _OF_PROCESS: Final = ("log_levels", "pickles", "key")
@@ -20,9 +21,11 @@ def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
     run_env = spec.get("env_vars") or {}
 
     def shape(task: TaskSpec) -> tuple[str, str, Pool | None]:
-        environment = task.environment
-        options = remote_options(environment, bundle_digest=bundle, run_env=run_env)
-        pool = pool_of(environment)
+        if isinstance(task, DeployedTask) and task.ref is not None:
+            options, pool = options_with(task.ref, run_env, BUNDLE_VAR), task.ref.pool
+        else:
+            options = remote_options(task.environment, bundle_digest=bundle, run_env=run_env)
+            pool = pool_of(task.environment)
         if pool is None:
             return shape_key(options), json.dumps(options, sort_keys=True), None
         # An environment has a pool of its own, however equal another one may be; and runs share it that may share one.

@@ -22,6 +22,8 @@ CACHE: Final = "cache"
 
 APPS: Final = "apps"
 """Apps lie below this prefix."""
+TASKS: Final = "tasks"
+"""Deployed tasks lie below this prefix."""
 TOKENS: Final = "tokens"
 """Tokens lie below this prefix."""
 
@@ -146,6 +148,16 @@ def app_key(name: str, revision: int) -> str:
 def address_key(name: str) -> str:
     """Where an app answers."""
     return f"served/{name}.json"
+
+
+def task_prefix(name: str) -> str:
+    """The versions of a deployed task."""
+    return f"{TASKS}/{name}"
+
+
+def task_key(name: str, revision: int) -> str:
+    """One deployment of a task, counted from 1."""
+    return f"{task_prefix(name)}/{revision:08d}.json"
 
 
 def token_key(key: str) -> str:

@@ -1,10 +1,12 @@
-"""Find runs, actions, conditions and apps by name, also when no cluster is up: `Run.get`, `Run.listall`, `App.get`."""
+"""Find runs, actions, conditions, tasks and apps by name, also when no cluster is up."""
 
 from __future__ import annotations
 
 from flyte_ray.api.action import Action
+from flyte_ray.api.deployed import TaskDetails
+from flyte_ray.api.references import Task
 from flyte_ray.api.run import Run
 from flyte_ray.api.signalling import Condition
 from flyte_ray.apps.served import App
 
-__all__ = ["Action", "App", "Condition", "Run"]
+__all__ = ["Action", "App", "Condition", "Run", "Task", "TaskDetails"]

@@ -16,8 +16,10 @@ from typing import Any
 
 from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
 from flyte_ray.ledger.messages import Limits, Pool, TaskRef
+from flyte_ray.runtime.deployed import DeployedTask
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.body import Parts, read_parts
+from flyte_ray.spec.policies import RetryStrategy
 from flyte_ray.spec.resources import memory_limit_bytes
 from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
 from flyte_ray.types import TaskCodec, build_codec
@@ -84,18 +86,21 @@ class Catalog:
 
     def _add(self, task: TaskSpec, ref: TaskRef, key: str | None = None) -> Known:
         codec = build_codec(task.interface, task.name, task.max_inline_io_bytes)
-        identity = task_identity(task.name, task.interface)
+        elsewhere = isinstance(task, DeployedTask)
+        identity = task.identity if isinstance(task, DeployedTask) else task_identity(task.name, task.interface)
         known = Known(task, ref, key or ref.key, codec, identity)
         with self._lock:
             self._by_spec[id(task)] = known
-            return self._by_key.setdefault(known.key, known)
+            # A slot that is to run it may have its code all the same, and looks there.
+            return known if elsewhere else self._by_key.setdefault(known.key, known)
 
     def _refer(self, task: TaskSpec) -> TaskRef:
         shape, options, pool = self._shaping(task)
+        if isinstance(task, DeployedTask) and task.ref is not None:
+            return task.ref._replace(shape=shape, options=options, pool=pool)
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
         pickled = None if importable else _pickle(task, self._pickling)
-        backoff = task.retries.backoff
         return TaskRef(
             task.name,
             module if importable else "",
@@ -104,11 +109,9 @@ class Catalog:
             shape,
             options,
             task.retries.count,
-            (backoff.base.total_seconds(), backoff.factor, backoff.cap.total_seconds() if backoff.cap else None)
-            if backoff
-            else None,
+            backoff_of(task.retries),
             task.interface.is_async,
-            _limits_of(task, json.loads(options).get("memory")),
+            limits_of(task, json.loads(options).get("memory")),
             bodies_of(task),
             task.interface.outputs,
             pool,
@@ -147,7 +150,16 @@ def pool_of(environment: EnvironmentSpec) -> Pool | None:
     )
 
 
-def _limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
+def backoff_of(retries: RetryStrategy) -> tuple[float, float, float | None] | None:
+    """Return the pauses between attempts in the form in which they travel."""
+    backoff = retries.backoff
+    if backoff is None:
+        return None
+    return backoff.base.total_seconds(), backoff.factor, backoff.cap.total_seconds() if backoff.cap else None
+
+
+def limits_of(task: TaskSpec, memory: int | None) -> Limits | None:
+    """Return the bounds of a task whose slots get so many bytes of memory; None if it has none."""
     resources, reusable = task.environment.resources, task.environment.reusable
     if reusable is not None and reusable.concurrency > 1:
         memory = None  # which of those in the process takes it, nobody can tell

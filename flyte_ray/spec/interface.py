@@ -8,9 +8,12 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from flyte_ray.errors import InvalidDeclaration
+
+ITS_OWN: Final = type("ItsOwn", (), {"__repr__": lambda self: "its own default"})()
+"""Default of a parameter that the function fills in itself, because its value is not known here."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def bind(interface: Interface, task_name: str, args: Sequence[Any], kwargs: Mapp
         kwargs: Keyword arguments.
 
     Returns:
-        A value for each parameter, in order of declaration, defaults filled in.
+        A value for each parameter, in order of declaration, defaults filled in as far as they are known.
 
     Raises:
         TypeError: An argument is missing, unexpected or given twice.
@@ -159,7 +162,8 @@ def bind(interface: Interface, task_name: str, args: Sequence[Any], kwargs: Mapp
             values[name] = kwargs[name]
             used += 1
         elif parameter.has_default:
-            values[name] = parameter.default
+            if parameter.default is not ITS_OWN:
+                values[name] = parameter.default
         else:
             raise TypeError(
                 f"task '{task_name}' needs a value for parameter '{name}', got none. "

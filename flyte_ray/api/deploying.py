@@ -1,0 +1,224 @@
+"""Deploy environments: their tasks are put on record with their code, for runs and tasks that have it not."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from flyte_ray.api.both import both_forms
+from flyte_ray.api.declared import Environment
+from flyte_ray.api.describing import record_of
+from flyte_ray.api.environment import TaskEnvironment
+from flyte_ray.api.reachable import inclusions_of
+from flyte_ray.api.settings import current_store, settings
+from flyte_ray.api.unsupported import ignore_foreign
+from flyte_ray.cluster.bundle import Bundle, CopyStyle
+from flyte_ray.cluster.code import pack_code
+from flyte_ray.errors import InvalidDeclaration, UnsupportedError
+from flyte_ray.ledger.interfaces import interface_changes, interface_text
+from flyte_ray.ledger.paths import code_key
+from flyte_ray.ledger.tasks import TaskRecord, add_deployment, check_deployment
+from flyte_ray.runtime.user import current_user
+from flyte_ray.spec.task import TaskSpec
+from flyte_ray.storage import Store, ensure_writable
+
+_log: Final = logging.getLogger("flyte_ray")
+UNCHANGED: Final = "unchanged"
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class DeployedEntity:
+    """A task as it was deployed, or would be."""
+
+    record: TaskRecord
+    change: str
+    """`new`, `unchanged`, or how it differs from the latest deployment before."""
+
+    @property
+    def name(self) -> str:
+        """`<environment>.<function>`."""
+        return self.record.name
+
+    @property
+    def version(self) -> str:
+        """As it was given, else a digest of the content."""
+        return self.record.version
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the latest deployment before was another one."""
+        return self.change != UNCHANGED
+
+    @property
+    def interface(self) -> str:
+        """Its parameters and output, as one line of Python."""
+        return interface_text(self.record.interface)
+
+
+@dataclass(frozen=True)
+class DeployedEnvironment:
+    """An environment with what was deployed of it."""
+
+    environment: Environment
+    tasks: tuple[DeployedEntity, ...]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An environment with those that it depends on, by name. Mirrors Flyte's `Deployment`."""
+
+    envs: dict[str, DeployedEnvironment]
+
+    @property
+    def tasks(self) -> tuple[DeployedEntity, ...]:
+        """All tasks of it."""
+        return tuple(task for env in self.envs.values() for task in env.tasks)
+
+    def summary_repr(self) -> str:
+        """Say it in one line per task."""
+        return "\n".join(f"{task.name} {task.version}: {task.change}" for task in self.tasks)
+
+
+@both_forms
+def deploy(
+    *envs: Environment,
+    dry_run: bool = False,
+    version: str | None = None,
+    interactive_mode: bool | None = None,
+    copy_style: CopyStyle = "loaded_modules",
+    dryrun: bool | None = None,
+) -> list[Deployment]:
+    """Put the tasks of environments on record, with those of the environments that they depend on.
+
+    A task whose latest deployment has the same content stays as it is. All is checked before anything is stored, tasks
+    are stored one after another: repeat it if it was cut off.
+
+    Args:
+        envs: At least one.
+        dry_run: Only say what would be deployed; nothing is stored.
+        version: Of all these tasks; default: of each a digest of its code, environment and interface. A version that
+            was given once stands for that content.
+        interactive_mode: Accepted: what stands in a notebook has no file from which others could import it.
+        copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
+        dryrun: Flyte's other name of `dry_run`.
+
+    Returns:
+        One deployment for each of `envs`.
+
+    Raises:
+        TypeError: One of them is no environment.
+        InvalidDeclaration: There are none, they have no tasks, or the version has another form.
+        CodeBundleError: A task does not stand at the top level of a file.
+        DeploymentError: The version was deployed with another content.
+        StoreError: The root cannot be written.
+
+    Source: `flyte.deploy`.
+
+    """
+    ignore_foreign("flyte.deploy", {"interactive_mode": interactive_mode}, ("interactive_mode",))
+    _check(envs, version, copy_style)
+    store, packer = current_store(), _Packer(copy_style)
+    at_us, by = time.time_ns() // 1000, current_user()
+    planned: dict[str, tuple[Environment, list[TaskRecord]]] = {}
+    for env in (each for given in envs for each in _with_dependencies(given)):
+        if env.name not in planned:
+            tasks = [task.spec for task in env.tasks.values()]
+            planned[env.name] = (
+                env,
+                [record_of(t, packer.code_of(t), version=version, at_us=at_us, by=by) for t in tasks],
+            )
+    if not any(records for _, records in planned.values()):
+        raise InvalidDeclaration(
+            f"Environment '{envs[0].name}' should have tasks to deploy, but has none. Decorate functions with"
+            f" @env.task."
+        )
+    latest = {r.name: check_deployment(store, r) for _, records in planned.values() for r in records}
+    puts = not (dry_run or dryrun)
+    if puts:
+        ensure_writable(store)
+        packer.store_in(store)
+    done = {
+        name: DeployedEnvironment(env, tuple(_put(store, record, latest[record.name], puts=puts) for record in records))
+        for name, (env, records) in planned.items()
+    }
+    return [Deployment({env.name: done[env.name] for env in _with_dependencies(given)}) for given in envs]
+
+
+def _check(envs: Sequence[Environment], version: str | None, copy_style: str) -> None:
+    if not envs:
+        raise InvalidDeclaration("flyte.deploy expects at least one environment, got none. Pass one.")
+    for env in envs:
+        if not isinstance(env, Environment):
+            raise TypeError(
+                f"flyte.deploy expects environments, got {type(env).__name__} {env!r:.80}. Pass the TaskEnvironment."
+            )
+        if not isinstance(env, TaskEnvironment):
+            raise UnsupportedError(
+                f"flyte.deploy puts tasks on record, got the app '{env.name}'. Serve it: flyte.serve(...), or"
+                f" 'flyte-ray serve FILE {env.name}'."
+            )
+    if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+        raise InvalidDeclaration(
+            f"A version must be letters, digits and '.', '_' or '-', got {version!r:.200}. Write for example '1.2', or"
+            f" leave it out."
+        )
+    if copy_style not in get_args(CopyStyle):
+        raise UnsupportedError(
+            f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {copy_style!r}."
+            f" Leave it out to take the modules that are loaded."
+        )
+
+
+def _with_dependencies(env: Environment) -> Iterator[TaskEnvironment]:
+    """Yield an environment and all that it depends on, each once."""
+    waiting, seen = [env], set()
+    while waiting:
+        each = waiting.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += each.depends_on
+        if isinstance(each, TaskEnvironment):
+            yield each
+        else:
+            _log.info("app '%s' is not deployed with the tasks that depend on it: serve it", each.name)
+
+
+class _Packer:
+    """Packs the code of tasks; what stands in one file, and includes the same, is packed once."""
+
+    def __init__(self, copy_style: CopyStyle) -> None:
+        self._copy_style = copy_style
+        self._packed: dict[Any, tuple[str, Bundle] | None] = {}
+
+    def code_of(self, task: TaskSpec) -> str | None:
+        """Return the marker of a task's code."""
+        include = inclusions_of(task)
+        key = task.source_file, tuple(include)
+        if key not in self._packed:
+            self._packed[key] = pack_code(task, self._copy_style, include, settings.root_dir)
+        packed = self._packed[key]
+        return packed[0] if packed else None
+
+    def store_in(self, store: Store) -> None:
+        """Store what was packed, unless the root has it."""
+        for packed in self._packed.values():
+            if packed and not store.exists(code_key(packed[1].digest)):
+                store.put(code_key(packed[1].digest), packed[1].data)
+
+
+def _put(store: Store, record: TaskRecord, before: TaskRecord | None, *, puts: bool) -> DeployedEntity:
+    is_same = before is not None and (before.version, before.digest) == (record.version, record.digest)
+    made, is_new = add_deployment(store, record) if puts else (record, not is_same)
+    return DeployedEntity(made, _change(before, made) if is_new else UNCHANGED)
+
+
+def _change(before: TaskRecord | None, record: TaskRecord) -> str:
+    if before is None:
+        return "new"
+    return "; ".join(interface_changes(before.interface, record.interface)) or "same interface"

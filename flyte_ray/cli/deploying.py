@@ -1,0 +1,130 @@
+"""The verbs for deployed tasks: deploy, get task, delete task."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from flyte_ray.api.deploying import DeployedEntity, Deployment
+from flyte_ray.api.deploying import deploy as deploy_environments
+from flyte_ray.api.settings import current_store
+from flyte_ray.cli.caching import delete
+from flyte_ray.cli.loading import pick_environments
+from flyte_ray.cli.options import again, common, insist, of_project, prepare
+from flyte_ray.cli.reading import format_time, get, show
+from flyte_ray.ledger.interfaces import interface_text, version_changes
+from flyte_ray.ledger.tasks import TaskRecord, delete_deployed, list_deployed, list_versions
+
+
+@click.command(short_help="Deploy the tasks of a file, for runs and tasks that lack its code.")
+@common
+@click.option("--version", help="Of all these tasks (default: of each a digest of its content).")
+@click.option("--dry-run", is_flag=True, help="Print the plan, store nothing.")
+@of_project
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("env", required=False)
+def deploy(file: str, env: str | None, **options: Any) -> None:
+    """Put the tasks of the environment ENV of FILE on record, or those of all its environments; needs no cluster.
+
+    What these depend on (`depends_on`) is deployed with them. What has not changed stays as it is.
+    """
+    prepare(options["root"], options["address"], options["verbose"])
+    environments = pick_environments(file, env, options["root_dir"])
+    insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    found: list[Deployment] = deploy_environments(
+        *environments, dry_run=options["dry_run"], version=options["version"], copy_style=options["copy_style"]
+    )
+    tasks = {task.name: task for deployment in found for task in deployment.tasks}
+    rows = [_deployed_row(task) for task in tasks.values()]
+    if options["dry_run"]:
+        _show_plan(list(tasks.values()), rows, options["output"])
+        return
+    show(rows, options["output"])
+    if options["output"] == "table":
+        changed = [task for task in tasks.values() if task.is_changed]
+        click.echo(f"Deployed {len(changed)} of {len(tasks)} tasks." if changed else "Nothing has changed.")
+        name = next(iter(tasks))
+        click.echo(f"Run one: {again('submit', 'deployed-task', name, '--help')}")
+
+
+def _deployed_row(task: DeployedEntity) -> dict[str, Any]:
+    return {"task": task.name, "version": task.version, "change": task.change, "interface": task.interface}
+
+
+def _show_plan(tasks: list[DeployedEntity], rows: list[dict[str, Any]], output: str) -> None:
+    plans = {task.record.environment["name"]: json.loads(task.record.ref.options) for task in tasks}
+    if output == "json":
+        click.echo(json.dumps({"tasks": rows, "environments": plans}, indent=2))
+        return
+    show(rows, output)
+    for name, plan in plans.items():
+        click.echo(f"Environment {name}: {json.dumps(plan, indent=2)}")
+    click.echo("Nothing was deployed: this is the plan.")
+
+
+@get.command("task", short_help="List deployed tasks, or the versions of one.")
+@common
+@click.option("--limit", default=100, show_default=True, help="How many at most.")
+@click.option("--entrypoint", is_flag=True, help="Only tasks that are meant to be run by people.")
+@click.argument("name", required=False)
+@click.argument("version", required=False)
+def get_task(
+    name: str | None,
+    version: str | None,
+    limit: int,
+    entrypoint: bool,
+    root: str | None,
+    address: str | None,
+    output: str,
+    verbose: bool,
+) -> None:
+    """List the deployed tasks of a root in their latest versions; of NAME all versions, newest first.
+
+    `changed` says how the interface of a version differs from that of the one before.
+    """
+    prepare(root, address, verbose)
+    store = current_store()
+    if name is None:
+        records = [record for record in list_deployed(store) if record.about["entrypoint"] or not entrypoint]
+        show([_row(record) for record in records[:limit]], output)
+        return
+    versions = list_versions(store, name)
+    rows = [
+        {**_row(record), "changed": changed}
+        for record, changed in zip(versions, version_changes(versions), strict=True)
+        if version in (None, record.version)
+    ]
+    if not rows:
+        raise click.ClickException(
+            f"Expected a version of task '{name}', got {version!r}. It has:"
+            f" {', '.join(dict.fromkeys(record.version for record in versions))}."
+        )
+    show(rows[:limit], output)
+
+
+def _row(record: TaskRecord) -> dict[str, Any]:
+    return {
+        "task": record.name,
+        "version": record.version,
+        "interface": interface_text(record.interface),
+        "deployed": format_time(record.at_us),
+        "by": record.by,
+        "image": record.environment["image"],
+        "code": (record.code or "").partition(":")[0][:12],
+    }
+
+
+@delete.command("task")
+@common
+@click.argument("name")
+@click.argument("version", required=False)
+def delete_task(
+    name: str, version: str | None, root: str | None, address: str | None, output: str, verbose: bool
+) -> None:
+    """Take VERSION of the deployed task NAME off the record, or all its versions; runs that use it go on."""
+    prepare(root, address, verbose)
+    gone = delete_deployed(current_store(), name, version)
+    done = json.dumps({"task": name, "deleted": gone})
+    click.echo(done if output == "json" else f"Deleted task {name}, version {', '.join(gone)}.")
