@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -132,12 +132,8 @@ def deploy(
                 env,
                 [record_of(t, packer.code_of(t), version=version, at_us=at_us, by=by) for t in tasks],
             )
-    if not any(records for _, records in planned.values()):
-        raise InvalidDeclaration(
-            f"Environment '{envs[0].name}' should have tasks to deploy, but has none. Decorate functions with"
-            f" @env.task."
-        )
     latest = {r.name: check_deployment(store, r) for _, records in planned.values() for r in records}
+    _check_any(envs[0], latest)
     puts = not (dry_run or dryrun)
     if puts:
         ensure_writable(store)
@@ -171,6 +167,13 @@ def _check(envs: Sequence[Environment], version: str | None, copy_style: str) ->
         raise UnsupportedError(
             f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {copy_style!r}."
             f" Leave it out to take the modules that are loaded."
+        )
+
+
+def _check_any(first: Environment, tasks: Collection[str]) -> None:
+    if not tasks:
+        raise InvalidDeclaration(
+            f"Environment '{first.name}' should have tasks to deploy, but has none. Decorate functions with @env.task."
         )
 
 

@@ -48,7 +48,7 @@ def record_of(task: TaskSpec, code: str | None, *, version: str | None, at_us: i
 
     """
     ref = _refer(task, code)
-    interface = _interface(task.interface, task.name)
+    interface = _interface(task.interface, task.name, ref.module)
     record = TaskRecord(
         name=task.name,
         revision=0,
@@ -81,7 +81,8 @@ def record_of(task: TaskSpec, code: str | None, *, version: str | None, at_us: i
 
 def _digest(record: TaskRecord) -> str:
     about = {name: value for name, value in record.about.items() if name != "source"}  # where it lay does not matter
-    deciding = [record.name, record.code, record.task, record.interface, record.environment, record.cache, about]
+    ref = record.ref._replace(bodies=None)  # they are in the code, and have other names in a script
+    deciding = [record.name, record.code, ref, record.interface, record.environment, record.cache, about]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -102,17 +103,17 @@ def _refer(task: TaskSpec, code: str | None) -> TaskRef:
     return Catalog(shaping_of(code, {}), Pickling()).know(task).ref._replace(module=module, pickled=None)
 
 
-def _interface(interface: Interface, task: str) -> dict[str, Any]:
+def _interface(interface: Interface, task: str, module: str) -> dict[str, Any]:
     is_bare = interface.returns is inspect.Signature.empty
     return {
-        "parameters": [_parameter(item) for item in interface.parameters],
-        "returns": None if is_bare else write_annotation(interface.returns),
+        "parameters": [_parameter(item, module) for item in interface.parameters],
+        "returns": None if is_bare else write_annotation(interface.returns, module),
         "schema": inputs_schema(interface, task),
     }
 
 
-def _parameter(item: Parameter) -> dict[str, Any]:
-    said = {"name": item.name, "type": write_annotation(item.annotation), "keyword_only": item.keyword_only}
+def _parameter(item: Parameter, module: str) -> dict[str, Any]:
+    said = {"name": item.name, "type": write_annotation(item.annotation, module), "keyword_only": item.keyword_only}
     if not item.has_default:
         return {**said, "has_default": False}
     if type(item.default) in _PLAIN and item.default == item.default:  # not a NaN, which JSON lacks

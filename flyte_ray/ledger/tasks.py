@@ -180,6 +180,8 @@ def delete_deployed(store: Store, name: str, version: str | None = None) -> list
 
 def _newest_first(store: Store, name: str) -> Iterator[TaskRecord]:
     for key in reversed(store.keys(task_prefix(name))):
+        if key.split("/")[1] != name:  # a store may take the prefix as text
+            continue
         try:
             yield _read(store.get(key))
         except ObjectMissing:  # deleted meanwhile

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -20,12 +21,25 @@ from flyte_ray.types.form import name_of
 from flyte_ray.types.untyped import find_class
 
 _NONE: Final = type(None)
+_SCRIPT: Final = "__main__"
 _JSON: Final = (str, int, bool, _NONE)
 
 
-def write_annotation(annotation: Any) -> dict[str, Any]:
-    """Describe an annotation: its `text`, and in `form` what `read_annotation` reads."""
-    return {"text": "None" if annotation in (None, _NONE) else name_of(annotation), "form": _write(annotation)}
+def write_annotation(annotation: Any, main: str = _SCRIPT) -> dict[str, Any]:
+    """Describe an annotation.
+
+    Args:
+        annotation: It.
+        main: By which name others import what is the script here.
+
+    Returns:
+        Its `text`, in which classes stand without their modules, and in `form` what `read_annotation` reads.
+
+    """
+    return {
+        "text": re.sub(r"[A-Za-z_][\w.]*\.(?=[A-Za-z_])", "", name_of(annotation)),
+        "form": _write(annotation, main),
+    }
 
 
 def read_annotation(raw: Any) -> Any:
@@ -33,7 +47,7 @@ def read_annotation(raw: Any) -> Any:
     return _read(raw["form"])
 
 
-def _write(annotation: Any) -> Any:
+def _write(annotation: Any, main: str) -> Any:
     if annotation is None or annotation is _NONE:
         return {"is": "None"}
     if annotation is Ellipsis:
@@ -41,17 +55,20 @@ def _write(annotation: Any) -> Any:
     origin = typing_extensions.get_origin(annotation)
     parts = typing.get_args(annotation)
     if origin is typing.Annotated:
-        return _write(parts[0])
+        return _write(parts[0], main)
     if origin is not None and is_union(origin):
-        return {"is": "Union", "of": [_write(part) for part in parts]}
+        return {"is": "Union", "of": [_write(part, main) for part in parts]}
     if origin is typing.Literal:
         is_plain = all(type(part) in _JSON for part in parts)
         return {"is": "Literal", "of": list(parts)} if is_plain else {"is": "Any"}
     kind = origin or annotation
-    if not isinstance(kind, type) or kind.__module__ == "__main__" or "<" in kind.__qualname__:
+    if not isinstance(kind, type):
         return {"is": "Any"}
-    written: dict[str, Any] = {"is": f"{kind.__module__}:{kind.__qualname__}"}
-    return {**written, "of": [_write(part) for part in parts]} if parts else written
+    module = main if kind.__module__ == _SCRIPT else kind.__module__
+    if module == _SCRIPT or "<" in kind.__qualname__:
+        return {"is": "Any"}
+    written: dict[str, Any] = {"is": f"{module}:{kind.__qualname__}"}
+    return {**written, "of": [_write(part, main) for part in parts]} if parts else written
 
 
 def _read(form: Any) -> Any:

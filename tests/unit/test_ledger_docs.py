@@ -29,6 +29,7 @@ from flyte_ray.ledger.paths import (
     signal_key,
     snapshot_key,
     spec_key,
+    task_key,
     token_key,
 )
 from flyte_ray.ledger.state import TRANSITIONS
@@ -98,7 +99,7 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     made |= {notified_key(run, 7, 8).replace("7-8", "<end>-<place>")}
     made |= {app_key("<name>", 0).replace("00000000", "<revision>"), address_key("<name>"), token_key("<id>")}
     made |= {"ended/<inverse time>-<run>-<end>.json", "listed/<inverse time>-<run>-<digest>.json"}
-    made |= {app_data_key("<digest>", "<name>")}
+    made |= {app_data_key("<digest>", "<name>"), task_key("<name>", 0).replace("00000000", "<revision>")}
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 

@@ -1,0 +1,39 @@
+"""What docs/deploy.md shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import TOP, run_python
+
+DOCS = (TOP / "docs" / "deploy.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for program in blocks(DOCS, "python"):
+        (tmp_path / program.split()[1]).write_text(program)
+    return tmp_path
+
+
+def test_the_programs_and_commands_of_the_page_run(folder: Path) -> None:
+    deploying, running = blocks(DOCS, "console")
+    said = [run_command(line, folder) for line in deploying.splitlines()]
+    assert "Nothing was deployed: this is the plan." in said[0]
+    assert "Deployed 2 of 2 tasks." in said[1]
+    assert "prices.quote" in said[2] and "first" in said[3]
+    assert run_python(["prices.py"], folder).count(": unchanged\n") == 2
+    assert run_python(["shop.py"], folder) == "(156.0,)\n3.0\n"
+    said = [run_command(line, folder) for line in running.splitlines()]
+    assert "stock.count" in said[0] and "succeeded" in said[1] and "Say what something costs." in said[2]
+
+
+def run_command(line: str, folder: Path) -> str:
+    return run_python(["-m", "flyte_ray.cli.main", *line.removeprefix("$ flyte-ray ").split()], folder)
