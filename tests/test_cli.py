@@ -106,6 +106,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
         "console",
         "create",
         "delete",
+        "deploy",
         "get",
         "rerun",
         "resume",
@@ -116,7 +117,7 @@ def test_only_the_verbs_that_exist_are_listed(cli: Cli) -> None:
     ]
     text = cli("get", "--help").output
     nouns = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert nouns == ["action", "app", "cache", "condition", "config", "io", "logs", "report", "run", "token"]
+    assert nouns == ["action", "app", "cache", "condition", "config", "io", "logs", "report", "run", "task", "token"]
 
 
 @pytest.mark.parametrize("name", VERBS)
