@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,24 +14,31 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-_INSTALL: Final = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]
+_INSTALL: Final = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-liberation"]
+LOCK: Final = Path("/var/lock/flyte-ray-chromium")
 
 
 def find_chromium() -> str:
     """Return the installed Chromium; installed here where the user may, else the test is skipped."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
-        if done.returncode:  # its list of packages is missing, or old
-            subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True, check=False)
-            done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
-        assert done.returncode == 0, f"Chromium could not be installed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        _install()
         found = shutil.which("chromium")
     if found is None and not os.environ.get("CI"):
         pytest.skip("no Chromium: 'apt-get install chromium' as root, or put one on the PATH")
     assert found is not None, "no Chromium, and nobody here may install it"
     return found
+
+
+def _install() -> None:
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two files of tests may come here at once
+        done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
+        if done.returncode:  # the list of packages is missing, or old
+            subprocess.run(["apt-get", "update", "-q"], env=quiet, capture_output=True, check=False)
+            done = subprocess.run(_INSTALL, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, f"Chromium could not be installed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 @contextmanager
@@ -44,9 +52,3 @@ def open_browser(executable: str | None = None) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
-
-
-def save(path: Path, picture: bytes) -> None:
-    """Keep a screenshot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture)

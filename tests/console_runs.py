@@ -95,9 +95,8 @@ async def main(parts: int = 12, dataset: str = "sales", tags: list[str] | None =
 @env.task
 async def review(limit: float = 0.8) -> bool:
     """Ask a person, with the question in Markdown."""
-    question = "## Write to production?\n\n- **12** parts are clean\n- the loss is `0.333`\n\nSee [the handbook](https://example.com/x)."
     condition = flyte.new_condition(
-        "approval", question, prompt_type="markdown", description="Asked each night.", timeout=600
+        "approval", QUESTION, prompt_type="markdown", description="Asked each night.", timeout=600
     )
     return await condition.wait.aio()
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect
@@ -19,6 +22,14 @@ from tests.ray_cluster import free_port
 
 PATIENT_MS = 60_000
 ROWS_AT_MOST = 300
+
+UNNAMED = """[...document.querySelectorAll("a[href], button, input, select, textarea, iframe, [tabindex='0']")]
+  .filter((each) => each.checkVisibility() && !each.textContent.trim() && !each.ariaLabel && !each.labels?.length)
+  .map((each) => each.outerHTML)"""
+HIDDEN_FROM_KEYS = """[...document.querySelectorAll("button, a[href], input, select")]
+  .filter((each) => each.checkVisibility() && each.tabIndex < 0 && each.role !== "tab")
+  .map((each) => each.outerHTML)"""
+"""Tabs are reached by the arrow keys from the chosen one."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,10 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     console_runs.local(console_runs.main, "nightly", {"team": "forecast"})
     make_run(open_store(root), "large", 20_000, 1_700_000_000_000_000, fails=True)
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(build_console(), port=port, log_config=None, timeout_graceful_shutdown=1))
+    startable = [console_runs.review, console_runs.follow, console_runs.hostile]
+    server = uvicorn.Server(
+        uvicorn.Config(build_console(startable), port=port, log_config=None, timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     yield f"http://127.0.0.1:{port}"
@@ -47,16 +61,29 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, console: str) -> Iterator[Page]:
-    """A page whose errors fail the test; addresses are those of the console."""
+    """A page of the console; its errors and what it asks of other places fail the test."""
     context = browser.new_context(base_url=console, viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENT_MS)
     page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: None if asked.url.startswith(console) else wrong.append(asked.url))
     yield page
     context.close()
-    assert not errors
+    assert not wrong
+
+
+@contextmanager
+def started(console: str, task: object, name: str, **inputs: object) -> Iterator[str]:
+    """Have a run go on in this process; it has to end in the block."""
+    thread = threading.Thread(target=console_runs.local, args=(task, name), kwargs=inputs)
+    thread.start()
+    while httpx.get(f"{console}/api/runs/{name}", trust_env=False).status_code == 404:
+        assert thread.is_alive()
+        thread.join(0.05)
+    yield f"/runs/{name}"
+    thread.join()
 
 
 def test_a_run_shows_its_tree_with_groups_folded_and_traces_under_their_action(page: Page) -> None:
@@ -131,3 +158,89 @@ def test_a_large_tree_is_scrolled_in_few_elements(page: Page) -> None:
     assert 20 < most <= ROWS_AT_MOST
     page.get_by_role("button", name="First failure").click()
     expect(page.get_by_role("treeitem", selected=True, name="failed")).to_be_in_viewport()
+
+
+def test_a_run_is_followed_while_it_goes_on_and_its_log_while_it_grows(
+    page: Page, console: str, tmp_path: Path
+) -> None:
+    end = tmp_path / "end"
+    with started(console, console_runs.follow, "followed", path=str(end)) as address:
+        page.goto(address)
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        waiting = page.get_by_role("treeitem", name="nightly.wait_for")
+        expect(waiting).to_contain_text("wait_for")
+        page.get_by_role("tree").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        page.get_by_role("tab", name="Logs").click()
+        expect(page.get_by_role("log")).to_contain_text("round 3")
+        expect(page.get_by_role("log")).to_contain_text("round 20")
+        page.get_by_role("searchbox").fill("round 2")
+        expect(page.locator("mark").first).to_have_text("round 2")
+        end.touch()
+        expect(page.locator(".run-head")).to_contain_text("succeeded")
+        page.go_back()
+        expect(page.locator(".run-head")).to_contain_text("succeeded")
+        expect(page.get_by_role("treeitem", name="nightly.wait_for")).to_contain_text("wait_for")
+
+
+def test_an_open_page_shows_how_a_run_ends(page: Page, console: str, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    with started(console, console_runs.follow, "watched", path=str(end)) as address:
+        page.goto(address)
+        expect(page.get_by_role("treeitem", name="nightly.wait_for, ")).to_have_count(1)
+        page.evaluate("window.stayed = true")
+        end.touch()
+        expect(page.locator(".run-head")).to_contain_text("succeeded")
+        expect(page.get_by_role("treeitem", name="nightly.follow, a0, succeeded")).to_be_visible()
+        assert page.evaluate("window.stayed")
+
+
+def test_a_question_is_answered_on_the_run_s_page(page: Page, console: str) -> None:
+    with started(console, console_runs.review, "asking") as address:
+        page.goto(address)
+        question = page.get_by_role("form", name="Question approval")
+        expect(question.get_by_role("heading", name="Write to production?")).to_be_visible()
+        expect(question.get_by_role("listitem")).to_have_count(2)
+        expect(question.get_by_role("link", name="the handbook")).to_have_attribute(
+            "href", "https://example.com/handbook"
+        )
+        question.get_by_role("button", name="Yes").click()
+        expect(page.locator(".run-head")).to_contain_text("succeeded")
+        page.get_by_text("Inputs and outputs").click()
+        expect(page.get_by_role("region", name="Output o0")).to_contain_text("true")
+
+
+def test_what_tasks_say_is_shown_and_none_of_it_runs(page: Page, console: str) -> None:
+    with started(console, console_runs.hostile, "hostile") as address:
+        page.goto(address)
+        question = page.get_by_role("form", name="Question asked")
+        expect(question).to_contain_text(console_runs.HOSTILE)
+        expect(question.get_by_role("link")).to_have_count(0)
+        expect(page.get_by_role("treeitem", name=console_runs.HOSTILE)).to_contain_text(console_runs.HOSTILE)
+        assert page.evaluate("window.hurt") is None
+        question.get_by_role("button", name="Yes").click()
+        expect(page.get_by_role("region", name="Why it ended so")).to_contain_text(console_runs.HOSTILE)
+        page.get_by_role("tree").press("Home")
+        page.get_by_role("tree").press("Enter")
+        expect(page.get_by_role("region", name="Input text")).to_contain_text("onerror")
+        page.get_by_role("tab", name="Logs").click()
+        expect(page.get_by_role("log")).to_contain_text(console_runs.HOSTILE)
+        page.get_by_role("searchbox").fill("<script>")
+        expect(page.locator("mark")).to_have_text("<script>")
+        page.get_by_role("tab", name="Report").click()
+        report = page.frame_locator("iframe")
+        expect(report.get_by_role("heading", name="hostile report")).to_be_visible()
+        page.get_by_role("tab", name="Events").click()
+        expect(page.get_by_role("cell", name="called", exact=True)).to_be_visible()
+        assert page.evaluate("window.hurt") is None and page.title() != "hurt"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_control_has_a_name_and_is_reached_by_keyboard(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for address in ("/runs/nightly", "/runs/nightly/actions/a0", "/apps", "/cache", "/login"):
+        page.goto(address)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.evaluate(UNNAMED) == [] and page.evaluate(HIDDEN_FROM_KEYS) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
