@@ -47,10 +47,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     console_runs.local(console_runs.main, "nightly", {"team": "forecast"})
     make_run(open_store(root), "large", 20_000, 1_700_000_000_000_000, fails=True)
     port = free_port()
-    startable = [console_runs.review, console_runs.follow, console_runs.hostile]
-    server = uvicorn.Server(
-        uvicorn.Config(build_console(startable), port=port, log_config=None, timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(uvicorn.Config(build_console(), port=port, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()
     yield f"http://127.0.0.1:{port}"
@@ -239,8 +236,62 @@ def test_what_tasks_say_is_shown_and_none_of_it_runs(page: Page, console: str) -
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_control_has_a_name_and_is_reached_by_keyboard(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    for address in ("/runs/nightly", "/runs/nightly/actions/a0", "/apps", "/cache", "/login"):
+    for address in ("/", "/runs/nightly", "/runs/nightly/actions/a0", "/apps", "/cache", "/login"):
         page.goto(address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.evaluate(UNNAMED) == [] and page.evaluate(HIDDEN_FROM_KEYS) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_runs_are_filtered_by_what_the_address_says(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_role("link", name="large")).to_be_visible()
+    page.get_by_label("Search names, tasks, labels").fill("night")
+    expect(page.get_by_role("link", name="large")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("Search names, tasks, labels")).to_have_value("night")
+    expect(page.get_by_role("row", name="nightly")).to_contain_text("failed")
+    page.goto("/?phase=succeeded&task=nightly.main")
+    expect(page.get_by_text("No run matches.")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_role("link", name="nightly", exact=True)).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    name = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+
+
+def test_a_failure_leads_to_its_cause_and_a_value_is_shown_by_what_it_is(page: Page) -> None:
+    page.goto("/runs/nightly")
+    page.get_by_role("link", name="action").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("nightly.publish")
+    expect(page.locator(".traceback")).to_contain_text("raise ValueError")
+    table = page.get_by_role("region", name="Input table")
+    expect(table).to_contain_text("1 to 50 of 1,200 rows")
+    table.get_by_role("button", name="Last rows of table").click()
+    expect(table).to_contain_text("1,151 to 1,200 of 1,200 rows")
+    expect(page.get_by_role("region", name="Input where")).to_contain_text("append")
+    page.get_by_role("tab", name="Code").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("async def publish")
+    page.get_by_role("link", name="nightly", exact=True).click()
+    page.get_by_role("treeitem", name="nightly.figure").locator(".name").click()
+    picture = page.get_by_role("img", name="o0, an image")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") == 500
+
+
+def test_a_run_is_started_anew_with_other_inputs(page: Page) -> None:
+    page.goto("/runs/nightly")
+    page.get_by_role("button", name="Rerun").click()
+    page.get_by_label("parts").fill("two")
+    page.get_by_role("dialog").get_by_role("button", name="Rerun").click()
+    expect(page.get_by_role("alert")).to_contain_text("Expected a whole number for parts, got 'two'.")
+    page.get_by_label("parts").fill("2")
+    page.get_by_role("dialog").get_by_role("button", name="Rerun").click()
+    expect(page.locator(".facts-line")).to_contain_text("reruns nightly")
+    expect(page.locator(".run-head")).to_contain_text("failed")
+    expect(page.get_by_role("treeitem", name="group clean, 2 actions")).to_be_visible()

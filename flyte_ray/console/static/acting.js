@@ -97,6 +97,7 @@ export function startedWith(inputs, schema) {
     if (whole && (kind === "text" || kind === "json")) known[name] = value;
   }
   const shown = (inputs ?? []).length ? new Set(Object.keys(known)) : null;
-  const properties = schema?.properties ? Object.fromEntries(Object.entries(schema.properties).filter(([name]) => !shown || shown.has(name))) : undefined;
+  const properties = schema?.properties ? Object.fromEntries(Object.entries(schema.properties)
+    .filter(([name, part]) => !part.readOnly && (!shown || shown.has(name)))) : undefined;
   return { inputs: known, schema: properties ? { ...schema, properties } : undefined };
 }

@@ -63,7 +63,7 @@ class ActionPage {
     this.action = action;
     this.part("head", [action.phase, action.task, action.can], () => this.showHead());
     this.part("facts", [action.phase, action.started_us, action.ended_us, action.attempts, action.cache], () => this.showFacts());
-    this.part("notices", [action.error, action.conditions], () => this.showNotices());
+    this.part("notices", [action.error, action.conditions, action.phase], () => this.showNotices());
     for (const side of ["inputs", "outputs"]) this.part(side, action[side], () => fill(this.parts[side], values(this.run, action.id, side, action[side], this.context.signal)));
     this.part("attempts", [action.attempt_list, action.waits, hasEnded(action.phase) || Date.now()], () => fill(this.parts.attempts, this.waits(), this.attempts()));
     this.part("steps", action.steps, () => fill(this.parts.steps, this.steps()));
@@ -105,9 +105,17 @@ class ActionPage {
   showNotices() {
     const { action } = this;
     const error = action.error && (typeof action.error === "string" ? { message: action.error } : action.error);
-    const asked = (action.conditions ?? []).filter((each) => each.phase === "paused").map((each) => acting.question(this.run, each, () => {}));
-    fill(this.parts.notices, error ? [failure(this.run, error), error.traceback ? traceback(error.traceback) : null] : null, asked);
+    fill(this.parts.notices, error ? [failure(this.run, error), error.traceback ? traceback(error.traceback) : null] : null);
+    if (!hasEnded(action.phase) && action.conditions?.length) this.ask();
     this.parts.notices.className = "notices";
+  }
+
+  /** Show the questions that it put and that wait for an answer. */
+  async ask() {
+    const { action, context, run } = this;
+    const all = await read(at("api", "runs", run, "conditions"), context.signal).catch(() => []);
+    const asked = all.filter((each) => each.phase === "paused" && action.conditions.includes(each.action_name));
+    fill(this.parts.notices, asked.map((each) => acting.question(run, each, () => {})));
   }
 
   showTab(name, panel, signal) {

@@ -12,7 +12,8 @@ export class Table {
     this.phases = sent.phases;
     this.cached = new Set(sent.cached);
     this.critical = new Set(sent.critical);
-    this.traces = new Map(Object.entries(sent.traces ?? {}).map(([row, steps]) => [Number(row), steps]));
+    this.traces = byRow(sent.traces);
+    this.earlier = byRow(sent.earlier); // attempts before the last one: [queued, started, ended, outcome]
     this.rowOf = new Map(this.id.map((id, row) => [id, row]));
   }
 
@@ -42,7 +43,7 @@ export class Table {
     if (changes.position !== undefined) this.position = changes.position;
     if (changes.critical) this.critical = new Set(changes.critical);
     for (const row of changes.cached ?? []) this.cached.add(row);
-    for (const [row, steps] of Object.entries(changes.traces ?? {})) this.traces.set(Number(row), steps);
+    for (const name of ["traces", "earlier"]) for (const [row, list] of byRow(changes[name])) this[name].set(row, list);
     return (changes.row ?? []).map((row, at) => {
       const before = row < this.length ? this.phase[row] : null;
       for (const name of COLUMNS) this[name][row] = changes[name][at];
@@ -59,4 +60,8 @@ export class Table {
     }
     return last;
   }
+}
+
+function byRow(sent) {
+  return new Map(Object.entries(sent ?? {}).map(([row, list]) => [Number(row), list]));
 }

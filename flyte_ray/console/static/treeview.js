@@ -133,6 +133,7 @@ export class TreeView {
     row.tree.style.setProperty("--depth", this.outline.depths[index]);
     row.twisty.classList.toggle("bare", !below);
     row.wait.hidden = row.run.hidden = true;
+    if (row.past.childElementCount) row.past.replaceChildren();
     row.element.classList.remove("critical", "dim");
     if (line >= TRACE) this.fillStep(row, line - TRACE);
     else if (line >= GROUP) this.fillGroup(row, this.outline.groups[line - GROUP]);
@@ -162,6 +163,7 @@ export class TreeView {
       table.taskOf(action), table.id[action], phase.replaceAll("_", " "), ran === null ? "" : duration(ran),
       isCritical ? "on the critical path" : "", ...notes,
     ].filter(Boolean).join(", "));
+    for (const attempt of table.earlier.get(action) ?? []) this.placePast(row, attempt);
     if (queued >= 0 && !table.cached.has(action)) this.place(row.wait, queued, started >= 0 ? started : end, "wait");
     if (started >= 0) this.place(row.run, started, end, `run phase-${phase}`);
     if (!hasEnded(phase) && started >= 0) row.run.classList.add("live");
@@ -196,6 +198,13 @@ export class TreeView {
     row.note.textContent = ok ? "" : "failed";
     row.length.textContent = duration(seconds * 1000);
     row.element.setAttribute("aria-label", `trace ${name}, ${duration(seconds * 1000)}${ok ? "" : ", failed"}`);
+  }
+
+  placePast(row, [queued, started, ended, outcome]) {
+    const [wait, run] = [h("i", { hidden: true }), h("i", { hidden: true })];
+    if (started > queued) this.place(wait, queued, started, "wait");
+    this.place(run, started, ended, `run past phase-${outcome === "lost" ? "aborted" : "failed"}`);
+    row.past.append(wait, run);
   }
 
   place(bar, from, to, kind) {
@@ -240,7 +249,8 @@ function makeRow(slot) {
     length: h("span", { class: "length" }),
   };
   const tree = h("div", { class: "tree-cell" }, Object.values(parts));
-  const time = h("div", { class: "time-cell", "aria-hidden": "true" }, wait, run);
+  const past = h("span");
+  const time = h("div", { class: "time-cell", "aria-hidden": "true" }, past, wait, run);
   const element = h("div", { class: "line", role: "treeitem", id: `line-${slot}` }, tree, time);
-  return { element, tree, wait, run, ...parts };
+  return { element, tree, past, wait, run, ...parts };
 }
