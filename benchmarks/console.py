@@ -1,20 +1,26 @@
 """Measure what the console's server takes with 50,000 actions in a run and 5,000 runs in a root; print one table.
 
-Usage, from the top of the project: `python -m benchmarks.console [--root DIR] [--make]`; with `--make` it only writes
-the two, and prints how to look at them.
+Usage, from the top of the project: `python -m benchmarks.console [--root DIR] [--make | --made]`; with `--make` it only
+writes the two, and prints how to look at them. Client and server share the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
-from functools import partial
+from contextlib import contextmanager
+from pathlib import Path
 
+from benchmarks.figures import Figure, Figures, table
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.listing import list_end, list_run
@@ -119,20 +125,80 @@ def make(store: Store, actions: int = ACTIONS, runs: int = RUNS) -> None:
     make_run(store, LARGE, actions, now - 1_000_000, fails=True)
 
 
+@contextmanager
+def served(root: str) -> Iterator[tuple[str, int]]:
+    """Serve the console of a root as a user does; yields its URL and its process."""
+    words = [sys.executable, "-m", "flyte_ray.cli.main", "console", "--root", root, "--port", "0"]
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[-1].rstrip("/"), process.pid
+        finally:
+            process.terminate()
+
+
+def ask(url: str) -> tuple[float, bytes]:
+    """Ask once; milliseconds, and the answer."""
+    begin = time.perf_counter()
+    with urllib.request.urlopen(url) as answer:
+        body = answer.read()
+    return (time.perf_counter() - begin) * 1e3, body
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process had."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def measure(root: str, repeat: int) -> Iterator[Figure]:
+    """Ask a console that has just been started, and the same things again."""
+    with served(root) as (url, pid):
+        first, _ = ask(f"{url}/api/runs?limit=100")
+        yield Figure("list of runs, first time", "ms", [first], at_most=500)
+        yield _again("list of runs", f"{url}/api/runs?limit=100", repeat, 500)
+        yield _again("list of failed runs", f"{url}/api/runs?phase=failed&limit=100", repeat, 500)
+        cold, body = ask(f"{url}/api/runs/{LARGE}/table")
+        ids = json.loads(body)["id"]
+        size = f"{len(ids):,} actions, {len(body) / 1e6:.1f} MB"
+        yield Figure("tree of a run, first time", "ms", [cold], at_most=1000, note=size)
+        yield _again("tree of a run", f"{url}/api/runs/{LARGE}/table", repeat, 100)
+        yield _again("a run", f"{url}/api/runs/{LARGE}", repeat, 100)
+        chosen = random.Random(1).sample(ids, repeat)
+        actions = [ask(f"{url}/api/runs/{LARGE}/actions/{each}")[0] for each in chosen]
+        yield Figure("an action, each another one", "ms", actions, at_most=100)
+        logs = [ask(f"{url}/api/runs/{LARGE}/actions/{each}/logs")[0] for each in chosen]
+        yield Figure("its log", "ms", logs, at_most=100)
+        yield Figure("memory of the server, at most", "MB", [peak_mb(pid)], at_most=300)
+
+
+def _again(work: str, url: str, repeat: int, at_most: float) -> Figure:
+    return Figure(work, "ms", [ask(url)[0] for _ in range(repeat)], at_most=at_most)
+
+
 def main() -> None:
     """Make what is asked, and measure it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.console", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--root", help="where to write (default: a folder that is removed)")
     parser.add_argument("--make", action="store_true", help="only write the runs")
+    parser.add_argument("--made", action="store_true", help="they are written already")
     parser.add_argument("--actions", type=int, default=ACTIONS)
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--repeat", type=int, default=9)
     options = parser.parse_args()
-    write = partial(make, actions=options.actions, runs=options.runs)
     with tempfile.TemporaryDirectory() as folder:
         root = options.root or folder
-        write(open_store(root))
+        if not options.made:
+            make(open_store(root), options.actions, options.runs)
         if options.make:
             print(f"flyte-ray console --root {root}")
+            return
+        figures = Figures()
+        figures.print_machine({"cores": os.cpu_count(), "load": [round(each, 1) for each in os.getloadavg()]})
+        for figure in measure(root, options.repeat):
+            figures.take(figure)
+        print(table(figures.all))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import flyte_ray as flyte
-from benchmarks.console import make_run
+from benchmarks.console import make, make_run, measure
 from flyte_ray.console.building import build_console
 from flyte_ray.storage import open_store
 from tests import console_tasks as shown
@@ -146,3 +146,9 @@ def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:
     page = console.get(f"/api/runs/{run}/actions/a0/report?attempt=0")
     assert "<p>hello</p>" in page.text
     assert page.headers["content-security-policy"] == "sandbox allow-scripts"
+
+
+def test_the_console_is_served_by_the_command_line_and_measured(tmp_path: Path) -> None:
+    make(open_store(tmp_path), actions=300, runs=3)
+    figures = list(measure(str(tmp_path), repeat=2))
+    assert len(figures) == 9 and all(figure.median > 0 for figure in figures)

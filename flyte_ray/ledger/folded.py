@@ -6,11 +6,13 @@ words, so that 50,000 actions take some 50 MB; which log is read is decided by t
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from flyte_ray.ledger import events as kinds
@@ -91,12 +93,13 @@ class FoldedRun:
         with self.lock:
             if clock() - self._read_s < FRESH_S:
                 return
-            for position, segment in read_segments(
-                self._store, self.state.id, self.position, self._epoch, events_without_values
-            ):
-                for event in segment.events:
-                    self._fold(event, position + 1)
-                self.position, self._epoch = position + 1, segment.epoch
+            with without_collection() if not self.rows else contextlib.nullcontext():
+                for position, segment in read_segments(
+                    self._store, self.state.id, self.position, self._epoch, events_without_values
+                ):
+                    for event in segment.events:
+                        self._fold(event, position + 1)
+                    self.position, self._epoch = position + 1, segment.epoch
             self._read_s = clock()
 
     def expire(self) -> None:
@@ -150,6 +153,18 @@ class FoldedRun:
         seconds = round((record["ended_us"] - record["started_us"]) / 1e6, 3)
         name = (event.task or "").rpartition("@")[0]
         self.traced.setdefault(event.action, []).append(Traced(name, seconds, "error" not in record))
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Make many objects that all stay without Python's looking for garbage: a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _ERRORS: Final = frozenset({kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED})

@@ -6,7 +6,7 @@ and the two are told apart. Knows nothing of storage.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -91,14 +91,19 @@ def events_of(table: pa.Table) -> list[Event]:
     import pyarrow as pa  # see encode_segment
 
     columns = [
-        (values.cast(pa.int64()) if name == "at" else values).to_pylist()
+        _shared(values) if name in _REPEATED else (values.cast(pa.int64()) if name == "at" else values).to_pylist()
         for name, values in zip(table.column_names, table.columns, strict=True)
     ]
-    for number, name in enumerate(table.column_names):
-        if name in _REPEATED:
-            known: dict[str | None, str | None] = {}
-            columns[number] = [known.setdefault(text, text) for text in columns[number]]
     return [Event(*row) for row in zip(*columns, strict=True)]
+
+
+def _shared(values: pa.ChunkedArray) -> list[str | None]:
+    """Return texts, each different one as one object."""
+    found: list[str | None] = []
+    for chunk in values.dictionary_encode().chunks:
+        texts = [*chunk.dictionary.to_pylist(), None]
+        found += [texts[-1 if number is None else number] for number in chunk.indices.to_pylist()]
+    return found
 
 
 def events_without_values(table: pa.Table) -> list[Event]:
@@ -106,9 +111,9 @@ def events_without_values(table: pa.Table) -> list[Event]:
     import pyarrow as pa  # see encode_segment
     import pyarrow.compute as pc
 
-    holds = pc.is_in(table["kind"], value_set=column(_VALUES, pa.string()))
-    bodies = pc.if_else(holds, pa.scalar(None, pa.string()), table["body"])
-    for name, values in (("body", bodies), ("context", pa.nulls(len(table), pa.string()))):
+    nothing = pa.nulls(len(table), pa.string())
+    bodies = pc.if_else(_is_one_of(table["kind"], _VALUES), nothing, table["body"])
+    for name, values in (("body", bodies), ("context", nothing)):
         table = table.set_column(table.column_names.index(name), name, values)
     return events_of(table)
 
@@ -117,4 +122,13 @@ def events_about(action: str, table: pa.Table) -> list[Event]:
     """Return the events of one action."""
     import pyarrow.compute as pc  # see encode_segment
 
-    return events_of(table.filter(pc.or_(pc.equal(table["action"], action), pc.equal(table["kind"], kinds.OPEN))))
+    is_ours, opens = _is_one_of(table["action"], (action,)), _is_one_of(table["kind"], (kinds.OPEN,))
+    return events_of(table.filter(pc.or_(is_ours, opens)))
+
+
+def _is_one_of(values: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+    """Tell of each value whether it is one of some texts; to compare with a plain one would import pandas."""
+    import pyarrow as pa  # see encode_segment
+    import pyarrow.compute as pc
+
+    return pc.is_in(values, value_set=column(texts, pa.string()))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from flyte_ray.ledger.critical import critical_path
-from flyte_ray.ledger.folded import Ended, FoldedRun
+from flyte_ray.ledger.folded import Ended, FoldedRun, without_collection
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
 
@@ -40,7 +40,8 @@ def tree_json(run: FoldedRun) -> bytes:
     with run.lock:
         made = run.texts.get("tree")
         if made is None or made[0] != run.position:
-            made = run.texts["tree"] = run.position, json.dumps(tree_columns(run), separators=(",", ":")).encode()
+            with without_collection():
+                made = run.texts["tree"] = run.position, json.dumps(tree_columns(run), separators=(",", ":")).encode()
         return made[1]
 
 

@@ -41,8 +41,15 @@ def _root() -> _Root:
     if found is None:
         _kept.clear()
         found = _kept[store.uri] = _Root(FoldedRuns(store), RunList(store))
-        threading.Thread(target=found.list.complete, name="flyte-ray-list", daemon=True).start()
+        threading.Thread(target=_prepare, args=(found,), name="flyte-ray-list", daemon=True).start()
     return found
+
+
+def _prepare(root: _Root) -> None:
+    """Do beside the first request what the next ones would wait for."""
+    import pyarrow.compute  # noqa: F401  # slow to import, and each log needs it
+
+    root.list.complete()
 
 
 def describe_open(about: Mapping[str, Any]) -> dict[str, Any]:
