@@ -128,8 +128,10 @@ class Intake:
         if action.phase.is_terminal or action.attempt != result.attempt:
             return
         book.dispatch.durations.add(action.task, result.seconds)
-        if action.phase is ActionPhase.QUEUED and result.kind != kinds.SUCCEEDED:
-            return  # it was lost or ran out of time, and will run again: only success counts late
+        if action.slot != slot.id and result.kind != kinds.SUCCEEDED:
+            # It was lost or ran out of time, and will run again: only success counts late. Or its begin was not stored
+            # when its ledger died, and its number was given again.
+            return
         if result.kind == DISPLACED:
             reason = json.loads(result.body) or "it waited for a signal in the way of others"
             if lose_attempt(book, action, Loss(reason, STACKED), to_blame=False):
@@ -157,6 +159,6 @@ class Intake:
         book = self._book
         action = book.state.actions.get(item.action)
         book.leave(slot, item.action, item.attempt)
-        if action and action.phase is ActionPhase.RUNNING and action.attempt == item.attempt:
+        if action and action.slot == slot.id and action.attempt == item.attempt:
             book.record(kinds.RETURNED, action.id, item.attempt)
             book.enqueue(action)
