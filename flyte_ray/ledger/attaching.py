@@ -5,13 +5,15 @@ The log may lack both, because the ledger before this one ended before it stored
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import UNSEEN
 from flyte_ray.ledger.messages import REPLACED, Call, Cancel, Held, Item, Outcome, Result, Return, Step, Work
 from flyte_ray.ledger.state import ActionState
-from flyte_ray.ledger.verdicts import lost
+from flyte_ray.ledger.verdicts import UNSEEN_END, aborted, lost
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -34,19 +36,34 @@ def hand_in(book: RunBook, slot: Slot, held: Held) -> list[Work]:
     return later
 
 
-def catch_up(book: RunBook, slot: Slot, item: Item) -> None:
+def attempts_of(held: Held, items: Sequence[Item]) -> list[int]:
+    """Say of each item which attempt it is of, a call of its parent's; -1 where the slot does not tell."""
+    latest = {work.action: work.attempt for work in held.works}
+    found: list[int] = []
+    for item in reversed(items):  # of what a slot does not hold any more, the end says which attempt it was
+        if isinstance(item, (Result, Return, Step)):
+            latest[item.action] = item.attempt
+            found.append(item.attempt)
+        else:
+            found.append(latest.get(item.parent, -1) if type(item) is Call else -1)
+    return found[::-1]
+
+
+def catch_up(book: RunBook, slot: Slot, item: Item, attempt: int) -> None:
     """Put the attempt on record that an item is of, if its begin died with the ledger before; call before the item.
 
     The attempt before it had ended then, and how is known to another slot, if to any: that is not waited for.
     """
     if type(item) is Call:
         parent = book.state.actions.get(item.parent)
-        if parent and parent.phase is ActionPhase.QUEUED and parent.id not in book.leaving:
-            _begin(book, slot, parent, parent.attempts)
+        waits = parent and parent.phase is ActionPhase.QUEUED and parent.id not in book.leaving
+        # If the attempt is older, it was replaced, and what it called is called by the next one.
+        if parent and waits and attempt >= parent.attempts:
+            _begin(book, slot, parent, attempt)
     elif isinstance(item, (Result, Return, Step)):
         action = book.state.actions.get(item.action)
-        if action and not action.phase.is_terminal and item.attempt >= action.attempts:
-            _begin(book, slot, action, item.attempt)
+        if action and not action.phase.is_terminal and attempt >= action.attempts:
+            _begin(book, slot, action, attempt)
 
 
 def _begin(book: RunBook, slot: Slot, action: ActionState, attempt: int) -> None:
@@ -75,24 +92,9 @@ def hold(book: RunBook, slot: Slot, held: Held, work: Work) -> None:
         slot.order(Cancel(action.id, REPLACED))
 
 
-def believe(book: RunBook, slot: Slot, held: Held) -> None:
-    """Take in outcomes that a slot has and no segment, where the calls are on record; call before each of its results.
-
-    An action went on with them before it ended: to take its end first would abort what had succeeded.
-    """
-    unknown: list[Outcome] = []
-    for outcome in held.outcomes:
-        action = book.state.actions.get(outcome.action)
-        if action is None:
-            unknown.append(outcome)
-        elif not action.phase.is_terminal:
-            book.end(action, outcome.kind, outcome.body, slot)
-    held.outcomes[:] = unknown
-
-
 def attend(book: RunBook, slot: Slot, held: Held) -> None:
-    """Take in what a slot waits for, and the outcomes that are left; call after the slot's items."""
-    believe(book, slot, held)
+    """Take in what a slot waits for, and what it has heard; call after the slot's items."""
+    book.hearsay.update((outcome.action, outcome) for outcome in held.outcomes)
     for name in held.awaiting:
         action = book.state.actions.get(name)
         if action is None:
@@ -112,3 +114,23 @@ def reconcile(book: RunBook, slot: Slot) -> None:
             # Its order was lost with the ledger that sent it.
             book.record(kinds.RETURNED, action.id, action.attempt)
             book.queue_again(action)
+
+
+def stop_expecting(book: RunBook, slot: str) -> None:
+    """Take note that a slot has handed in all it holds, or is given up; after the last one, of what nobody has told."""
+    if book.expected.keys() == {slot}:
+        for name in list(book.hearsay):
+            book.believe(name)
+    book.expected.pop(slot, None)
+    if book.expected or not book.forsaken:
+        return
+    forsaken, book.forsaken = book.forsaken, {}
+    for parent, out_of_time in forsaken.items():
+        if not book.state.actions[parent].phase.is_terminal:
+            continue
+        for child in list(book.open_children.get(parent, ())):
+            if book.state.actions[child].phase is ActionPhase.QUEUED and not out_of_time:
+                book.abort(child, aborted(UNSEEN_END, f"action {parent}"))
+        book.abandon_children(parent, None, out_of_time=out_of_time)
+    if book.end_mark is not None:
+        book.close()

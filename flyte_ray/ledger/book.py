@@ -70,6 +70,11 @@ class RunBook:
         """Shapes of the slots that live and have not attached to this ledger, by id: until they have, nothing is
         handed out."""
         self.expected_since_us = 0
+        self.hearsay: dict[str, Outcome] = {}
+        """What slots were told of how actions ended, and no segment holds, by action: until all slots have attached,
+        one that ran the action may tell it itself, and how those below it ended."""
+        self.forsaken: dict[str, bool] = {}
+        """Parents that have ended meanwhile, and whether their time was over: what they left is ended then, too."""
         self.end_mark: int | None = None
         """Events that must be stored before the end of the run is told to anybody."""
         self._ended_us = 0
@@ -81,13 +86,14 @@ class RunBook:
         self.conditions = RunConditions()
         self.replays = Replays(self.state, self.record, self._ref_of, now_us, strict=strict_replay)
         self.now_us = now_us
-        self._open_children: dict[str, set[str]] = {}
+        self.open_children: dict[str, set[str]] = {}
+        """Children that have not ended, by parent."""
         self.leaving: dict[str, str] = {}
         """Slots in which an attempt is stopped whose action is queued again, by action: until it has left, no other
         attempt begins."""
         for action in self.state.actions.values():
             if not action.phase.is_terminal and action.parent:
-                self._open_children.setdefault(action.parent, set()).add(action.id)
+                self.open_children.setdefault(action.parent, set()).add(action.id)
             if self.refs[action.task].is_condition:
                 self.dispatch.asking.add(self.state.actions[action.parent or ROOT_ACTION].task)
             if action.phase is ActionPhase.PAUSED:
@@ -128,7 +134,7 @@ class RunBook:
             slot=ran_in,
         )
         if call.parent:
-            self._open_children.setdefault(call.parent, set()).add(call.action)
+            self.open_children.setdefault(call.parent, set()).add(call.action)
         action = self.state.actions[call.action]
         self.replays.called(action)
         return action
@@ -139,11 +145,20 @@ class RunBook:
         changed = task if task != action.task else None
         self.record(kinds.RENEWED, action.id, task=changed, cache=cache or "" if cache != action.cache else None)
         if action.parent:
-            self._open_children.setdefault(action.parent, set()).add(action.id)
+            self.open_children.setdefault(action.parent, set()).add(action.id)
 
     def expect(self, alive: Mapping[str, str]) -> None:
         """Hand nothing out until these slots have attached, given by their shapes."""
         self.expected, self.expected_since_us = dict(alive), self.now_us()
+
+    def believe(self, name: str) -> bool:
+        """End an action as a slot had heard that it ended; False if none has, or it has ended."""
+        told = self.hearsay.pop(name, None)
+        action = self.state.actions.get(name)
+        if told is None or action is None or action.phase.is_terminal:
+            return False
+        self.end(action, told.kind, told.body, None)
+        return True
 
     def answer(self, name: str, kept: Kept | None) -> bool:
         """Take the cache's answer to an action; False if it does not wait for it any more."""
@@ -174,7 +189,7 @@ class RunBook:
     def abort(self, name: str, body: str) -> None:
         """End an action and all below it as aborted; `body` says why and by whom, see `verdicts.aborted`."""
         action = self.state.actions[name]
-        if action.phase.is_terminal:
+        if action.phase.is_terminal or self.believe(name):
             return
         holder = self.slots.get(action.slot or "")
         if holder:
@@ -199,7 +214,7 @@ class RunBook:
                 self.end(action, kinds.TIMED_OUT, body, None)
                 continue
             self.record(kind, action.id, action.attempt, body=error)
-            self._abandon_children(action.id, None, out_of_time=True)
+            self.abandon_children(action.id, None, out_of_time=True)
             self.queue_again(action)
 
     def fail_queued(self, shape: str, body: str) -> None:
@@ -224,11 +239,11 @@ class RunBook:
         self.conditions.discard(action.id)
         # An abort is recorded with its reason in the whole tree.
         reason = body if kind == kinds.ABORTED else None
-        self._abandon_children(action.id, reason, out_of_time=kind == kinds.TIMED_OUT)
+        self.abandon_children(action.id, reason, out_of_time=kind == kinds.TIMED_OUT)
         if action.id == ROOT_ACTION:
             self.close()
             return
-        self._open_children.get(action.parent or "", set()).discard(action.id)
+        self.open_children.get(action.parent or "", set()).discard(action.id)
         holder = self._holder(action)
         if holder:
             holder.awaiting.discard(action.id)
@@ -236,8 +251,12 @@ class RunBook:
             if holder is not by or kind != kinds.SUCCEEDED:
                 holder.order(Outcome(action.id, action.end_kind, body))
 
-    def _abandon_children(self, parent: str, reason: str | None, *, out_of_time: bool) -> None:
-        children = self._open_children.pop(parent, None)
+    def abandon_children(self, parent: str, reason: str | None, *, out_of_time: bool) -> None:
+        """End as aborted what an action that has ended left running; later, if who ran it has not attached yet."""
+        if self.expected and reason is None:
+            self.forsaken[parent] = out_of_time
+            return
+        children = self.open_children.pop(parent, None)
         if children:
             body = reason or abandoned(parent, out_of_time=out_of_time)
             for child in children:
@@ -257,8 +276,14 @@ class RunBook:
         """
         if self.end_mark is None or stored < self.end_mark:
             return False
-        is_late = self.now_us() - self._ended_us > LAST_WORDS_S * 1e6
-        return is_late or not any(slot.running and not slot.is_caught_up for slot in self.slots.values())
+        if self.expected:
+            return False
+        return self.is_late or not any(slot.running and not slot.is_caught_up for slot in self.slots.values())
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the run has ended, and last words were waited for long enough."""
+        return self.end_mark is not None and self.now_us() - self._ended_us > LAST_WORDS_S * 1e6
 
     def _holder(self, action: ActionState) -> Slot | None:
         """The slot in which the parent waits for this action."""

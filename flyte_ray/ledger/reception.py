@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flyte_ray.errors import RunFencedError
-from flyte_ray.ledger.attaching import attend, believe, catch_up, hand_in, hold, reconcile
+from flyte_ray.ledger.attaching import attempts_of, attend, catch_up, hand_in, hold, reconcile, stop_expecting
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Answer, Slot
 from flyte_ray.ledger.intake import Intake
-from flyte_ray.ledger.messages import Bye, Message, Reply, Result
+from flyte_ray.ledger.messages import Bye, Message, Reply
 
 Answers = list[tuple[Answer, Reply]]
 """Replies that wait to be delivered."""
@@ -91,16 +91,16 @@ class Reception:
         slot.attached = True
         if held:
             slot.received = message.first  # what is below is on record
+            book.expected.setdefault(slot.id, slot.shape)  # one that was given up is expected until it has told all
         items = slot.hear(message)
         book.limits.begun(slot.active)
         book.limits.stalls(slot.running, bool(slot.waits_for_store))
         book.learn(message.tasks)
         later = hand_in(book, slot, held) if held else []
-        for item in items:
+        attempts = attempts_of(held, items) if held else ()
+        for index, item in enumerate(items):
             if held:
-                catch_up(book, slot, item)
-                if type(item) is Result:
-                    believe(book, slot, held)
+                catch_up(book, slot, item, attempts[index])
             self._intake.take(slot, item)
         self._intake.settle(slot)
         if held:
@@ -108,8 +108,9 @@ class Reception:
                 hold(book, slot, held, work)
             attend(book, slot, held)
             slot.resend()
-        if book.expected.pop(slot.id, None) is not None:
+        if slot.id in book.expected:
             reconcile(book, slot)
+            stop_expecting(book, slot.id)
         slot.about.update(message.about)
 
     def _build(self, slot: Slot) -> Reply:

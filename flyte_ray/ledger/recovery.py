@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger.attaching import stop_expecting
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import CRASHED, MEMORY, UNSEEN, Loss, delay_s, exceeded, suspect
@@ -70,7 +71,7 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
     slot = book.slots.pop(name, None) or Slot(name, book.state.id, "")
     book.starting.pop(name, None)
     running, guilty = dict(slot.running), ""
-    if book.expected.pop(name, None) is not None:
+    if name in book.expected:
         # It has not attached since this ledger started: what it ran is known from the log alone.
         held = [each for each in book.state.actions.values() if each.slot == name]
         running = {each.id: each.attempt for each in sorted(held, key=lambda each: each.started_us)}
@@ -83,6 +84,7 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
     for each, attempt in running.items():
         action = book.state.actions[each]
         book.leave(slot, each, attempt)
+        book.believe(each)
         if action.phase is not ActionPhase.RUNNING or action.attempt != attempt:
             continue
         excess = shortage(book.refs[action.task], action, loss) if each == guilty and loss.cause == MEMORY else ""
@@ -90,6 +92,7 @@ def lose(book: RunBook, name: str, loss: Loss) -> None:
             _exceed(book, action, excess)
         elif lose_attempt(book, action, loss, to_blame=each == guilty and (loss.cause == CRASHED or bool(excess))):
             book.queue_again(action)
+    stop_expecting(book, name)
 
 
 def _exceed(book: RunBook, action: ActionState, excess: str) -> None:
@@ -119,8 +122,11 @@ def silent(book: RunBook) -> list[str]:
     """
     waited_us = book.now_us() - book.expected_since_us
     unbegun, late = missing(book.expected, book.state.actions.values(), waited_us)
+    if book.is_late:
+        unbegun, late = list(book.expected), []  # the end of the run is to be told
     for name in unbegun:
-        book.starting[name] = book.expected.pop(name)
+        book.starting[name] = book.expected[name]
+        stop_expecting(book, name)
     for name in late:
         lose(book, name, Loss("it did not answer any more", UNSEEN))
     return late

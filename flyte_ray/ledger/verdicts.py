@@ -6,7 +6,7 @@ Pure: which verdict applies is decided by those who call.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 
 def failure(code: str, kind: str, message: str) -> str:
@@ -25,6 +25,10 @@ def abandoned(parent: str, *, out_of_time: bool) -> str:
     if out_of_time:
         return aborted("its parent ran out of time", f"a time limit of action {parent}")
     return aborted("its parent ended", f"action {parent}")
+
+
+UNSEEN_END: Final = "its parent ended, and how it ended itself, if it had, was not stored"
+"""Why an action is aborted of whose end nobody is left who could tell: its slot and the ledger are gone."""
 
 
 def aborted_by(body: str | None) -> str:

@@ -33,6 +33,7 @@ from flyte_ray.ledger.messages import (
 )
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.verdicts import UNSEEN_END
 from flyte_ray.ledger.wire import dump_message, dump_reply, load_message, load_reply
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.spec.ids import RunId
@@ -207,6 +208,7 @@ class World:
         self.blamed: Counter[str] = Counter()
         """How often a slot was killed that had said to run an action."""
         self.room = 3
+        self.slots_died = False
         self.ledgers: list[Ledger] = []
         self.open: dict[str, set[int]] = {}
         """Messages delivered and not answered, by slot."""
@@ -215,6 +217,11 @@ class World:
         self.newest: Counter[str] = Counter()
         self.ledger = self.make_ledger()
         self.begin()
+
+    @property
+    def ends_may_be_lost(self) -> bool:
+        """Whether a slot and a ledger died: what only these two knew of an action nobody can tell."""
+        return self.slots_died and len(self.ledgers) > 1
 
     def begin(self) -> None:
         self.ledger.start(Start(RUN, "n", TASK, str(self.size), about=self.about))
@@ -246,6 +253,7 @@ class World:
 
     def step(self, what: str, number: int) -> None:
         slot = self.pick(number)
+        self.slots_died = self.slots_died or what in ("kill", "fall")
         if what == "restart":
             # What is not stored dies with the ledger: its threads may go on, the next epoch fences them.
             self.ledger = self.make_ledger()
@@ -355,7 +363,7 @@ def disturb(world: World, steps: list[tuple[str, int]]) -> None:
             break
         world.step(what, number)
     world.drain()
-    check(world.store, world.result)
+    check(world.store, world.result, may_lack_ends=world.ends_may_be_lost)
     for ledger in world.ledgers:
         ledger.close()  # those that died too: their threads would outlive the test
 
@@ -397,7 +405,7 @@ def test_what_answers_one_call_alone_is_not_handed_in_to_the_next_ledger() -> No
     assert mail.outcomes() == [told]
 
 
-def check(store: Any, expected: int, run: RunId = RUN) -> None:
+def check(store: Any, expected: int, run: RunId = RUN, *, may_lack_ends: bool = False) -> None:
     succeeded: Counter[str] = Counter()
     result = None
     begun_with_step: set[tuple[str, int]] = set()
@@ -412,7 +420,8 @@ def check(store: Any, expected: int, run: RunId = RUN) -> None:
                 assert not again, f"{event.action} was given its stored step and executed it again"
             if event.kind == kinds.STARTED:
                 assert not succeeded[event.action], f"{event.action} was stored as succeeded and started again"
-            assert event.kind not in (kinds.ABORTED, kinds.FAILED), f"{event.action}: {event}"
+            if not (may_lack_ends and UNSEEN_END in (event.body or "")):
+                assert event.kind not in (kinds.ABORTED, kinds.FAILED), f"{event.action}: {event}"
             if event.kind == kinds.SUCCEEDED:
                 succeeded[event.action] += 1
                 result = event.body if event.action == "a0" else result
