@@ -137,6 +137,17 @@ async def work() -> int:
     return os.getpid()
 
 
+board = AppEnvironment(
+    "board",
+    command=f"{sys.executable} -m streamlit run tests/board.py --server.port {{port}}",
+    args="--server.address 127.0.0.1 --server.headless true --browser.gatherUsageStats false",
+    env_vars={"OWNER": "the tests"},
+    include=["board.py"],
+    resources=flyte.Resources(cpu=0.2),
+    requires_auth=False,
+    scaling=Scaling(1),
+)
+
 broken = AppEnvironment(
     "broken",
     command=[sys.executable, "-c", "print('no model here'); exit(3)"],

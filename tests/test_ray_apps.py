@@ -195,6 +195,33 @@ def test_a_server_function_runs_in_a_process_of_its_own(serving: Path) -> None:
         assert websocket.recv() == "hello?"
 
 
+def test_a_page_of_streamlit_is_served_with_its_websocket(serving: Path) -> None:
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+    handle = flyte.serve(served_apps.board)
+    with client_of(handle, {"accept": "text/html"}) as client:
+        page = client.get("", follow_redirects=True)
+        assert page.status_code == 200 and "<title>Streamlit</title>" in page.text
+        parts = re.findall(r'(?:src|href)="\./(static/[^"]+)"', page.text)
+        assert parts and {client.get(f"/{part}").status_code for part in parts} == {200}
+    url = f"{handle.endpoint.replace('http', 'ws')}/_stcore/stream"
+    origin: Any = handle.endpoint.removesuffix("/apps/board")
+    protocols: Any = ["streamlit"]
+    asked: Any = BackMsg()
+    asked.rerun_script.query_string = ""
+    shown: list[Any] = []
+    with connect(url, subprotocols=protocols, origin=origin, open_timeout=60) as browser:
+        browser.send(asked.SerializeToString())
+        while not shown or shown[-1].WhichOneof("type") != "script_finished":
+            shown.append(ForwardMsg())
+            shown[-1].ParseFromString(browser.recv(timeout=60))
+    elements = [told.delta.new_element for told in shown if told.WhichOneof("type") == "delta"]
+    texts = [each.heading.body or each.markdown.body for each in elements]
+    assert texts == ["Board of the tests", "six times seven is 42"]
+    flyte.remote.App.delete("board")
+
+
 def test_what_does_not_start_is_said_where_it_was_asked_for(serving: Path) -> None:
     with pytest.raises(DeploymentError, match=r"App 'broken' did not start: (.|\n)*its last lines:\n    no model here"):
         flyte.serve(served_apps.broken)

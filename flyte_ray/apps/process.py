@@ -24,13 +24,16 @@ LAST_LINES: Final = 20
 class Command:
     """A process that was started from words."""
 
-    def __init__(self, words: Sequence[str], port: int, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: Sequence[str], port: int, variables: Mapping[str, str], folder: str | None = None
+    ) -> None:
         """Start it.
 
         Args:
             words: Program and arguments; `{port}` stands for the port.
             port: Where it is to listen; the variable `PORT` has it, too.
             variables: Added to those of this process.
+            folder: Where it runs; None: where this process does.
 
         Raises:
             DeploymentError: There is no such program.
@@ -40,7 +43,12 @@ class Command:
         environ = {**os.environ, **variables, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         try:
             self._process = subprocess.Popen(
-                self.words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                self.words,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
         except OSError as error:
             raise DeploymentError(

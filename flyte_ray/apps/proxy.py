@@ -54,6 +54,11 @@ class Proxy:
         """Serve."""
         if not await self._target.answering(WAIT_S):
             await refuse(scope, receive, send, 503, "The app's server does not answer. Try again.")
+        elif scope["type"] == "http" and _wants_page(scope) and not _path(scope):
+            # Pages name their parts relative to their own address, which has to end with a slash for that.
+            where = f"{scope['root_path'].rpartition('/')[2]}/".encode() + _query(scope)
+            await send({"type": "http.response.start", "status": 307, "headers": [(b"location", where)]})
+            await send({"type": "http.response.body", "body": b""})
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
@@ -121,13 +126,24 @@ class Proxy:
             await _until_either(_upwards(receive, upstream), _downwards(upstream, send))
 
     def _url(self, scheme: str, scope: Any) -> URL:
-        # The path as it was sent: decoded and encoded again it might be another one.
-        raw = scope.get("raw_path") or scope["path"].encode()
-        prefix = scope.get("root_path", "").encode()
-        path = raw[len(prefix) :] if prefix and raw.startswith(prefix) else raw
-        query = b"?" + scope["query_string"] if scope.get("query_string") else b""
-        text = f"{scheme}://{HOST}:{self._target.port}{(path or b'/').decode('latin-1')}{query.decode('latin-1')}"
-        return URL(text, encoded=True)
+        below = (_path(scope) or b"/") + _query(scope)
+        return URL(f"{scheme}://{HOST}:{self._target.port}{below.decode('latin-1')}", encoded=True)
+
+
+def _path(scope: Any) -> bytes:
+    """The path below the app's route, as it was sent: decoded and encoded again it might be another one."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    prefix = scope.get("root_path", "").encode()
+    return raw[len(prefix) :] if prefix and raw.startswith(prefix) else raw
+
+
+def _query(scope: Any) -> bytes:
+    return b"?" + scope["query_string"] if scope.get("query_string") else b""
+
+
+def _wants_page(scope: Any) -> bool:
+    accepts = (value for name, value in scope["headers"] if name.lower() == b"accept")
+    return scope["method"] == "GET" and any(b"text/html" in value for value in accepts)
 
 
 def _passes(name: bytes) -> bool:

@@ -80,6 +80,13 @@ def load(reference: Mapping[str, str], name: str) -> AppEnvironment:
     return found
 
 
+def find_top(reference: Mapping[str, str]) -> str:
+    """Return the folder from which the module of an app was imported: the top of its project, as far as it is here."""
+    module = sys.modules[reference["module"]]
+    assert module.__file__ is not None, "it was loaded from a file"
+    return str(Path(module.__file__).parents[reference["module"].count(".")])
+
+
 def refuse_while_loading() -> None:
     """Refuse to serve while a replica imports the file of an app.
 

@@ -21,7 +21,8 @@ from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.functions import Hooked
 from flyte_ray.apps.lifespan import Lifespan
 from flyte_ray.apps.parameters import Values, materialize
-from flyte_ray.apps.reference import load
+from flyte_ray.apps.process import Command
+from flyte_ray.apps.reference import find_top, load
 from flyte_ray.apps.supervision import Supervisor
 from flyte_ray.apps.timeouts import Timely
 from flyte_ray.cluster.code import unpack_code
@@ -164,10 +165,13 @@ class InChild:
             self._file.flush()
             words = [sys.executable, "-m", "flyte_ray.apps.server_process", self._file.name]
             variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        # In the project's folder as it has travelled, so that a command names its files as where it was written.
+        folder = find_top(record.reference) if record.kind == "command" else None
         self._supervisor = Supervisor(
             record.name,
             words,
             variables,
+            start=partial(Command, folder=folder),
             port=env.app_spec.port.port if env.app_spec.names_port else None,
             **record.start,
         )

@@ -188,6 +188,20 @@ def ask(proxy: Any) -> httpx.Response:
     return asyncio.run(asked())
 
 
+def test_a_browser_is_sent_to_the_address_below_which_a_page_finds_its_parts() -> None:
+    async def asked(path: str, accept: str) -> httpx.Response:
+        proxy = Proxy(Here(1))
+        transport = httpx.ASGITransport(proxy, root_path="/apps/board")
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            answer = await client.get(path, headers={"accept": accept})
+        await proxy.close()
+        return answer
+
+    sent = asyncio.run(asked("/apps/board?a=1", "text/html,*/*"))
+    assert (sent.status_code, sent.headers["location"]) == (307, "board/?a=1")
+    assert asyncio.run(asked("/apps/board", "*/*")).status_code == 502  # nobody listens on that port
+
+
 def test_a_server_that_is_away_is_503_and_one_that_hangs_up_502() -> None:
     away = ask(Proxy(Here(1, answers=False)))
     assert (away.status_code, away.json()["detail"]) == (503, "The app's server does not answer. Try again.")
