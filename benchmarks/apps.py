@@ -1,7 +1,8 @@
 """Measure what an app costs beside the same FastAPI app on bare Ray Serve, and print one table.
 
-Usage, from the top of the project: `python -m benchmarks.apps [--json]`; needs wrk, a Debian package. Client and server
-share the machine. A figure is the median of alternating rounds of `SECONDS`.
+Usage, from the top of the project: `python -m benchmarks.apps [--ingress haproxy] [--soak [--minutes 10]] [--json]`;
+needs wrk, a Debian package. Client and server share the machine. A figure is the median of alternating rounds of
+`SECONDS`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Any
 import flyte_ray as flyte
 from benchmarks import web
 from benchmarks.measuring import Bench, Measure, Row, measure, report, session
+from benchmarks.soak import soak
 from flyte_ray.apps.deploying import PORT_VAR
+from flyte_ray.cluster.serve_options import HAPROXY_VAR
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 
@@ -110,14 +113,24 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--repeat", type=int, default=ROUNDS, help="rounds of each measure")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="measures to make")
+    parser.add_argument("--ingress", choices=("proxy", "haproxy"), default="proxy", help="what takes Serve's requests")
+    parser.add_argument(
+        "--soak", action="store_true", help="load an app while it is deployed again and replicas are killed"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="how long --soak takes")
     given = parser.parse_args()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         os.environ[PORT_VAR] = str(probe.getsockname()[1])
     os.environ["PYTHONPATH"] = str(TOP)
+    os.environ[HAPROXY_VAR] = str(int(given.ingress == "haproxy"))
+    measures = {name: MEASURES[name] for name in given.only}
+    if given.soak:
+        measures = {"soak": lambda bench: soak(given.minutes)}
     with session("embedded", given.repeat) as bench:
-        rows = measure(bench, {name: MEASURES[name] for name in given.only})
-        print(report(rows, "Serve's own proxy", as_json=given.json, baseline="bare Serve"))
+        rows = measure(bench, measures)
+        ingress = "HAProxy" if given.ingress == "haproxy" else "Serve's own proxy"
+        print(report(rows, ingress, as_json=given.json, baseline="bare Serve"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from fastapi import FastAPI
@@ -19,6 +20,15 @@ async def hello() -> dict[str, str]:
     return {"hello": "world"}
 
 
+pid = FastAPI()
+
+
+@pid.get("/")
+async def tell() -> int:
+    """Say which process answers."""
+    return os.getpid()
+
+
 SMALL = flyte.Resources(cpu=0.2)
 in_replica = FastAPIAppEnvironment("ours", app=app, resources=SMALL, requires_auth=False, scaling=Scaling(1))
 with_token = FastAPIAppEnvironment("guarded", app=app, resources=SMALL, scaling=Scaling(1))
@@ -32,3 +42,4 @@ in_command = AppEnvironment(
 from_zero = FastAPIAppEnvironment(
     "zero", app=app, resources=SMALL, requires_auth=False, scaling=Scaling((0, 1), scaledown_after=1)
 )
+steady = FastAPIAppEnvironment("steady", app=pid, resources=SMALL, requires_auth=False, scaling=Scaling(2))
