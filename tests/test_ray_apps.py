@@ -47,9 +47,14 @@ def serving(connected: Path, ray_address: str) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PORT_VAR, str(free_port()))
         yield connected
-        for app in flyte.remote.App.listall():  # else the next ledger of this root, which others use, serves them again
-            flyte.remote.App.delete(app.name, force=True)
+        delete_all()
         shut_serve_down()
+
+
+def delete_all() -> None:
+    """Have no app on record: a ledger of this root, which others use, would serve it again when it starts."""
+    for app in flyte.remote.App.listall():
+        flyte.remote.App.delete(app.name, force=True)
 
 
 def shut_serve_down() -> None:
@@ -323,6 +328,7 @@ def test_an_app_is_served_again_when_the_cluster_has_lost_it(serving: Path) -> N
 def test_haproxy_takes_requests_and_what_needs_no_token_is_said(
     serving: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    delete_all()
     shut_serve_down()
     monkeypatch.setenv(PORT_VAR, str(free_port()))
     monkeypatch.setenv(HAPROXY_VAR, "1")
