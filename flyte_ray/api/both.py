@@ -15,11 +15,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 from flyte_ray.runtime.interrupt import CtrlC
-from flyte_ray.runtime.local import JOIN_S, TICK_S, interrupt_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _END: Final = object()
+LOOK_S: Final = 0.05
+"""Time between two looks whether somebody pressed Ctrl-C."""
 
 
 class Both(Generic[P, R]):
@@ -156,8 +157,10 @@ def _on_a_thread(call: Callable[[], R]) -> R:
     with CtrlC() as ctrl_c:
         thread.start()
         while thread.is_alive() and not ctrl_c.pressed:
-            thread.join(TICK_S)
+            thread.join(LOOK_S)
         if ctrl_c.pressed:
+            from flyte_ray.runtime.local import JOIN_S, interrupt_run  # the whole ledger, which slots do without
+
             if interrupt_run(thread):
                 # An action that does not look up meanwhile is left behind: only a main thread can be interrupted.
                 thread.join(JOIN_S)

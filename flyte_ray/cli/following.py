@@ -12,8 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn
 
 import click
-from rich.console import Console
-from rich.pretty import pretty_repr
 
 from flyte_ray.api.run import Run
 from flyte_ray.cli.live import Watcher, shown
@@ -101,6 +99,9 @@ def show_value(value: Any, run: str) -> str:
     """Write an output of a run: in full and in one line for other programs, laid out and cut on a terminal."""
     if not sys.stdout.isatty():
         return repr(value)
+    from rich.console import Console  # slow to import; most programs' output is no terminal
+    from rich.pretty import pretty_repr
+
     # The name before it takes some columns.
     lines = pretty_repr(value, max_width=Console().width - 5, max_length=1_000, max_string=5_000).splitlines()
     if len(lines) > LINES_SHOWN:

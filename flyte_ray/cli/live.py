@@ -14,10 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
 from flyte_ray.api.run import Run
 from flyte_ray.spec.phase import ActionPhase
 
@@ -123,6 +119,10 @@ def _keep_showing(run: Run, watcher: Watcher, stop: threading.Event, show: Show,
 
 @contextmanager
 def _on_terminal(name: str) -> Iterator[tuple[Show, float]]:
+    from rich.console import Console  # slow to import; where nobody looks it is not needed
+    from rich.live import Live
+    from rich.text import Text
+
     # What tasks print goes above the picture; but a stdout that leads elsewhere is left alone.
     aside = sys.stdout.isatty()
     with Live(console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=aside) as view:

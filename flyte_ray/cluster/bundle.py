@@ -18,12 +18,13 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final, Literal
 
 from flyte_ray.errors import CodeBundleError
 from flyte_ray.spec.origin import is_project_file
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 CopyStyle = Literal["loaded_modules", "all", "none"]
 MAX_BUNDLE_BYTES: Final = 100 * 1024 * 1024
@@ -319,6 +320,8 @@ _real_folder = functools.cache(os.path.realpath)
 def _walk(folder: Path, rules: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterator[Path]:
     own = folder / ".gitignore"
     if own.is_file():
+        from pathspec import GitIgnoreSpec  # slow to import; slots, and runs that send what is loaded, do without it
+
         rules = (*rules, (folder, GitIgnoreSpec.from_lines(own.read_text(errors="replace").splitlines())))
     for entry in sorted(os.scandir(folder), key=lambda item: item.name):
         path = Path(entry.path)
