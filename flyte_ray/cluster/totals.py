@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
+
+from flyte_ray.cluster.options import scarcity
 
 NAMES: Final = {"cpus": "CPU", "gpus": "GPU", "memory": "memory"}
 """What is told, by Ray's names; memory in bytes."""
@@ -18,3 +21,10 @@ def read_totals() -> dict[str, Any]:
         for name, key in NAMES.items()
     }
     return {**found, "nodes": sum(1 for node in ray.nodes() if node["Alive"])}
+
+
+def reason_to_wait(options: str, pool: str | None) -> str:
+    """Say for what a slot with these Ray options (JSON) waits on the connected cluster; see `scarcity`."""
+    import ray  # see read_totals
+
+    return scarcity(json.loads(options), ray.available_resources(), ray.cluster_resources(), pool)

@@ -18,6 +18,7 @@ from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.bounds import Bounded
 from flyte_ray.apps.http_api.acting import acting_router
 from flyte_ray.apps.http_api.actions import actions_router
+from flyte_ray.apps.http_api.conditions import conditions_router
 from flyte_ray.apps.http_api.runs import runs_router
 from flyte_ray.apps.http_api.serving import serving_router
 from flyte_ray.apps.http_api.values import values_router
@@ -69,7 +70,8 @@ def build_api(
     about = "Runs, their actions, values and logs."
     api = FastAPI(title="flyte-ray", version=VERSION, description=about, **shown)
     allowed = {task.name: task for task in tasks}
-    for router in (runs_router(allowed), actions_router(), values_router(), acting_router(allowed), serving_router()):
+    reading = (runs_router(allowed), actions_router(), values_router(), conditions_router())
+    for router in (*reading, acting_router(allowed), serving_router()):
         api.include_router(router)
     for kind in (
         BaseRuntimeError,

@@ -1,4 +1,4 @@
-"""Start, abort and answer runs. What changes something is recorded with on whose behalf."""
+"""Start, abort, continue and rerun runs. What changes something is recorded with on whose behalf."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from flyte_ray.api.rerunning import check_request, find_source
+from flyte_ray.api.rerunning import check_request
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Runner
 from flyte_ray.api.settings import current_store
-from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.apps.http_api.asking import Abort, Answer, Rerun, Signal, Start, acting, named, who
+from flyte_ray.apps.http_api.asking import Abort, Rerun, Start, acting, named, who
 from flyte_ray.apps.http_api.launching import launch
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.inputs import read_inputs
 from flyte_ray.apps.launched import Asked
-from flyte_ray.errors import ObjectMissing, RunAlreadyExistsError, RuntimeUserError
+from flyte_ray.errors import RunAlreadyExistsError, RuntimeUserError
 from flyte_ray.ledger.cutoff import hold_of
+from flyte_ray.ledger.overview import pick_action
 from flyte_ray.ledger.paths import spec_key
-from flyte_ray.spec.condition import parse_value
 from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
 from flyte_ray.storage import Store
 
@@ -50,10 +49,8 @@ def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
         return {"run": name}
 
     router.add_api_route("/runs/{run}/abort", abort, methods=["POST"])
-    router.add_api_route("/runs/{run}/signal", signal, methods=["POST"])
     router.add_api_route("/runs/{run}/resume", resume, methods=["POST"])
     router.add_api_route("/runs/{run}/rerun", rerun, methods=["POST"], status_code=201)
-    router.add_api_route("/runs/{run}/conditions/{name}", answer, methods=["POST"])
     return router
 
 
@@ -63,26 +60,6 @@ def abort(run: str, abort: Abort, request: Request) -> dict[str, str]:
         Run.get(named(run)).abort_action(abort.action, abort.reason)
     folded_runs().expire(run)
     return {"run": run, "action": abort.action}
-
-
-def signal(run: str, signal: Signal, request: Request) -> dict[str, Any]:
-    """Answer a condition; a second answer is refused with 409."""
-    known = [each for each in Condition.listall(named(run)) if signal.name in (each.name, each.action_name)]
-    if not known:
-        raise ObjectMissing(run, f"Run {run!r} has no condition {signal.name!r}.")
-    condition = next((each for each in known if each.phase == "paused"), known[0])
-    value = signal.value
-    if isinstance(value, str):
-        value = parse_value(value, condition.expected_type)
-    with acting(request):
-        condition.signal(value)
-    folded_runs().expire(run)
-    return {"run": run, "condition": condition.name, "value": value}
-
-
-def answer(run: str, name: str, answer: Answer, request: Request) -> dict[str, Any]:
-    """Answer a condition by its URI, which `{callback_uri}` in its webhook stands for."""
-    return signal(run, Signal(name=name, value=answer.value), request)
 
 
 def resume(run: str, request: Request) -> dict[str, str]:
@@ -116,7 +93,8 @@ def rerun(run: str, rerun: Rerun, request: Request) -> dict[str, str]:
     """
     store = current_store()
     check_request(rerun.action, rerun.recover, None, allow_missing=False)
-    find_source(store, named(run), rerun.action)
+    folded = folded_runs().get(named(run))
+    pick_action(folded.state.actions, run, rerun.action)
     name = RunId(validate_run_name(rerun.name) if rerun.name else make_run_name(os.urandom))
     if store.exists(spec_key(name)):
         raise RunAlreadyExistsError(f"A new run needs a name of its own, but there is a run {name!r}. Choose another.")

@@ -10,10 +10,13 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response, Streami
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import again, current_store
 from flyte_ray.apps.http_api.asking import named
+from flyte_ray.apps.http_api.conditions import condition_ids
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.streams import Said, said, stream
 from flyte_ray.apps.http_api.values import describe_values
+from flyte_ray.cluster.session import is_connected
 from flyte_ray.cluster.submitted import find_code
+from flyte_ray.cluster.totals import reason_to_wait
 from flyte_ray.ledger.detail import describe_detail
 from flyte_ray.ledger.folded import FoldedRun
 from flyte_ray.ledger.messages import read_ref
@@ -50,14 +53,25 @@ def get_action(run: str, action: str) -> dict[str, Any]:
     """Describe an action with all that is on record of it."""
     folded = _pick(run, action)
     events = folded.read_events(action)
+    detail = describe_detail(folded, action, events)
+    for wait in detail["waits"]:
+        if wait["kind"] == "slot" and is_connected():
+            wait["text"] = _need(folded, action)
     return {
-        **describe_detail(folded, action, events),
+        **detail,
         **describe_values(folded, action, events),
         "code": _code(folded, action),
-        "conditions": _conditions(folded, action),
+        "conditions": condition_ids(folded, action),
         "reports": _reports(run, action),
         "debug_line": again("rerun", run, "--action-name", action, "--local"),
     }
+
+
+def _need(run: FoldedRun, action: str) -> str:
+    """Say what a queued action needs of the cluster that it has not got."""
+    with run.lock:
+        ref = read_ref(run.state.tasks[run.state.actions[action].task])
+    return f"for a slot: {reason_to_wait(ref.options, ref.pool.environment if ref.pool else None)}"
 
 
 def _code(run: FoldedRun, action: str) -> dict[str, Any] | None:
@@ -66,16 +80,6 @@ def _code(run: FoldedRun, action: str) -> dict[str, Any] | None:
         ref = run.state.tasks.get(run.state.actions[action].task)
         marker = run.state.code or run.spec.get("code")
     return find_code(current_store(), marker, run.spec.get("source", ""), read_ref(ref)) if ref else None
-
-
-def _conditions(run: FoldedRun, action: str) -> list[str]:
-    """Name the conditions that an action has made, by their ids, and itself if it is one."""
-    with run.lock:
-        keys = {key for key, body in run.state.tasks.items() if read_ref(body).is_condition}
-        if not keys:
-            return []
-        actions = run.state.actions.values()
-        return [each.id for each in actions if each.task in keys and action in (each.id, each.parent)]
 
 
 def _reports(run: str, action: str) -> list[int]:

@@ -12,7 +12,6 @@ from fastapi.responses import Response, StreamingResponse
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
-from flyte_ray.api.signalling import Condition
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.http_api.asking import named
 from flyte_ray.apps.http_api.forms import schema_of
@@ -34,7 +33,6 @@ def runs_router(tasks: Mapping[str, TaskTemplate]) -> APIRouter:
     router.add_api_route("/runs/{run}/table", get_table, methods=["GET"], response_class=Response)
     router.add_api_route("/runs/{run}/changes", follow, methods=["GET"], response_class=StreamingResponse)
     router.add_api_route("/runs/{run}/events", watch, methods=["GET"], response_class=StreamingResponse)
-    router.add_api_route("/runs/{run}/conditions", list_conditions, methods=["GET"])
 
     @router.get("/runs/{run}")
     def get_run(run: str) -> dict[str, Any]:
@@ -125,11 +123,6 @@ def _still(described: dict[str, Any] | None) -> Any:
     """Leave out of a run's description what changes though nothing happens."""
     hold = (described or {}).get("hold")
     return {**(described or {}), "hold": hold and hold["is_cut_off"]}
-
-
-def list_conditions(run: str) -> list[dict[str, Any]]:
-    """List the conditions of a run: `paused` ones wait for a signal."""
-    return [each.to_dict() for each in Condition.listall(named(run))]
 
 
 def watch(run: str) -> StreamingResponse:

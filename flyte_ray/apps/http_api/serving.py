@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
-from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.http_api.asking import acting
+from flyte_ray.apps.http_api.reading import folded_runs, run_list
 from flyte_ray.apps.served import App, states
 from flyte_ray.cluster.session import has_cluster, is_connected
 from flyte_ray.cluster.totals import NAMES, read_totals
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
-from flyte_ray.ledger.lease import read_claims
+from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import list_kept
+from flyte_ray.spec.phase import ActionPhase
 
-MOST_RUNS: Final = 100
-"""Active runs that are asked for what they wait for."""
+MOST_RUNS: Final = 10
+"""Active runs of which it is added up what they wait for."""
 
 
 def serving_router() -> APIRouter:
@@ -81,7 +83,7 @@ def get_cache(limit: int = 500) -> list[dict[str, Any]]:
 def get_cluster() -> dict[str, Any] | None:
     """Return what the cluster has: `cpus`, `gpus`, `memory` (bytes) with `used`, `total` and `pending`, and `nodes`.
 
-    Null where this server is connected to none. `pending` is what slots need that were asked for and have not begun.
+    Null where this server is connected to none. `pending` is what the queued actions of the newest active runs need.
     """
     if not is_connected():
         return None
@@ -90,12 +92,18 @@ def get_cluster() -> dict[str, Any] | None:
 
 
 def _pending() -> dict[str, float]:
+    """Add up what queued actions need."""
     waiting = dict.fromkeys(NAMES, 0.0)
-    for run in read_claims(current_store(), most=MOST_RUNS):
-        for text in (Run(current_store(), run).look() or {}).get("waits", ()):
-            needs = amounts(json.loads(text))
+    active = [each.about["name"] for each in run_list().runs() if each.is_held]
+    for run in active[:MOST_RUNS]:
+        folded = folded_runs().get(run)
+        with folded.lock:
+            queued = Counter(each.task for each in folded.state.actions.values() if each.phase is ActionPhase.QUEUED)
+            refs = {task: read_ref(folded.state.tasks[task]) for task in queued}
+        for task, count in queued.items():
+            needs = amounts(json.loads(refs[task].options or "{}"))
             for name, key in NAMES.items():
-                waiting[name] += needs.get(key, 0)
+                waiting[name] += count * needs.get(key, 0)
     return waiting
 
 
