@@ -56,6 +56,14 @@ def test_a_dataset_of_rays_goes_from_task_to_task_over_s3(mode: str, given: dict
     assert [name for name in stored if ".parquet/" in name and name.endswith(".parquet")], stored
 
 
+@pytest.mark.parametrize("given", ["disk"], indirect=True)
+@pytest.mark.parametrize("mode", ["remote"], indirect=True)
+def test_a_dataset_may_have_no_rows_and_one_of_python_objects_is_refused(mode: str, given: dict[str, Any]) -> None:
+    rows, said = flyte.run(datasets.odd).outputs()
+    assert rows == 0
+    assert "a dataset of plain columns was expected, got Python objects in column 'id'" in said
+
+
 def test_the_program_of_the_docs_with_a_dataset_runs_with_its_root_on_disk(ray_address: str, tmp_path: Path) -> None:
     (program,) = WITH_RAY
     run_program(program, tmp_path, {**ray_environ(), "RAY_ADDRESS": ray_address})

@@ -6,11 +6,12 @@ import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 from typing_extensions import Self
 
+from flyte_ray.errors import UnsupportedError
 from flyte_ray.io.formats import PARQUET, TableFile, format_of, write_table
 from flyte_ray.io.located import Located, seen
 from flyte_ray.storage.files import Found, list_files
@@ -215,6 +216,18 @@ class DataFrame(Located):
     def column_names(self) -> list[str]:
         """Return the names of its columns, those that are declared if there are any."""
         return list(self.columns())
+
+    def set_literal(self, expected: Any) -> NoReturn:
+        """Refuse: Flyte's engine has tables told by it which message they become. Source: `flyte.io.DataFrame`.
+
+        Raises:
+            UnsupportedError: Always.
+
+        """
+        raise UnsupportedError(
+            f"DataFrame.set_literal takes a message of Flyte's, got {type(expected).__name__}; there are none here."
+            f" Name columns and format in the annotation: Annotated[DataFrame, {{'a': int}}, 'csv']."
+        )
 
     def narrowed(self, columns: Columns | None, form: str | None) -> Self:
         """Return it with the columns and the format that an annotation declares.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped
 from flyte_ray.types.engine import TypeEngine
+from flyte_ray.types.literals import guess_interface, literal_string_repr
 from flyte_ray.types.pickles import FlytePickle
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.renderable import Renderable
@@ -21,5 +22,7 @@ __all__ = [
     "TypeTransformerFailedError",
     "build_codec",
     "decode_untyped",
+    "guess_interface",
     "inputs_schema",
+    "literal_string_repr",
 ]

@@ -10,13 +10,14 @@ import importlib
 import uuid
 from typing import Any, Final
 
-from flyte_ray.types.form import Build, Form
+from flyte_ray.types.form import Build, CannotStoreError, Form
 from flyte_ray.types.known import Known
 from flyte_ray.types.marks import DATASET_MARK
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.scalars import kept_subclass
 
 _CLASS: Final = ("ray.data", "Dataset")
+_OBJECT: Final = "ray.data.arrow_pickled_object"
 _known: Final = Known()
 """What was read from a place, and so need not be written there again."""
 
@@ -41,7 +42,36 @@ def _dump(dataset: Any, blobs: Blobs) -> Any:
     uri = f"{uuid.uuid4().hex}.parquet"
     path, filesystem = blobs.arrow_place(uri)
     dataset.write_parquet(path, filesystem=filesystem)
+    _complete(dataset, path, filesystem)
     return {DATASET_MARK: uri}
+
+
+def _complete(dataset: Any, path: str, filesystem: Any) -> None:
+    """Write the columns of a dataset without rows, of which Ray writes nothing; refuse what Ray would not read.
+
+    Raises:
+        CannotStoreError: It holds Python objects, which Ray pickles in its files, and does not load from them.
+
+    """
+    from pyarrow import fs, parquet, schema  # slow to import; Ray has done so
+
+    found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    parts = [each.path for each in found if each.is_file]
+    if not parts:
+        filesystem.create_dir(path)
+        about = dataset.schema()
+        fields = zip(about.names, about.types, strict=True) if about is not None else ()
+        parquet.write_table(schema(list(fields)).empty_table(), f"{path}/empty.parquet", filesystem=filesystem)
+        return
+    objects = [
+        field.name for field in parquet.read_schema(parts[0], filesystem=filesystem) if _OBJECT in str(field.type)
+    ]
+    if objects:
+        filesystem.delete_dir(path)
+        raise CannotStoreError(
+            f"a dataset of plain columns was expected, got Python objects in column '{objects[0]}', which Ray would"
+            f" pickle unsigned. Make columns of what they hold."
+        )
 
 
 def load_dataset(raw: dict[str, Any], blobs: Blobs) -> Any:

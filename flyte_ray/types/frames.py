@@ -32,7 +32,28 @@ def kind_of(cls: Any) -> Kind | None:
     """Return the kind of tables that a class is, without importing anything."""
     if not isinstance(cls, type):
         return None
-    return KINDS.get(f"{cls.__module__.partition('.')[0]}.{cls.__name__}")
+    return _taught.get(cls) or KINDS.get(f"{cls.__module__.partition('.')[0]}.{cls.__name__}")
+
+
+def kind_named(name: str) -> Kind:
+    """Return the kind of tables that a record names.
+
+    Raises:
+        TypeError: It was taught to another process, not to this one.
+
+    """
+    found = KINDS.get(name) or next((kind for kind in _taught.values() if kind.name == name), None)
+    if found is None:
+        raise TypeError(
+            f"A stored table is one of {name}, which nobody has taught this process. Import the module that registers"
+            f" its encoder and decoder, see flyte_ray.io.extend."
+        )
+    return found
+
+
+def teach(cls: type, kind: Kind) -> None:
+    """Have a class of a user's own count as one of tables."""
+    _taught[cls] = kind
 
 
 def arrow_of(kind: Kind, value: Any) -> tuple[Any, dict[str, Any]]:
@@ -214,6 +235,7 @@ KINDS: Final = {
     )
 }
 """By name."""
+_taught: Final[dict[type, Kind]] = {}
 
 
 def describe(about: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 from flyte_ray.types.columns import Columns, check_schema, selected
 from flyte_ray.types.content import table_digest
 from flyte_ray.types.form import Build, CannotStoreError, Form
-from flyte_ray.types.frames import KINDS, Kind, NotArrowError, arrow_of, describe, kind_of
+from flyte_ray.types.frames import Kind, NotArrowError, arrow_of, describe, kind_named, kind_of
 from flyte_ray.types.known import Known
 from flyte_ray.types.marks import ARROW_MARK
 from flyte_ray.types.narrowed import as_table, is_narrowed
@@ -57,7 +57,7 @@ def table_form(cls: Any, build: Build, columns: Columns | None = None) -> Form |
 
 def load_table(raw: dict[str, Any], blobs: Blobs) -> Any:
     """Rebuild a table of whatever class it was."""
-    return KINDS[raw.get("as", _ARROW)].from_arrow(read_table(raw, blobs), raw)
+    return kind_named(raw.get("as", _ARROW)).from_arrow(read_table(raw, blobs), raw)
 
 
 def _dump(kind: Kind, value: Any, blobs: Blobs, columns: Columns | None) -> Any:

@@ -136,7 +136,7 @@ def transformed_form(annotation: Any, cls: Any, transformer: TypeTransformer[Any
 
     def dump(value: Any, blobs: Blobs) -> Any:
         try:
-            literal = _settled(transformer.to_literal(value, annotation, None))
+            literal = settled(transformer.to_literal(value, annotation, None))
         except Exception as error:  # what a user's transformer does may fail in any way
             raise CannotStoreError(
                 f"the transformer '{transformer.name}' could not store {show(value)}: {type(error).__name__}: {error}"
@@ -146,7 +146,7 @@ def transformed_form(annotation: Any, cls: Any, transformer: TypeTransformer[Any
     def load(raw: Any, blobs: Blobs) -> Any:
         literal = untyped.load(raw, blobs)
         try:
-            return _settled(transformer.to_python_value(literal, annotation))
+            return settled(transformer.to_python_value(literal, annotation))
         except Exception as error:  # see dump
             raise TypeTransformerFailedError(
                 f"The transformer '{transformer.name}' should rebuild a {name} from {show(literal)}, but raised"
@@ -156,7 +156,7 @@ def transformed_form(annotation: Any, cls: Any, transformer: TypeTransformer[Any
     return Form(name, check, dump, load, classes=frozenset({cls}))
 
 
-def _settled(found: Any) -> Any:
+def settled(found: Any) -> Any:
     """Wait for an async method, on a loop of its own: the one that runs here may be waiting for us."""
     if not inspect.iscoroutine(found):
         return found
