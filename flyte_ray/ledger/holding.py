@@ -113,6 +113,8 @@ class Holdings:
         """Hold nothing yet."""
         self.lock = threading.RLock()
         """Guards all that is known of all runs."""
+        self.yielded: dict[RunId, Exception] = {}
+        """Who continues the runs that were held here until another ledger took them, by run."""
         self._held: dict[RunId, HeldRun] = {}
         self._opening: set[RunId] = set()
         self._opened = threading.Condition(self.lock)
@@ -135,6 +137,7 @@ class Holdings:
         """Hold a run."""
         with self.lock:
             self._held[held.book.state.id] = held
+            self.yielded.pop(held.book.state.id, None)
 
     def remove(self, run: RunId) -> HeldRun | None:
         """Hold a run no more; returns what was held."""

@@ -91,6 +91,8 @@ class Progress:
     def _let_go(self, held: HeldRun, how: Ended | Exception) -> None:
         book = held.book
         self._runs.remove(book.state.id)
+        if isinstance(how, Exception):
+            self._runs.yielded[book.state.id] = how  # for those who begin to wait just now
         self.grace.leave(book.slots.values())
         self.dismiss(held, "its run has ended")
         self.fleet.leave(book)

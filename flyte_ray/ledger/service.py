@@ -157,13 +157,17 @@ class Ledger:
         return any(held.book is not book and shape in held.book.dispatch.shapes for held in self._runs.all())
 
     def wait(self, run: RunId, waiter: Waiter) -> None:
-        """Call back when the run has ended and that is stored; at once if this ledger does not hold it."""
+        """Call back when the run has ended and that is stored; at once if this ledger does not hold it.
+
+        Of a run that another ledger has taken it is told by whom.
+        """
         with self._lock:
             held = self._runs.get(run)
             if held:
                 held.waiters.append(waiter)
                 return
-        waiter(RunNotFoundError(f"Run {run!r} is not active here."))
+            yielded = self._runs.yielded.get(run)
+        waiter(yielded or RunNotFoundError(f"Run {run!r} is not active here."))
 
     def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
         """Abort an action and all below it, on behalf of `by`, a `user@host`; False if it is not active here.

@@ -105,6 +105,23 @@ def opened(store: MemoryStore) -> list[str]:
     return [json.loads(event.body or "")["holder"] for event in events if event.kind == kinds.OPEN]
 
 
+def test_who_begins_to_wait_when_its_run_was_taken_is_told_by_whom(store: MemoryStore, ledgers: list[Ledger]) -> None:
+    # Two processes of one machine take over from a dead one at the same time: each finds its own claim.
+    first, second = Ledger(store, Room(), "first"), Ledger(store, Room(), "second")
+    ledgers += [first, second]
+    first.start(START)
+    resume(second, take_over=True)
+    book = first.book(RUN)
+    assert book is not None and not book.recorder.check()
+    assert first.runs == []
+    told: list[Ended | Exception] = []
+    first.wait(RUN, told.append)
+    assert isinstance(told[0], RunFencedError) and "continued by another ledger, second;" in str(told[0])
+    resume(first, take_over=True)
+    first.wait(RUN, told.append)
+    assert len(told) == 1, "what is held again is waited for"
+
+
 def test_who_was_replaced_is_told_by_whom_though_it_had_nothing_to_record(
     store: MemoryStore, ledgers: list[Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
