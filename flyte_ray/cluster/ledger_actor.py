@@ -28,6 +28,7 @@ from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.side_by_side import SideBySide
 from flyte_ray.ledger.summary import not_read
 from flyte_ray.ledger.wire import dump_reply, load_message
 from flyte_ray.spec.ids import RunId
@@ -76,7 +77,11 @@ class LedgerActor:
         self._adopting = False
         self._hopeless: dict[tuple[RunId, str], float] = {}
         self._patience = Patience("the ledger")
+        self._opening = SideBySide()
+        self._waits: dict[RunId, Patience] = {}
+        """Of the runs that are opened again after a restart."""
         self._ready = threading.Event()
+        """It is known which runs these are."""
         spare_collector()
         threading.Thread(target=self._keep_going, name="flyte-ray-tick", daemon=True).start()
         if lasting:
@@ -84,7 +89,7 @@ class LedgerActor:
             threading.Thread(target=self._apps.restore, name="flyte-ray-apps", daemon=True).start()
 
     async def ping(self) -> str:
-        """Answer when the runs held before a restart are open again."""
+        """Answer when it is known which runs were held before a restart."""
         await self._recovered()
         return self._holder
 
@@ -107,15 +112,18 @@ class LedgerActor:
         await self._recovered()
         if package == own_digest():
             return ""
-        self._gives_way = self._gives_way or not (self._starting or self._adopting or self._ledger.runs)
+        self._gives_way = self._gives_way or not (
+            self._starting or self._adopting or self._opening.runs or self._ledger.runs
+        )
         return "idle" if self._gives_way else own_version()
 
     async def exchange(self, message: bytes) -> bytes:
         """Carry one exchange."""
-        await self._recovered()
+        heard = load_message(message)
+        await self._recovered(RunId(heard.run))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._ledger.exchange(load_message(message), lambda reply: _fulfil(loop, future, reply))
+        self._ledger.exchange(heard, lambda reply: _fulfil(loop, future, reply))
         return dump_reply(await future)
 
     async def take_key(self, pickling: Pickling) -> None:
@@ -146,21 +154,21 @@ class LedgerActor:
 
     async def slot_ended(self, death: SlotDeath) -> None:
         """Take note that a slot is gone."""
-        await self._recovered()
+        await self._recovered(RunId(death.run))
         if death.hopeless:
             self._ledger.fail_queued(RunId(death.run), death.shape, death.loss.reason, "SlotStartError")
         self._ledger.slot_ended(RunId(death.run), death.slot, death.loss)
 
     async def start(self, start: Start) -> None:
         """Start a run; returns when its start is stored."""
-        await self._take(self._ledger.start, start)
+        await self._take(start.run, self._ledger.start, start)
 
     async def resume(self, run: RunId, take_over: bool, revision: Revision | None) -> None:
         """Continue a run that was cut off or failed, with other code if there is a revision."""
-        await self._take(self._ledger.resume, run, {}, by_person=True, take_over=take_over, revision=revision)
+        await self._take(run, self._ledger.resume, run, {}, by_person=True, take_over=take_over, revision=revision)
 
-    async def _take(self, begin: Callable[..., None], *args: Any, **options: Any) -> None:
-        await self._recovered()
+    async def _take(self, run: RunId, begin: Callable[..., None], *args: Any, **options: Any) -> None:
+        await self._recovered(run)
         if self._gives_way:
             await asyncio.sleep(DYING_S)  # the client finds the next ledger when this one is gone
             self._gives_way = False  # who should have ended it is gone
@@ -172,7 +180,7 @@ class LedgerActor:
 
     async def wait(self, run: RunId) -> Ended:
         """Return when a run has ended; raises `RunNotFoundError` if it is not active here."""
-        await self._recovered()
+        await self._recovered(run)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Ended | Exception] = loop.create_future()
         self._ledger.wait(run, lambda how: _fulfil(loop, future, how))
@@ -183,7 +191,7 @@ class LedgerActor:
 
     async def abort(self, run: RunId, action: str, reason: str, by: str) -> bool:
         """Abort an action and all below it, on behalf of `by`; returns when that is stored."""
-        await self._recovered()
+        await self._recovered(run)
         if not self._ledger.abort(run, action, reason, by):
             return False
         loop = asyncio.get_running_loop()
@@ -200,9 +208,11 @@ class LedgerActor:
 
     async def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run."""
-        if not self._ready.is_set() and self._patience.reason:
-            return not_read(self._patience.reason)
-        await self._recovered()
+        if not self._is_open(run):
+            waits = self._waits.get(run, self._patience)
+            if waits.reason:
+                return not_read(waits.reason)
+        await self._recovered(run)
         live = self._ledger.look(run)
         if live is not None:
             live["waits"] = [self._launcher.wanted(options) for options in live["waits"]]
@@ -220,9 +230,13 @@ class LedgerActor:
         """Read the ends of what the replicas of an app printed."""
         return await self._apps.logs(name, lines)
 
-    async def _recovered(self) -> None:
-        while not self._ready.is_set():
+    async def _recovered(self, run: RunId | None = None) -> None:
+        """Wait until it is known which runs were held before a restart, and a run is open again if it is one."""
+        while not self._is_open(run):
             await asyncio.sleep(0.01)
+
+    def _is_open(self, run: RunId | None) -> bool:
+        return self._ready.is_set() and run not in self._waits
 
     def _keep_going(self) -> None:
         self._recover()
@@ -244,12 +258,18 @@ class LedgerActor:
 
     def _recover(self) -> None:
         alive = self._first_alive()
-        for run in self._patience.ask(lambda: self._own_runs(alive)):
-            resume = partial(self._ledger.resume, run, _slots_of(run, alive), by_person=False)
-            try:
-                self._patience.ask(resume)
-            except Exception:
-                _log.exception("run %s could not be continued after a restart of the ledger", run)
+        own = self._patience.ask(lambda: self._own_runs(alive))
+        self._waits = {run: Patience(f"run {run}") for run in own}
+        for run in own:
+            self._opening.begin(run, partial(self._reopen, run, _slots_of(run, alive)))
+
+    def _reopen(self, run: RunId, alive: dict[str, str]) -> None:
+        try:
+            self._waits[run].ask(partial(self._ledger.resume, run, alive, by_person=False))
+        except Exception:
+            _log.exception("run %s could not be continued after a restart of the ledger", run)
+        finally:
+            del self._waits[run]
 
     def _own_runs(self, alive: Sequence[SlotOrder]) -> list[RunId]:
         if alive and not any(self._store.exists(spec_key(RunId(order.run))) for order in alive):
@@ -267,6 +287,7 @@ class LedgerActor:
             alive=lambda run: _slots_of(run, self._launcher.alive()),
             hopeless=self._launcher.hopeless,
             lacks=lambda key: "" if key in self._launcher.keys else _lacks(key),
+            opening=self._opening,
         )
         pause_s = FIRST_LOOK_S
         while True:

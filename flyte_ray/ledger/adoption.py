@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from flyte_ray.errors import RunFencedError, StoreDamagedError, StoreError
@@ -19,12 +20,15 @@ from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.requests import read_start
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.side_by_side import SideBySide
 from flyte_ray.ledger.stillness import Stillness
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
 
 RESTART_S: Final = 4.0
 """How long a ledger whose process has ended may take to be started again by its own cluster."""
+PATIENT_S: Final = 5.0
+"""How long a look waits for runs that it has begun to continue; it may take longer to read a long log, or for ever."""
 _log: Final = logging.getLogger("flyte_ray.ledger")
 
 
@@ -51,6 +55,7 @@ class Adoption:
         alive: Callable[[RunId], Mapping[str, str]],
         hopeless: Callable[[str], str],
         lacks: Callable[[str], str] = lambda _: "",
+        opening: SideBySide | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to watch.
@@ -61,11 +66,13 @@ class Adoption:
             alive: Gives the shapes of a run's slots that live here, by id.
             hopeless: Says why no slot with these options can ever start here; empty if one can.
             lacks: Says why pickles of the key with this id cannot be read here; empty if they can.
+            opening: Continues runs; those that it is about to continue are left alone.
             clock: Seconds that never go back.
 
         """
         self._store, self._ledger, self._alive, self._hopeless = store, ledger, alive, hopeless
         self._lacks = lacks
+        self._opening = opening or SideBySide()
         self._watch = Stillness(clock)
         self._surveys: dict[RunId, _Survey] = {}
         self._told: dict[RunId, str] = {}
@@ -73,21 +80,29 @@ class Adoption:
     def look(self) -> list[RunId]:
         """Look once at all claims of the root; continue, and return, the runs that nobody holds any more.
 
+        Those that take longer than `PATIENT_S` are continued meanwhile, and not returned.
+
         Raises:
             StoreError: The root cannot be listed.
 
         """
-        claims = read_claims(self._store, but=self._ledger.runs)
+        claims = read_claims(self._store, but={*self._ledger.runs, *self._opening.runs})
         self._watch.forget_all_but(claims)
         for known in (self._surveys, self._told):
             for run in known.keys() - claims.keys():
                 del known[run]
-        return [run for run, claim in claims.items() if self._is_free(run, claim) and self._adopt(run, claim)]
+        free = [(run, claim) for run, claim in claims.items() if self._is_free(run, claim)]
+        adopted: list[RunId] = []
+        begun = [self._opening.begin(run, partial(self._adopt, run, claim, adopted)) for run, claim in free]
+        until = time.monotonic() + PATIENT_S
+        for over in begun:
+            over.wait(max(0.0, until - time.monotonic()))
+        return list(adopted)
 
     def _is_free(self, run: RunId, claim: Claim) -> bool:
         return self._watch.look(run, claim.mark) >= (RESTART_S if claim.is_over else STILL_S)
 
-    def _adopt(self, run: RunId, claim: Claim) -> bool:
+    def _adopt(self, run: RunId, claim: Claim, adopted: list[RunId]) -> None:
         try:
             objection = self._objection(run, claim)
             if not objection:
@@ -104,11 +119,11 @@ class Adoption:
             objection = f"{type(error).__name__}: {error}"
             self._surveys[run] = _Survey(claim, objection)
         if not objection:
+            adopted.append(run)
             _log.warning("run %s is continued here: %s does not hold it any more", run, claim.holder)
         elif self._told.get(run) != objection:
             _log.warning("run %s was cut off and is not continued here: %s", run, objection)
         self._told[run] = objection
-        return not objection
 
     def _objection(self, run: RunId, claim: Claim) -> str:
         """Say why a run is not to be continued here; empty if it is."""

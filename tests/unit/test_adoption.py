@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -14,7 +16,9 @@ from flyte_ray.ledger.paths import lease_key, segment_key
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
+from flyte_ray.ledger.side_by_side import SideBySide
 from flyte_ray.spec.ids import RunId
+from tests.cancelled import wait_until
 from tests.unit.memory_store import MemoryStore
 from tests.unit.test_ledger_faults import TASK
 from tests.unit.test_taking_over import Room
@@ -176,3 +180,54 @@ def test_a_run_is_left_to_its_user_until_his_key_is_here(
     assert caplog.text.count("run unknown was cut off and is not continued here: this cluster lacks key k2") == 1
     watcher.keys.add("k2")
     assert watcher.look() == ["unknown"]
+
+
+class HangsWithOne(Flaky):
+    """Says nothing when a run's log is read, until the test is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hung, self.hanging, self.over = "", threading.Event(), threading.Event()
+
+    def get(self, key: str) -> bytes:
+        if self.hung and key.startswith(f"runs/{self.hung}/"):
+            self.hanging.set()
+            self.over.wait(60)
+        return super().get(key)
+
+
+def test_a_run_whose_store_hangs_holds_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyte_ray.ledger.adoption.PATIENT_S", 0.5)
+    store = HangsWithOne()
+    for name in ("a-hangs", "b-goes-on"):
+        leave(store, name, ended=True)
+    store.hung = "a-hangs"
+    watcher = Watcher(store)
+    watcher.look()
+    watcher.look()
+    assert store.hanging.is_set()
+    wait_until(lambda: watcher.ledger.runs == ["b-goes-on"], "the second run goes on")
+    late = RunId("c-comes-later")
+    leave(store, late, ended=True)
+    for _ in range(2):
+        watcher.look()  # though the first one still hangs
+    wait_until(lambda: late in watcher.ledger.runs, "the third run goes on")
+    store.over.set()
+    wait_until(lambda: len(watcher.ledger.runs) == 3, "the first run goes on")
+    watcher.ledger.close()
+
+
+def test_no_more_runs_than_there_are_threads_are_seen_to_at_a_time() -> None:
+    side, gate, begun = SideBySide(2), threading.Event(), []
+
+    def see_to(run: RunId) -> None:
+        begun.append(run)
+        gate.wait(60)
+
+    overs = [side.begin(RunId(f"r{number}"), partial(see_to, RunId(f"r{number}"))) for number in range(5)]
+    wait_until(lambda: len(begun) == 2, "two are seen to")
+    assert side.begin(RunId("r0"), lambda: begun.append(RunId("twice"))) is overs[0]
+    assert len(side.runs) == 5
+    gate.set()
+    assert all(over.wait(60) for over in overs)
+    assert sorted(begun) == ["r0", "r1", "r2", "r3", "r4"] and not side.runs
