@@ -90,7 +90,8 @@ def session(mode: str, repeat: int) -> Iterator[Bench]:
 
 def start_ray() -> None:
     """Start a Ray of `CORES` CPUs in this process's session."""
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.WARNING}
+    ray.init("local", num_cpus=CORES, **quiet)  # another one may run on this machine
 
 
 def measure(bench: Bench, measures: Mapping[str, Measure]) -> list[Row]:
