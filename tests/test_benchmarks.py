@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, pools, tree
+from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, pools, soak, tree
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
@@ -68,3 +68,10 @@ def assert_shown(measure: Any) -> None:
     assert old or new
     assert not old or len(report(old, "ray", as_json=False).splitlines()) == len(old) + 3
     assert len(table(new).splitlines()) == len(new) + 2
+
+
+def test_failures_of_a_soak_are_put_down_to_what_happened_then() -> None:
+    failures = [(101.5, "by a kill"), (103.0, "long after it"), (205.0, "by the deployment"), (301.0, "by a kill")]
+    seen = soak.Seen(sent=9, latencies=[0.1, 0.2, 0.3], failures=failures)
+    rows = list(soak._rows(seen, 5.0, 1.0, [100.0, 300.0], (200.0, 240.0)))
+    assert [row.flyte for row in rows] == ["5/s, 9 sent", "2", "1", "1"]

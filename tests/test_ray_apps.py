@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -332,6 +333,10 @@ def test_haproxy_takes_requests_and_what_needs_no_token_is_said(
     shut_serve_down()
     monkeypatch.setenv(PORT_VAR, str(free_port()))
     monkeypatch.setenv(HAPROXY_VAR, "1")
+    port = int(os.environ[PORT_VAR])
+    refused = pytest.raises(DeploymentError, match=f"Ray Serve should listen on port {port} of 0.0.0.0, but")
+    with socket.create_server(("127.0.0.1", port)), refused:
+        flyte.serve(served_apps.shop)
     handle = flyte.serve(served_apps.shop)
     assert "127.0.0.1" not in handle.endpoint and "needs no token" not in caplog.text
     right = token_for(serving, "app:shop")

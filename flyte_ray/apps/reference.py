@@ -51,7 +51,8 @@ def refer(env: AppEnvironment, source: AppSource) -> dict[str, str]:
     if name is None or not os.path.isfile(source.source_file):
         raise CodeBundleError(
             f"App '{env.name}' should be a variable at the top level of a file, from which its replicas import it, but"
-            f" was not found as one. Put it into a file, and serve that: flyte-ray serve FILE {env.name}."
+            f" was not found as one. Put it into a file, a notebook's cell by %%writefile, and serve that: flyte-ray"
+            f" serve FILE {env.name}. As it is, flyte.with_servecontext(mode='local') serves it, in this process."
         )
     if source.module != _SCRIPT:
         return {"module": source.module, "name": name}

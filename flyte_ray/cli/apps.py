@@ -74,7 +74,10 @@ def get_app(name: str | None, root: str | None, address: str | None, output: str
     rows = []
     for record in records:
         state = found.get(record.name) or _missing(record, find_cluster(store, record.name), here)
-        rows.append(_row(record, find_address(store, record.name), state))
+        url = find_address(store, record.name)
+        links = {link["title"]: _link(link, url) for link in record.app.get("links", ())}
+        row = _row(record, url, state)
+        rows.append({**row, "links": links} if name or output == "json" else row)  # they are long
     show(rows, output)
 
 
@@ -101,6 +104,11 @@ def _row(record: AppRecord, url: str, state: dict[str, Any]) -> dict[str, Any]:
         "parameters": {name: _origin(about) for name, about in record.parameters.items()},
         "message": state.get("message", ""),
     }
+
+
+def _link(link: Mapping[str, Any], url: str) -> str:
+    """Return where a link of an app leads, which answers below `url`."""
+    return f"{url}{link['path']}" if link["is_relative"] else str(link["path"])
 
 
 def _origin(about: Mapping[str, Any]) -> str:

@@ -106,6 +106,14 @@ def test_an_app_that_is_in_no_file_cannot_be_found_by_a_replica(tmp_path: Path) 
         replica_of(AppEnvironment("inside", command="sleep 1"), tmp_path)
 
 
+def test_an_app_of_a_notebook_is_told_how_it_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = AppEnvironment("cell", command="sleep 1")
+    env.spec = dataclasses.replace(env.spec, declaring_file=f"{tmp_path}/ipykernel_1/2.py")  # no file lies there
+    monkeypatch.setattr(sys.modules["__main__"], "env", env, raising=False)
+    with pytest.raises(CodeBundleError, match="cell by %%writefile, .* As it is, flyte.with_servecontext"):
+        replica_of(env, tmp_path)
+
+
 def test_the_file_of_an_app_must_not_serve_it_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "_loading", ["shop"])
     with pytest.raises(DeploymentError, match="A replica of app 'shop' imports its file, which calls flyte.serve"):
