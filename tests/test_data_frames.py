@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections import OrderedDict
 from pathlib import Path
 from typing import Annotated, Any
@@ -221,6 +222,36 @@ def test_bad_input_is_told_in_a_sentence(root: Path) -> None:
         run(rows, DataFrame.from_existing_remote("file:///nowhere"))
     with pytest.raises(TypeError, match="'frame': There is no table at file:///nowhere"):
         run(count, DataFrame.from_existing_remote("file:///nowhere"))
+
+
+def test_a_text_that_is_not_there_is_none_in_a_csv_too(root: Path) -> None:
+    table = pa.table({"a": [1, None, 3], "b": ["", None, "NA"]})
+    frame = DataFrame.from_df(table, f"{root}/own.csv")
+    assert frame.open(pa.Table).all_sync().to_pydict() == table.to_pydict()
+    (root / "packed.csv.gz").write_bytes(gzip.compress((root / "own.csv").read_bytes()))
+    packed = DataFrame(uri=f"{root}/packed.csv.gz")
+    assert packed.open(pl.DataFrame).all_sync().rows() == [(1, ""), (None, None), (3, "NA")]
+
+
+def test_a_table_is_not_written_under_the_name_of_another_format(root: Path) -> None:
+    for name in ("own.xlsx", "own.csv.gz"):
+        with pytest.raises(
+            InvalidDeclaration, match=rf"got '.*/{name}'\. End its name in \.parquet, \.csv or \.arrow\."
+        ):
+            DataFrame.from_df(FRAME, f"{root}/{name}")
+    assert not list(root.glob("own*"))
+
+
+def test_what_nobody_could_read_is_refused_at_the_call(root: Path) -> None:
+    twice = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
+    with pytest.raises(TypeError, match="'frame': a table whose columns have a name each was expected, got two of 'a'"):
+        run(count, twice)
+    with pytest.raises(
+        TypeError, match="'frame': a table or a place of one was expected, and the DataFrame has neither"
+    ):
+        run(count, DataFrame())
+    with pytest.raises(TypeError, match="a table or a place of one was expected"):
+        DataFrame().open(pl.DataFrame).all_sync()
 
 
 def test_on_the_command_line_it_is_a_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import os
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -451,6 +452,37 @@ def test_names_may_be_anything_that_a_disk_takes(root: str, letters: Path, tmp_p
     stored = run(same_folder, Dir.from_local_sync(letters))
     assert set(os.listdir(stored.download_sync())) == {*ODD_NAMES, "a.txt", "b.csv", "deep"}
     assert all(stored.get_file_sync(name) for name in ODD_NAMES)
+
+
+def test_what_is_changed_while_it_is_stored_is_refused_and_leaves_nothing(
+    root: str, letters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (letters / "large.bin").write_bytes(b"x" * blobs.WORTH_ASKING)
+    digest = blobs._digest
+
+    def changed_meanwhile(path: Path) -> str:
+        found = digest(path)
+        if path.name == "large.bin":
+            path.write_bytes(b"y" * path.stat().st_size)
+            os.utime(path, ns=(0, time.time_ns()))  # a disk may count time in steps that are longer than this test
+        return found
+
+    monkeypatch.setattr(blobs, "_digest", changed_meanwhile)
+    for task, value in ((length, File.from_local_sync(letters / "large.bin")), (total, Dir.from_local_sync(letters))):
+        with pytest.raises(TypeError, match=r"'.*/letters.*' was changed while it was stored\. Pass it on when nobody"):
+            run(task, value)
+    assert not [key for key in open_store(root).keys("") if "large.bin" in key]
+    monkeypatch.setattr(blobs, "_digest", digest)
+    assert run(length, File.from_local_sync(letters / "large.bin")) == blobs.WORTH_ASKING
+
+
+def test_where_a_file_cannot_be_written_is_said_by_its_name(local: None, letters: Path) -> None:
+    place = letters / ("x" * 300)
+    with pytest.raises(OSError, match=f"too long: '{place}'$"):
+        File.from_local_sync(letters / "a.txt", str(place))
+    with pytest.raises(OSError, match=f"too long: '{place}'$"), File(path=str(place)).open_sync("w") as file:
+        file.write("text")
+    assert not [name for name in os.listdir(letters) if name.startswith(".")]
 
 
 def test_what_is_recorded_is_never_written_to(local: None, tmp_path: Path) -> None:

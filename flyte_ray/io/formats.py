@@ -21,17 +21,48 @@ _SUFFIXES: Final = {
 }
 
 
-def format_of(path: str, given: str = "") -> str:
+def format_of(path: str, given: str = "", *, is_written: bool = False) -> str:
     """Return the format of a file, by its name if none is given; Parquet for what has none in its name.
+
+    Args:
+        path: The file; of one that is read its name may end in that of a compression, as `.csv.gz`.
+        given: The format.
+        is_written: Nothing lies there yet: it must not be named for another format.
 
     Raises:
         InvalidDeclaration: There is no such format.
 
     """
-    name = given.lower() or _SUFFIXES.get(os.path.splitext(path.rstrip("/"))[1].lower(), PARQUET)
+    stem, suffix = os.path.splitext(path.rstrip("/").lower())
+    if is_written and suffix in (*_COMPRESSED, *_OTHERS):
+        raise InvalidDeclaration(
+            f"A table is written as one of {', '.join(get_args(Format))}, got {path!r}. End its name in .parquet,"
+            f" .csv or .arrow."
+        )
+    if suffix in _COMPRESSED:
+        suffix = os.path.splitext(stem)[1]
+    name = given.lower() or _SUFFIXES.get(suffix, PARQUET)
     if name not in get_args(Format):
         raise InvalidDeclaration(f"A table's format is one of {', '.join(get_args(Format))}, got {given!r}. Name one.")
     return name
+
+
+_COMPRESSED: Final = (".gz", ".bz2", ".zst", ".lz4")
+_OTHERS: Final = (
+    ".xls",
+    ".xlsx",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".tsv",
+    ".txt",
+    ".orc",
+    ".avro",
+    ".html",
+    ".xml",
+    ".pkl",
+)
+"""What names tables of formats that we do not write."""
 
 
 def write_table(table: Any, file: IO[bytes], form: str) -> None:
@@ -59,6 +90,17 @@ def write_table(table: Any, file: IO[bytes], form: str) -> None:
         raise ValueError(f"a table that {form} can hold was expected, but {error}") from error
 
 
+def _reader(form: str) -> Any:
+    """Say how Arrow reads a format."""
+    if form != CSV:
+        return "ipc" if form == ARROW else form
+    from pyarrow import csv, dataset  # see TableFile
+
+    # A text that is not there is none, as a number is; one that is empty stands in quotes.
+    options = csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+    return dataset.CsvFileFormat(convert_options=options)
+
+
 class TableFile:
     """A table in a file, or in the files of a folder, of which only its schema is read at first."""
 
@@ -76,7 +118,7 @@ class TableFile:
         self._uri, self._format = uri, form
         path, filesystem = arrow_place(uri, options)
         try:
-            self._dataset = dataset.dataset(path, filesystem=filesystem, format="ipc" if form == ARROW else form)
+            self._dataset = dataset.dataset(path, filesystem=filesystem, format=_reader(form))
             self.schema: Any = self._dataset.schema
         except FileNotFoundError as error:
             raise FileNotFoundError(f"There is no table at {uri}.") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 from typing_extensions import Self
@@ -27,6 +28,10 @@ from flyte_ray.types.place import OWN_MARK, Blobs
 T = TypeVar("T")
 _ONE_COLUMN: Final = ("pandas.Series", "polars.Series", "pyarrow.RecordBatch")
 _END: Final = object()
+_NOWHERE: Final = (
+    "a table or a place of one was expected, and the DataFrame has neither. Make it with DataFrame.from_df(table) or"
+    " DataFrame(uri=...)."
+)
 
 
 class DataFrame(Located):
@@ -41,6 +46,18 @@ class DataFrame(Located):
     _val: Any = PrivateAttr(default=None)
     _wanted: Any = PrivateAttr(default=None)
     _columns: Columns | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:  # pydantic tells type checkers of fields alone, and Flyte's name for the path is another one
+
+        def __init__(
+            self,
+            *,
+            uri: str | None = None,
+            path: str = "",
+            name: str | None = None,
+            format: str = "",
+            hash: str | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -96,6 +113,7 @@ class DataFrame(Located):
         Raises:
             TypeError: It is no table.
             ValueError: It lacks a column.
+            InvalidDeclaration: The destination's name is that of another format.
             StoreError: It cannot be written.
 
         """
@@ -106,7 +124,7 @@ class DataFrame(Located):
         if hash_method is not None:
             found = hash_method if isinstance(hash_method, str) else _hashed(begun(hash_method), df)
         if remote_destination is not None:
-            form = format_of(remote_destination)
+            form = format_of(remote_destination, is_written=True)
             with writing(remote_destination) as file:
                 write_table(table, file, form)
             made = cls(path=remote_destination, format=form, hash=found)
@@ -282,6 +300,8 @@ class DataFrame(Located):
 
     def _looking(self, look: Callable[[TableFile], T]) -> T:
         """Look into the file, as often as the store needs to answer; what is wrong with the file is no matter of it."""
+        if not self.path:
+            raise TypeError(_NOWHERE)
 
         def looked() -> tuple[T | None, ValueError | None]:
             try:
@@ -297,6 +317,8 @@ class DataFrame(Located):
     # What Located asks
 
     def _store(self, place: Blobs) -> dict[str, str]:
+        if self._val is None and not self.path:
+            raise CannotStoreError(_NOWHERE)
         if self._val is None:
             return {**super()._store(place), "format": format_of(self.path, self.format)}
         try:
@@ -347,9 +369,15 @@ def _to_arrow(value: Any) -> tuple[Any, dict[str, Any]]:
             f" table."
         )
     try:
-        return arrow_of(kind, value)
+        table, about = arrow_of(kind, value)
     except NotArrowError as error:
-        raise TypeError(f"a table that Arrow can hold was expected, but {error}. Annotate it as {kind.name}") from error
+        raise TypeError(
+            f"a table that Arrow can hold was expected, but {error}. Annotate it as {kind.name}."
+        ) from error
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise TypeError(f"a table whose columns have a name each was expected, got two of '{twice[0]}'. Rename one.")
+    return table, about
 
 
 def _hashed(method: HashMethod, df: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -174,7 +173,8 @@ class RunBlobs:
         self.store.put_files(missing)
         if _stamp(list(parts.values())) != stamp:
             self.store.delete(list(missing))  # it does not hold what its name says
-            raise OSError(errno.EBUSY, f"{next(iter(files.values()))!r} was changed while it was stored")
+            what = os.path.commonpath(files.values())
+            raise OSError(f"{what!r} was changed while it was stored. Pass it on when nobody writes to it.")
 
     def contents(self, uri: str) -> dict[str, tuple[str, int]] | None:
         """Return hash and size of each file of a folder that `put_path` has stored, by its path in the folder.

@@ -37,7 +37,8 @@ def render(value: Any) -> str:
         return str(frame.to_html(max_rows=MAX_ROWS, show_dimensions=True, border=0))
     if library == "pyarrow" and hasattr(value, "schema") and hasattr(value, "to_pylist"):
         head = value.slice(0, MAX_ROWS)
-        return _table(head.schema.names, head.to_pylist(), f"{value.num_rows:,} rows x {value.num_columns:,} columns")
+        rows = zip(*(column.to_pylist() for column in head.columns), strict=True)
+        return _table(head.schema.names, rows, f"{value.num_rows:,} rows x {value.num_columns:,} columns")
     return _shown(value)
 
 
@@ -76,8 +77,7 @@ def _image(data: bytes) -> str:
     return f'<img style="max-width:100%" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
 
 
-def _table(names: Iterable[str], rows: Iterable[dict[str, Any]], about: str) -> str:
-    names = list(names)
+def _table(names: Iterable[str], rows: Iterable[Iterable[Any]], about: str) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(row[name]))}</td>' for name in names)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(value))}</td>' for value in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{about}</p>"

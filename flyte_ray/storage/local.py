@@ -54,7 +54,9 @@ def appearing(target: str) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename == temporary:
+            raise type(error)(error.errno, error.strerror, target) from error
         raise
