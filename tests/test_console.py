@@ -63,6 +63,7 @@ def test_values_are_shown_by_what_they_are_and_no_pickle_is_loaded(console: Clie
     ]
     assert found["o0"]["rows"] == 1000 and found["o0"]["schema"] == [["number", "int64"], ["word", "string"]]
     assert found["o2"]["preview"] == "notes.txt" and found["o2"]["size"] == 5
+    assert found["o2"]["entries"] == [["notes.txt", 5]]
     assert not found["o3"]["whole"] and len(found["o3"]["preview"]) == 4096 and found["o3"]["size"] == 8000
     assert "(2, 3)" in found["o5"]["preview"] and found["o6"]["value"] == {"a": 1}
 
@@ -135,6 +136,7 @@ def test_who_was_cut_off_hears_only_what_is_new(console: Client, tmp_path: Path)
     told = events(console.get("/api/runs/r/changes").text)
     assert [kind for kind, _ in told] == ["rows", "run", "end"]
     assert len(told[0][1]["row"]) == 250 and told[-1][1]["phase"] == "succeeded"
+    assert told[0][1]["critical"] == console.get("/api/runs/r/table").json()["critical"]
     position = told[0][1]["position"]
     again = events(console.get("/api/runs/r/changes", headers={"Last-Event-ID": str(position)}).text)
     assert [kind for kind, _ in again] == ["run", "end"]
@@ -145,7 +147,7 @@ def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:
     assert console.get(f"/api/runs/{run}/actions/a0").json()["reports"] == [0]
     page = console.get(f"/api/runs/{run}/actions/a0/report?attempt=0")
     assert "<p>hello</p>" in page.text
-    assert page.headers["content-security-policy"] == "sandbox allow-scripts"
+    assert page.headers["content-security-policy"] == "sandbox allow-scripts; frame-ancestors 'self'"
 
 
 def test_the_console_is_served_by_the_command_line_and_measured(tmp_path: Path) -> None:

@@ -30,9 +30,13 @@ def tree_columns(run: FoldedRun) -> dict[str, Any]:
         attempts (`[queued, started, ended, outcome]` each); `critical` rows, from the root on.
 
     """
+    return {**_columns(run, range(len(run.rows)), _row_of(run)), "critical": critical_rows(run)}
+
+
+def critical_rows(run: FoldedRun) -> list[int]:
+    """Return the rows on the critical path, see `critical_path`."""
     numbers = _row_of(run)
-    critical = [numbers[each.id] for each in critical_path(run.state)]
-    return {**_columns(run, range(len(run.rows)), numbers), "critical": critical}
+    return [numbers[each.id] for each in critical_path(run.state)]
 
 
 def tree_json(run: FoldedRun) -> bytes:

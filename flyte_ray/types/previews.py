@@ -29,6 +29,8 @@ from flyte_ray.types.references import is_located, place_of
 
 CUT: Final = 4096
 """Characters of a preview."""
+MOST_ENTRIES: Final = 1000
+"""Files of a folder that are named."""
 _WRAPPED: Final = (HASH_MARK, CLASS_MARK, MEMBER_MARK)
 _BINARY: Final = {PICKLE_MARK: "pickle", NPY_MARK: "array", TORCH_MARK: "array", BYTES_MARK: "file"}
 _PARQUET: Final = "parquet"
@@ -91,6 +93,11 @@ class Stored:
         """What a download is."""
         return mimetypes.guess_type(self.file_name)[0] or "application/octet-stream"
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it is shown as an image; not one that may hold scripts."""
+        return self.media_type.startswith("image/") and not self.media_type.startswith("image/svg")
+
     def inline_bytes(self) -> bytes | None:
         """Return its content where that stands in the record itself; None where it has an object of its own."""
         if self.uri is not None:
@@ -109,8 +116,9 @@ def preview(stored: Stored) -> dict[str, Any]:
     Returns:
         `name`, `type` (class, where it is recorded), `kind` (`json`, `text`, `table`, `file`, `dir`, `image`, `array`
         or `pickle`), `preview` (text of 4,096 characters at most), `whole` (the preview is all of it), `size` (bytes,
-        None where nobody looked), `rows`, `schema` (`[column, type]` each), `uri`, and `value`: the JSON itself where
-        the preview is whole.
+        None where nobody looked), `rows` (of a table; of a folder its files), `schema` (`[column, type]` each),
+        `entries` of a folder (`[path, size]` each, 1,000 at most), `uri`, and `value`: the JSON itself where the
+        preview is whole.
 
     """
     found: dict[str, Any] = {
@@ -122,6 +130,7 @@ def preview(stored: Stored) -> dict[str, Any]:
         "size": None,
         "rows": None,
         "schema": None,
+        "entries": None,
         "uri": stored.uri,
         "value": None,
     }
@@ -167,9 +176,11 @@ def _located(stored: Stored) -> dict[str, Any]:
         contents = stored.blobs.contents(path.removeprefix(OWN_MARK))
         if contents is not None or path == "empty://":
             names = sorted(contents or ())
-            sizes = [size for _, size in (contents or {}).values()]
-            return {**about, "kind": "dir", "preview": "\n".join(names)[:CUT], "size": sum(sizes), "rows": len(names)}
-    if stored.media_type.startswith("image/"):
+            sizes = [(contents or {})[name][1] for name in names]
+            entries = [[name, size] for name, size in zip(names, sizes, strict=True)]
+            about = {**about, "kind": "dir", "preview": "\n".join(names)[:CUT], "size": sum(sizes)}
+            return {**about, "rows": len(names), "entries": entries[:MOST_ENTRIES]}
+    if stored.is_image:
         about["kind"] = "image"
     return about
 

@@ -26,7 +26,10 @@ from flyte_ray.runtime.report import list_reports
 
 MOST_TEXT: Final = 1 << 20
 """Characters that are sent of a log at a time."""
-SANDBOX: Final = {"Content-Security-Policy": "sandbox allow-scripts", "X-Content-Type-Options": "nosniff"}
+SANDBOX: Final = {
+    "Content-Security-Policy": "sandbox allow-scripts; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+}
 """A report is a task's own HTML: its scripts run, in a place of their own from which they reach nothing of ours."""
 
 

@@ -20,7 +20,7 @@ from flyte_ray.apps.http_api.streams import BEAT_S, HEADERS, Said, said, stream
 from flyte_ray.ledger.detail import texts_of
 from flyte_ray.ledger.folded import FoldedRun
 from flyte_ray.ledger.overview import Wanted, describe_run, select_runs
-from flyte_ray.ledger.tree import changed_columns, tree_json
+from flyte_ray.ledger.tree import changed_columns, critical_rows, tree_json
 from flyte_ray.spec.ids import ROOT_ACTION
 
 MOST_RUNS: Final = 1000
@@ -86,8 +86,8 @@ def follow(
     """Follow a run until it has ended, as server-sent events.
 
     `rows` are the columns of rows that are new or have changed behind the position `after`, with their numbers in
-    `row`; `run` describes the run when that has changed, and so does `end`, the last event. An event's id is the
-    position behind it: who was cut off goes on from there.
+    `row`, and at the end the `critical` ones; `run` describes the run when that has changed, and so does `end`, the
+    last event. An event's id is the position behind it: who was cut off goes on from there.
     """
     return stream(_Changes(folded_runs().get(named(run)), after if last_event_id is None else last_event_id))
 
@@ -107,6 +107,8 @@ class _Changes:
             columns = changed_columns(self._run, self._position)
             if columns is not None:
                 self._position = columns["position"]
+                if self._run.state.phase.is_terminal:
+                    columns["critical"] = critical_rows(self._run)
                 if columns["row"]:
                     found.append(said("rows", columns, self._position))
             is_over = self._run.state.phase.is_terminal

@@ -74,10 +74,15 @@ def refresh(name: str, request: Request) -> dict[str, Any]:
     return get_app(name)
 
 
-def get_cache(limit: int = 500) -> list[dict[str, Any]]:
-    """List kept outcomes, the newest first: `key`, and what is on record of each."""
-    kept = [{"key": key, **entry} for key, entry in list_kept(current_store()).items()]
-    return sorted(kept, key=lambda entry: -int(entry.get("at_us", 0)))[:limit]
+def get_cache(limit: int = 500) -> dict[str, Any]:
+    """List kept outcomes, the newest first: `entries` with `key`, `task`, `version`, `run`, `action`, `created_us`."""
+    kept = sorted(list_kept(current_store()).items(), key=lambda pair: -int(pair[1]["at_us"]))
+    shown = ("task", "version", "run", "action")
+    entries = [
+        {"key": key, **{name: entry[name] for name in shown}, "created_us": entry["at_us"]}
+        for key, entry in kept[:limit]
+    ]
+    return {"entries": entries}
 
 
 def get_cluster() -> dict[str, Any] | None:
@@ -125,5 +130,7 @@ def _describe(record: AppRecord, states: dict[str, dict[str, Any]] | None) -> di
         "requires_auth": record.app["requires_auth"],
         "at_us": record.at_us,
         "by": record.by,
-        "parameters": {name: about.get("run") or about["value"] for name, about in record.parameters.items()},
+        "parameters": {
+            name: {"value": about["value"], "run": about.get("run")} for name, about in record.parameters.items()
+        },
     }

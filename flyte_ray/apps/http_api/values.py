@@ -69,7 +69,7 @@ def get_content(run: str, action: str, side: Side, name: str, path: str = "") ->
     stored = _find(run, action, side, name)
     data = stored.inline_bytes()
     shown = stored.file_name if not path else path.rpartition("/")[2]
-    is_image = stored.media_type.startswith("image/") and not path
+    is_image = stored.is_image and not path
     kind = "inline" if is_image else "attachment"
     headers = {**HEADERS, "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(shown, safe='')}"}
     media = stored.media_type if is_image else "application/octet-stream"
