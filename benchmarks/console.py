@@ -1,7 +1,7 @@
-"""Measure what the console's server takes with 50,000 actions in a run and 5,000 runs in a root; print one table.
+"""Measure what the console takes with 50,000 actions in a run and 5,000 runs in a root; print one table.
 
 Usage, from the top of the project: `python -m benchmarks.console [--root DIR] [--make | --made]`; with `--make` it only
-writes the two, and prints how to look at them. Client and server share the machine.
+writes the two, and prints how to look at them. Client, browser and server share the machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.console_pages import measure_pages
 from benchmarks.figures import Figure, Figures, table
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
@@ -198,6 +199,9 @@ def main() -> None:
         figures.print_machine({"cores": os.cpu_count(), "load": [round(each, 1) for each in os.getloadavg()]})
         for figure in measure(root, options.repeat):
             figures.take(figure)
+        with served(root) as (url, _):
+            for figure in measure_pages(url, LARGE, options.repeat):
+                figures.take(figure)
         print(table(figures.all))
 
 

@@ -250,7 +250,7 @@ def test_runs_are_filtered_by_what_the_address_says(page: Page) -> None:
     expect(page.get_by_role("link", name="large")).to_have_count(0)
     page.reload()
     expect(page.get_by_label("Search names, tasks, labels")).to_have_value("night")
-    expect(page.get_by_role("row", name="nightly")).to_contain_text("failed")
+    expect(page.get_by_role("row", name="nightly nightly.main")).to_contain_text("failed")
     page.goto("/?phase=succeeded&task=nightly.main")
     expect(page.get_by_text("No run matches.")).to_be_visible()
     page.get_by_role("button", name="Clear").click()

@@ -1,13 +1,14 @@
 """The console's pages: one template, which `static/main.js` fills by the address, and the files that it loads.
 
-Invariants: a page holds nothing of a run, so that it is the same for everybody and needs no token; what stands in it is
-escaped; no page may load or run anything that does not come from here.
+Invariants: a page holds nothing of a run but the name in its address, so that it is the same for everybody and needs no
+token; what stands in it is escaped; no page may load or run anything that does not come from here.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
@@ -46,8 +47,12 @@ def add_pages(app: FastAPI) -> None:
 
 
 def _page(templates: Environment) -> Any:
+    modules = sorted(path.name for path in (HERE / "static").glob("*.js"))
+
     async def show(request: Request) -> Response:
-        words = {"base": request.scope.get("root_path", ""), "version": VERSION}
+        base, place = request.scope.get("root_path", ""), request.path_params
+        soon = [f"/api/runs/{quote(place['run'], safe='')}/table"] if "run" in place and "action" not in place else []
+        words = {"base": base, "version": VERSION, "modules": modules, "soon": soon}
         text = templates.get_template("page.html").render(words)
         return Response(text, media_type="text/html", headers=HEADERS)
 

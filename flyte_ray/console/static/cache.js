@@ -3,7 +3,7 @@
 import { at, read } from "./api.js";
 import { fill, h } from "./dom.js";
 import { moveInList } from "./runs.js";
-import { ago, bytes, count, counted, moment } from "./words.js";
+import { ago, bytes, count, counted, moment, shortId } from "./words.js";
 
 const AT_ONCE = 200;
 
@@ -32,6 +32,6 @@ export async function open({ main, query, signal, setQuery }) {
 function rowOf(entry) {
   const made = entry.action ? at("runs", entry.run, "actions", entry.action) : at("runs", entry.run ?? "");
   const when = entry.created_us ?? entry.at_us;
-  return h("tr", {}, h("td", { class: "task" }, entry.task ?? ""), h("td", {}, entry.run ? h("a", { class: "row-link id", href: made }, entry.action ? `${entry.run} / ${entry.action}` : entry.run) : null),
+  return h("tr", {}, h("td", { class: "task" }, entry.task ?? ""), h("td", {}, entry.run ? h("a", { class: "row-link id", href: made }, entry.action ? `${entry.run} / ${shortId(entry.action)}` : entry.run) : null),
     h("td", { title: moment(when) }, ago(when)), h("td", { class: "number" }, bytes(entry.size)), h("td", {}, h("code", { class: "key" }, entry.key ?? "")));
 }

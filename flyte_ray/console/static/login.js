@@ -1,6 +1,6 @@
 // Ask for the token. Invariant: it goes to the console alone, which keeps it in a cookie that no script can read.
 
-import { h, fill } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 
 let asking = null;
 
@@ -35,7 +35,10 @@ export function loginForm(done) {
     const answer = await fetch(`${base}/login`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token: field.value.trim() }),
     });
-    if (answer.ok) return done();
+    if (answer.ok) {
+      showSession(document.getElementById("session"));
+      return done();
+    }
     said.textContent = answer.status === 401 ? "The console does not know this token." : `The console answered ${answer.status}.`;
     field.select();
     return null;
@@ -46,6 +49,18 @@ export function loginForm(done) {
     h("p", { class: "hint" }, "Made with ", h("code", {}, "flyte-ray create token NAME --scope api:read --scope api:write"), "."),
     said, h("div", { class: "row end" }, h("button", { class: "primary" }, "Log in")),
   );
+}
+
+/** Show whose token the console has, with a way to take it back, where it needs one. */
+export async function showSession(box) {
+  const base = document.documentElement.dataset.base || "";
+  const answer = await fetch(`${base}/api/session`, { credentials: "same-origin" });
+  const { token_needed: isNeeded, who } = answer.ok ? await answer.json() : {};
+  const leave = async () => {
+    await fetch(`${base}/logout`, { method: "POST", credentials: "same-origin" });
+    location.assign(`${base}/login`);
+  };
+  fill(box, isNeeded && who ? [who, button("Log out", leave, { class: "quiet" })] : null);
 }
 
 /** The page at `/login`. */

@@ -100,4 +100,5 @@ document.addEventListener("keydown", (event) => {
 });
 document.getElementById("keys").addEventListener("click", showKeys);
 addEventListener("popstate", open);
+login.showSession(document.getElementById("session"));
 open();

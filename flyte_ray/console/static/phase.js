@@ -34,6 +34,8 @@ export function phaseIcon(phase) {
 
 /** Change a drawn shape into another phase's. */
 export function setPhaseIcon(drawn, phase) {
+  if (drawn.phase === phase) return;
+  drawn.phase = phase;
   drawn.setAttribute("class", `icon phase-${phase}`);
   drawn.firstChild.setAttribute("d", SHAPES[phase] ?? SHAPES.queued);
 }

@@ -11,7 +11,7 @@ import { timeline } from "./timeline.js";
 import { Timescale } from "./timescale.js";
 import { TreeView } from "./treeview.js";
 import { values } from "./values.js";
-import { ago, count, duration, moment } from "./words.js";
+import { ago, count, duration, moment, shortId } from "./words.js";
 
 const ROOT = "a0";
 
@@ -269,5 +269,5 @@ function fact(name, ...value) {
 export function failure(run, error) {
   return h("section", { class: "failure", "aria-label": "Why it ended so" },
     h("p", { class: "message" }, error.code && !error.message?.startsWith(error.code) ? h("b", {}, error.code, ": ") : null, error.message ?? ""),
-    error.cause_action ? h("p", {}, "Caused by ", h("a", { href: at("runs", run, "actions", error.cause_action) }, `action ${error.cause_action}`)) : null);
+    error.cause_action ? h("p", {}, "Caused by ", h("a", { href: at("runs", run, "actions", error.cause_action) }, `action ${shortId(error.cause_action)}`)) : null);
 }

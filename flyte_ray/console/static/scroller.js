@@ -4,7 +4,8 @@
 
 import { h } from "./dom.js";
 
-const BEYOND = 12;
+const BEYOND = 10;
+const SETTLED_MS = 80;
 
 export class Scroller {
   /**
@@ -22,6 +23,8 @@ export class Scroller {
     this.shown = []; // the index that each row has
     this.space = h("div", { class: "space", role: "presentation" });
     this.waits = false;
+    this.top = 0;
+    this.rest = 0;
     box.append(this.space);
     box.addEventListener("scroll", () => this.later(), { passive: true, signal });
     const watched = new ResizeObserver(() => this.later());
@@ -53,9 +56,11 @@ export class Scroller {
 
   draw() {
     const { box, rowHeight } = this;
-    const first = Math.max(0, Math.floor(box.scrollTop / rowHeight) - BEYOND);
-    const end = Math.min(this.count, Math.ceil((box.scrollTop + box.clientHeight) / rowHeight) + BEYOND);
-    this.resize(Math.ceil(box.clientHeight / rowHeight) + 2 * BEYOND + 2);
+    const [top, height] = [box.scrollTop, box.clientHeight];
+    const beyond = this.isFast(top, height) ? 0 : BEYOND;
+    const first = Math.max(0, Math.floor(top / rowHeight) - beyond);
+    const end = Math.min(this.count, Math.ceil((top + height) / rowHeight) + beyond);
+    this.resize(Math.ceil(height / rowHeight) + 2 * BEYOND + 2);
     const size = this.rows.length;
     const used = new Set();
     for (let index = first; index < end; index += 1) {
@@ -74,6 +79,17 @@ export class Scroller {
         this.rows[slot].element.hidden = true;
       }
     }
+  }
+
+  /** Tell whether nothing that was shown is shown any more: what lies around it can wait until the list rests. */
+  isFast(top, height) {
+    const isFast = Math.abs(top - this.top) > height;
+    this.top = top;
+    if (isFast) {
+      clearTimeout(this.rest);
+      this.rest = setTimeout(() => this.later(), SETTLED_MS);
+    }
+    return isFast;
   }
 
   resize(size) {

@@ -126,11 +126,13 @@ export class TreeView {
     const line = this.outline.lines[index];
     const below = this.outline.below(line).length;
     const isOpen = below && this.outline.isOpen(line);
-    row.element.setAttribute("aria-level", this.outline.depths[index] + 1);
-    row.element.setAttribute("aria-selected", index === this.at);
-    if (below) row.element.setAttribute("aria-expanded", Boolean(isOpen));
-    else row.element.removeAttribute("aria-expanded");
-    row.tree.style.setProperty("--depth", this.outline.depths[index]);
+    put(row.element, "aria-level", String(this.outline.depths[index] + 1));
+    put(row.element, "aria-selected", String(index === this.at));
+    put(row.element, "aria-expanded", below ? String(Boolean(isOpen)) : null);
+    if (row.depth !== this.outline.depths[index]) {
+      row.depth = this.outline.depths[index];
+      row.tree.style.setProperty("--depth", row.depth);
+    }
     row.twisty.classList.toggle("bare", !below);
     row.wait.hidden = row.run.hidden = true;
     if (row.past.childElementCount) row.past.replaceChildren();
@@ -145,20 +147,20 @@ export class TreeView {
     const phase = table.phaseOf(action);
     const [queued, started, ended] = [table.queued[action], table.started[action], table.ended[action]];
     setPhaseIcon(row.icon, phase);
-    row.name.textContent = shortTask(table.taskOf(action));
-    row.name.title = table.taskOf(action);
-    row.id.textContent = shortId(table.id[action]);
-    row.id.title = table.id[action];
+    say(row.name, shortTask(table.taskOf(action)));
+    put(row.name, "title", table.taskOf(action));
+    say(row.id, shortId(table.id[action]));
+    put(row.id, "title", table.id[action]);
     const notes = [];
     if (table.cached.has(action)) notes.push("cached");
     if (table.attempts[action] > 1) notes.push(`${table.attempts[action]} attempts`);
     const isCritical = table.critical.has(action);
-    row.note.textContent = notes.join(" · ");
+    say(row.note, notes.join(" · "));
     row.element.classList.toggle("critical", isCritical);
     row.element.classList.toggle("dim", Boolean(this.outline.kept) && this.outline.kept[action] === 1);
     const end = ended >= 0 ? ended : this.now();
     const ran = started >= 0 ? end - started : null;
-    row.length.textContent = ran === null ? "" : duration(ran);
+    say(row.length, ran === null ? "" : duration(ran));
     row.element.setAttribute("aria-label", [
       table.taskOf(action), table.id[action], phase.replaceAll("_", " "), ran === null ? "" : duration(ran),
       isCritical ? "on the critical path" : "", ...notes,
@@ -176,12 +178,12 @@ export class TreeView {
     const phase = Object.keys(counts).find((name) => counts[name] && isBad(name))
       ?? Object.keys(counts).find((name) => counts[name] && !hasEnded(name)) ?? "succeeded";
     setPhaseIcon(row.icon, phase);
-    row.name.textContent = group.name || "(group)";
-    row.name.title = group.name;
-    row.id.textContent = `× ${count(group.members.length)}`;
+    say(row.name, group.name || "(group)");
+    put(row.name, "title", group.name);
+    say(row.id, `× ${count(group.members.length)}`);
     fill(row.note, group.members.length === counts[phase] ? null : phaseCounts(counts, { bar: false }));
     const { from, to } = spanOf(table, group, this.now());
-    row.length.textContent = to > from ? duration(to - from) : "";
+    say(row.length, to > from ? duration(to - from) : "");
     row.element.setAttribute("aria-label", `group ${group.name}, ${count(group.members.length)} actions, ${Object.entries(counts)
       .filter(([, number]) => number).map(([name, number]) => `${count(number)} ${name.replaceAll("_", " ")}`).join(", ")}`);
     if (to > from) this.place(row.run, from, to, "run group");
@@ -190,13 +192,14 @@ export class TreeView {
   fillStep(row, number) {
     const [action, step] = this.outline.steps[number];
     const [name, seconds, ok] = this.outline.table.traces.get(action)[step];
+    row.icon.phase = null;
     row.icon.setAttribute("class", `icon ${ok ? "step" : "phase-failed"}`);
     row.icon.firstChild.setAttribute("d", STEP);
-    row.name.textContent = name;
-    row.name.title = name;
-    row.id.textContent = "trace";
-    row.note.textContent = ok ? "" : "failed";
-    row.length.textContent = duration(seconds * 1000);
+    say(row.name, name);
+    put(row.name, "title", name);
+    say(row.id, "trace");
+    say(row.note, ok ? "" : "failed");
+    say(row.length, duration(seconds * 1000));
     row.element.setAttribute("aria-label", `trace ${name}, ${duration(seconds * 1000)}${ok ? "" : ", failed"}`);
   }
 
@@ -217,6 +220,19 @@ export class TreeView {
     bar.style.left = `${start * 100}%`;
     bar.style.width = `${(Math.min(1, right) - start) * 100}%`;
   }
+}
+
+/** Set an attribute that has another value: to set one costs, whatever it was. */
+function put(element, name, value) {
+  if (element.getAttribute(name) === value) return;
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+}
+
+/** Write a text in the place of another one, in the same node. */
+function say(element, text) {
+  if (element.firstChild?.nodeType !== Node.TEXT_NODE || element.childNodes.length !== 1) element.textContent = text;
+  else if (element.firstChild.data !== text) element.firstChild.data = text;
 }
 
 function spanOf(table, group, now) {
