@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 
 import flyte_ray as flyte
 from benchmarks.console import make_run
+from flyte_ray.api.settings import current_store
 from flyte_ray.console.building import build_console
+from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 from tests import console_runs
 from tests.browser import open_browser
@@ -46,14 +49,23 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     flyte.init(root=root)
     console_runs.local(console_runs.main, "nightly", {"team": "forecast"})
     make_run(open_store(root), "large", 20_000, 1_700_000_000_000_000, fails=True)
+    with served(build_console()) as address:
+        yield address
+    flyte.init()
+
+
+@contextmanager
+def served(console: object) -> Iterator[str]:
+    """Serve a console from this process; yields its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(build_console(), port=port, log_config=None, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(console, port=port, log_config=None, timeout_graceful_shutdown=1))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run)
     thread.start()
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-    flyte.init()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture
@@ -295,3 +307,28 @@ def test_a_run_is_started_anew_with_other_inputs(page: Page) -> None:
     expect(page.locator(".facts-line")).to_contain_text("reruns nightly")
     expect(page.locator(".run-head")).to_contain_text("failed")
     expect(page.get_by_role("treeitem", name="group clean, 2 actions")).to_be_visible()
+
+
+def test_a_token_is_asked_for_once_and_taken_back(browser: Browser, console: str) -> None:
+    token, _ = create_token(current_store(), "ann", ("api:read",), random=os.urandom, at_us=1, by="test")
+    context = browser.new_context()
+    with served(build_console(ask_token=True)) as address:
+        page = context.new_page()
+        page.goto(f"{address}/runs/nightly")
+        page.get_by_role("textbox", name="Token").fill("frt_wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+        page.get_by_role("textbox", name="Token").fill(token)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("treeitem", name="nightly.main")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("treeitem", name="nightly.main")).to_be_visible()
+        page.get_by_role("button", name="Rerun").click()
+        page.get_by_role("dialog").get_by_role("button", name="Rerun").click()
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("api:write")
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        page.goto(f"{address}/")
+        expect(page.get_by_role("heading", name="A token is needed")).to_be_visible()
+        context.close()
