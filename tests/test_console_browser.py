@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 import flyte_ray as flyte
@@ -21,7 +20,7 @@ from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 from tests import console_runs
 from tests.browser import open_browser
-from tests.ray_cluster import free_port
+from tests.console_server import served
 
 PATIENT_MS = 60_000
 ROWS_AT_MOST = 300
@@ -52,20 +51,6 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(build_console()) as address:
         yield address
     flyte.init()
-
-
-@contextmanager
-def served(console: object) -> Iterator[str]:
-    """Serve a console from this process; yields its address."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(console, port=port, log_config=None, timeout_graceful_shutdown=1))  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

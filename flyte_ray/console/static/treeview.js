@@ -167,7 +167,8 @@ export class TreeView {
     ].filter(Boolean).join(", "));
     for (const attempt of table.earlier.get(action) ?? []) this.placePast(row, attempt);
     if (queued >= 0 && !table.cached.has(action)) this.place(row.wait, queued, started >= 0 ? started : end, "wait");
-    if (started >= 0) this.place(row.run, started, end, `run phase-${phase}`);
+    if (table.cached.has(action) && ended >= 0) this.place(row.run, ended, ended, "run phase-recovered");
+    else if (started >= 0) this.place(row.run, started, end, `run phase-${phase}`);
     if (!hasEnded(phase) && started >= 0) row.run.classList.add("live");
   }
 
