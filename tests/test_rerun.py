@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.errors import ActionNotFoundError, RunNotFoundError, RuntimeUserError
+from flyte_ray.errors import ActionNotFoundError, ObjectMissing, RunNotFoundError, RuntimeUserError
 from flyte_ray.io import File
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recovering import load_outcomes
@@ -316,3 +316,29 @@ def test_the_command_starts_anew_with_edited_code_and_takes_over_what_that_did_n
     assert "again  2  flow.train    scaling.scale changed" in done.stderr
     assert "o0 = 10" in done.stdout, done.stderr
     assert project.executed() == {"main": 1, "train": 2, "report": 1}
+
+
+def test_a_resumed_run_computes_again_what_was_removed_from_the_store(
+    failed_with_large_values: flyte.Run, tmp_path: Path
+) -> None:
+    (text,) = (tmp_path / "root" / "runs" / "first" / "data").rglob("text")
+    text.unlink()
+    failed_with_large_values.resume()
+    assert failed_with_large_values.outputs() == (11,)
+    assert executed == ["large", "written", "check"]
+
+
+def test_who_reads_what_was_removed_learns_what_it_was_and_that_resume_computes_it_again(tmp_path: Path) -> None:
+    run = flyte.with_runcontext("local", name="removed").run(numbers, 5)
+    (table,) = (tmp_path / "root" / "runs" / "removed" / "data").glob("*.arrow")
+    table.unlink()
+    message = rf"Action a0 of run 'removed' has succeeded, .* but .*{table.name} was removed from the store. '.*resume"
+    with pytest.raises(ObjectMissing, match=message) as caught:
+        run.outputs()
+    assert caught.value.uri.endswith(table.name)
+    executed.clear()
+    run.resume()
+    assert run.outputs()[0].num_rows == 5
+    assert executed == ["numbers"]
+    run.resume()
+    assert executed == ["numbers"], "what is there is kept"

@@ -158,7 +158,7 @@ class Action:
         """
         self.wait()
         tasks = {} if task else self._run.state().tasks
-        return outputs_of(tasks, self._state, self._run.blobs(), task)
+        return outputs_of(self._run.name, tasks, self._state, self._run.blobs(), task)
 
     @both_forms_of_method
     def abort(self, reason: str = "aborted by the user") -> None:

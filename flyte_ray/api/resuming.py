@@ -15,6 +15,7 @@ from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import ClusterError
 from flyte_ray.ledger.lease import drop_claim
 from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.recovering import find_gone
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.local import LocalRun
@@ -27,6 +28,8 @@ def resume_run(
     store: Store, run: RunId, *, local: bool = False, take_over: bool = False, lasting: bool = True, plan: Plan | None
 ) -> None:
     """Continue a run: what succeeded is answered from its record, what failed or was aborted is tried again.
+
+    What succeeded and is needed runs again, too, if its values were removed from the store.
 
     Args:
         store: Its root.
@@ -44,7 +47,7 @@ def resume_run(
     """
     spec, state = load_spec(store, run), load_state(store, run)
     pickling = current_pickling(make=True).under(spec.get("pickles"))
-    if plan is None and state.actions and state.root.has_succeeded:
+    if plan is None and state.actions and state.root.has_succeeded and not find_gone(store, spec, state, None):
         drop_claim(store, run)
         return
     if plan is not None and not plan.goes_on:

@@ -198,11 +198,12 @@ class Run:
 
         Raises:
             BaseRuntimeError: The run did not succeed: its error, of the recorded class.
+            ObjectMissing: A value was removed from the store since; `resume` computes it again.
 
         """
         self.wait()
         state = self.state()
-        return outputs_of(state.tasks, state.root, self.blobs(), task or self._task)
+        return outputs_of(self.name, state.tasks, state.root, self.blobs(), task or self._task)
 
     @both_forms_of_method
     def abort(self, reason: str = "aborted by the user") -> None:

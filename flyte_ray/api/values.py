@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flyte_ray.api.settings import current_pickling
+from flyte_ray.api.settings import again, current_pickling
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.errors import BaseRuntimeError, ObjectMissing
 from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.runtime.failures import rebuild
+from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.types import Blobs, build_codec, decode_untyped
 from flyte_ray.types.large import inline
@@ -33,11 +34,12 @@ def _plain(raw: Any, blobs: Blobs) -> Any:
 
 
 def outputs_of(
-    tasks: Mapping[str, str], action: ActionState, blobs: Blobs, task: TaskTemplate | None
+    run: str, tasks: Mapping[str, str], action: ActionState, blobs: Blobs, task: TaskTemplate | None
 ) -> tuple[Any, ...]:
     """Read the outputs of an action that has ended: one element per output, `(None,)` if there are none.
 
     Args:
+        run: The run's name.
         tasks: References of the run's tasks, by key: they say how many outputs a task has.
         action: The action.
         blobs: The run's large values.
@@ -45,11 +47,27 @@ def outputs_of(
 
     Raises:
         BaseRuntimeError: It did not succeed: its error, of the recorded class.
+        ObjectMissing: A value was removed from the store since.
 
     """
     error = error_of(action)
     if error is not None:
         raise error
+    try:
+        return _outputs(tasks, action, blobs, task)
+    except ObjectMissing as missing:
+        if action.id == ROOT_ACTION:
+            way_out = f"'{again('resume', run)}' computes it again, and keeps what is there"
+        else:
+            way_out = f"'{again('rerun', run)} --recover --allow-missing-outputs' computes it again in a new run"
+        raise ObjectMissing(
+            missing.uri,
+            f"Action {action.id} of run {run!r} has {action.phase.value}, and its output should be read, but"
+            f" {missing.uri} was removed from the store. {way_out}.",
+        ) from missing
+
+
+def _outputs(tasks: Mapping[str, str], action: ActionState, blobs: Blobs, task: TaskTemplate | None) -> tuple[Any, ...]:
     text = action.result or "null"
     if task is None:
         ref = tasks.get(action.task)

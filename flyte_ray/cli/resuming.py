@@ -23,6 +23,7 @@ from flyte_ray.cluster.session import has_cluster
 from flyte_ray.ledger.lease import drop_claim
 from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import load_spec, load_state
+from flyte_ray.ledger.recovering import find_gone
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.catalog import load_task
 from flyte_ray.spec.ids import RunId
@@ -70,7 +71,7 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
     store = current_store()
     state = load_state(store, RunId(run))
     handle = Run(store, run, TaskTemplate(plan.root) if plan else _recorded_task(store, spec, state))
-    if state.phase.has_succeeded and not (plan and plan.goes_on):
+    if state.phase.has_succeeded and not (plan and plan.goes_on) and not find_gone(store, spec, state, None):
         click.echo(f"Run {run} has succeeded already: nothing to continue.", err=True)
         drop_claim(store, RunId(run))
         report(store, handle, output)

@@ -20,7 +20,7 @@ from flyte_ray.ledger.log import RunLog
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.recorder import RunRecorder
-from flyte_ray.ledger.recovering import load_outcomes
+from flyte_ray.ledger.recovering import find_gone, load_outcomes
 from flyte_ray.ledger.recovery import recover
 from flyte_ray.ledger.requests import Start, read_start
 from flyte_ray.ledger.revision import Revision
@@ -89,10 +89,12 @@ class Opener:
         """
         run = book.state.id
         # Before anything is handed out.
-        book.outcomes = Patience(f"run {run}").ask(lambda: load_outcomes(self._store, spec))
+        patience = Patience(f"run {run}")
+        book.outcomes = patience.ask(lambda: load_outcomes(self._store, spec))
         if book.state.actions:
+            gone = patience.ask(lambda: find_gone(self._store, spec, book.state, revision)) if by_person else ()
             with self._lock:
-                recover(book, alive, resumed=by_person, revision=revision)
+                recover(book, alive, resumed=by_person, revision=revision, gone=gone)
             return
         start = start or read_start(run, spec)
         if start is None:

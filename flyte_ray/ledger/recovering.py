@@ -16,7 +16,7 @@ from flyte_ray.ledger.cache import Kept
 from flyte_ray.ledger.outputs import take_all
 from flyte_ray.ledger.paths import data_place
 from flyte_ray.ledger.query import load_spec, load_state
-from flyte_ray.ledger.revision import Changes, judge
+from flyte_ray.ledger.revision import Changes, Revision, judge
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
@@ -48,19 +48,51 @@ def load_outcomes(store: Store, spec: Mapping[str, Any]) -> dict[str, Kept]:
     except RunNotFoundError:
         _log.warning("run %s recovers run %s, which is gone: all of it runs", spec["name"], run)
         return {}
-    place = data_place(run, source)
     kept = {action.id: action for action in recoverable(state, changes)}
-    found: dict[str, Kept] = {}
-    # What stands below one that is taken over is never called.
+    whole, gone = _needed(store, data_place(run, source), kept)
+    if gone:
+        _log.warning("run %s: outputs of %d actions of run %s are gone; they run", spec["name"], len(gone), run)
+    return {name: Kept(f"{run}/{name}", output) for name, output in whole.items()}
+
+
+def find_gone(store: Store, spec: Mapping[str, Any], state: RunState, revision: Revision | None) -> list[str]:
+    """Return the actions whose outcomes a continued run needs, and of which values are gone from the store.
+
+    Args:
+        store: The root.
+        spec: The run's specification.
+        state: Its record.
+        revision: The code to continue it with, if that has changed.
+
+    """
+    verdicts = judge(state, revision.changes) if revision else {}
+    kept = {
+        name: action for name, action in state.actions.items() if action.has_succeeded and verdicts.get(name) is None
+    }
+    gone = _needed(store, data_place(state.id, spec), kept)[1]
+    if gone:
+        _log.warning("run %s: outputs of %d actions are gone from the store; they run again", state.id, len(gone))
+    return gone
+
+
+def _needed(store: Store, place: str, kept: Mapping[str, ActionState]) -> tuple[dict[str, str], list[str]]:
+    """Look for the values of outcomes that may be asked for: of all but those below one whose own are there.
+
+    Returns:
+        The outputs by action, so that what they refer to is found from elsewhere, and the actions of which values are
+        gone.
+
+    """
+    found: dict[str, str] = {}
+    lost: list[str] = []
     wanted = [action for action in kept.values() if action.parent not in kept]
     while wanted:
         whole = take_all(store, place, {action.id: action.result or "null" for action in wanted})
-        found |= {name: Kept(f"{run}/{name}", output) for name, output in whole.items()}
+        found |= whole
         gone = {action.id for action in wanted if action.id not in whole}
-        if gone:
-            _log.warning("run %s: outputs of %d actions of run %s are gone; they run", spec["name"], len(gone), run)
+        lost += gone
         wanted = [action for action in kept.values() if action.parent in gone]
-    return found
+    return found, lost
 
 
 def recoverable(state: RunState, changes: Changes) -> list[ActionState]:

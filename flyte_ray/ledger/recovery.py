@@ -7,7 +7,7 @@ Called with the service's lock held.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.attaching import stop_expecting
@@ -23,7 +23,14 @@ from flyte_ray.ledger.verdicts import failure, lost
 from flyte_ray.spec.phase import ActionPhase
 
 
-def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision: Revision | None = None) -> None:
+def recover(
+    book: RunBook,
+    alive: Mapping[str, str],
+    *,
+    resumed: bool,
+    revision: Revision | None = None,
+    gone: Collection[str] = (),
+) -> None:
     """Queue again what was cut off with the ledger before this one.
 
     Args:
@@ -31,6 +38,8 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision:
         alive: Shapes of the run's slots that live, by id: they attach, or have not begun yet.
         resumed: A person continues the run: failures are tried again, that of the root too.
         revision: The code with which that person continues it, if that has changed.
+        gone: Actions that have succeeded and whose values are not in the store any more: they run again if they are
+            called.
 
     """
     root = book.state.root
@@ -43,9 +52,12 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision:
                 book, action, Loss("its process ended while no ledger was there to see it", UNSEEN), to_blame=False
             )
     book.limits.take_up()
+    # The root last: of a crash in between comes a run that ends as it did before, and can be continued again.
+    for action in [book.state.actions[name] for name in gone if name != root.id]:
+        book.renew(action, action.task, action.cache)
     if revision:
-        _revise(book, revision)
-    elif resumed and root.phase.is_terminal and not root.has_succeeded:
+        _revise(book, revision, root_is_gone=root.id in gone)
+    elif root.id in gone or (resumed and root.phase.is_terminal and not root.has_succeeded):
         book.renew(root, root.task, root.cache)
     if root.phase is ActionPhase.QUEUED:
         # Its descendants are queued when they are called again.
@@ -54,15 +66,14 @@ def recover(book: RunBook, alive: Mapping[str, str], *, resumed: bool, revision:
         book.close()
 
 
-def _revise(book: RunBook, revision: Revision) -> None:
+def _revise(book: RunBook, revision: Revision, *, root_is_gone: bool) -> None:
     book.learn({revision.root.key: revision.root})
     root = book.state.root
     again = {name for name, why in judge(book.state, revision.changes).items() if why is not None}
-    # The root last: of a crash in between comes a run that ends as it did before, and can be continued again.
     for action in [each for each in book.state.actions.values() if each.has_succeeded and each is not root]:
         if action.id in again:
             book.renew(action, action.task, None)  # the call that it waits for says what it is now
-    if root.id in again:
+    if root.id in again or root_is_gone:
         book.renew(root, revision.root.key, None)
 
 
