@@ -13,13 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import flyte_ray as flyte
+from flyte_ray.api.run import Run
+from flyte_ray.cli.following import _end as interrupted
+from flyte_ray.cli.main import main
 from flyte_ray.errors import ActionAbortedError, CodeBundleError, InvalidDeclaration
 from flyte_ray.ledger.events import RESUMED
 from flyte_ray.ledger.log import read_segments
+from flyte_ray.ledger.requests import Start
+from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
+from tests.unit.test_ledger_faults import TASK
+from tests.unit.test_taking_over import Room
 from tests.waiting import within
 
 wait_until = within(60)
@@ -301,3 +309,39 @@ def test_the_record_says_why_outcomes_count_no_more(failed: flyte.Run, tmp_path:
     segments = read_segments(open_store(tmp_path / "root"), RunId(failed.name))
     (resumed,) = [event for _, segment in segments for event in segment.events if event.kind == RESUMED]
     assert list(json.loads(resumed.body or "")["changed"].values()) == ["asked for"]
+
+
+def test_a_run_that_lives_elsewhere_is_refused_before_a_ray_is_started_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyte_ray.ledger.lease.RENEW_S", 0.05)
+    monkeypatch.setattr("flyte_ray.ledger.lease.LOOK_S", 0.01)
+    monkeypatch.setattr("flyte_ray.ledger.holding.KEEP_S", 0.01)
+    begun: list[str] = []
+    monkeypatch.setattr("flyte_ray.cli.resuming.has_cluster", lambda address: False)
+    monkeypatch.setattr("flyte_ray.cli.resuming.start_ray", begun.append)
+    elsewhere = Ledger(open_store(tmp_path), Room(), "another cluster")
+    elsewhere.start(Start(RunId("lives"), "n", TASK, "3", about={"mode": "remote"}))
+    try:
+        done = CliRunner().invoke(main, ["resume", "--root", str(tmp_path), "lives"], prog_name="flyte-ray")
+    finally:
+        elsewhere.close()
+    assert (done.exit_code, begun) == (1, [])
+    assert "Run 'lives' is held by another cluster" in done.output and "which is alive" in done.output
+
+
+@env.task
+def quick(x: int) -> int:
+    return x
+
+
+def test_who_interrupts_a_run_that_ended_meanwhile_is_told_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flyte.init(root=str(tmp_path))
+    run = flyte.with_runcontext("local", name="quick").run(quick, 1)
+    looks = iter([False])
+    monkeypatch.setattr(Run, "done", lambda self: next(looks, True))  # it ends between the look and the abort
+    monkeypatch.setattr(Run, "look", lambda self: {})
+    told = interrupted(open_store(tmp_path), run)
+    assert told.startswith("Interrupted, but run quick had ended by itself: succeeded. Look at it: flyte-ray get run")

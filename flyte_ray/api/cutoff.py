@@ -8,11 +8,12 @@ from typing import Final
 from flyte_ray.api.settings import again, system_logger
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.cutoff import ago, list_cut_off
-from flyte_ray.ledger.lease import STILL_S, read_claim
+from flyte_ray.ledger.lease import STILL_S, read_claim, refuse_living
 from flyte_ray.ledger.stillness import Stillness
 from flyte_ray.runtime.local import LOCAL
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
+from flyte_ray.storage.patient import Patience
 
 NAMED: Final = 3
 """Most runs that are named one by one."""
@@ -45,6 +46,17 @@ def announce_wait(store: Store, run: RunId) -> None:
             "Run %s is held by %s on %s. It goes on here if that is silent for %.0f s; --take-over does not wait.",
             *(run, claim.holder, claim.host, STILL_S),
         )
+
+
+def await_turn(store: Store, run: RunId) -> None:
+    """Look at who holds a run before anything is started for it that costs; see `announce_wait`.
+
+    Raises:
+        RunFencedError: Its holder is seen to live.
+
+    """
+    announce_wait(store, run)
+    Patience(f"run {run}").ask(lambda: refuse_living(store, run))
 
 
 def out_of_reach(store: Store, run: RunId) -> str:

@@ -73,7 +73,7 @@ def resume_run(
 
     revision = _revise(store, spec, plan, pickling) if plan else None
     client = LedgerClient(store, ensure_ledger(store, lasting=lasting), pickling)
-    if not take_over and client.look(run) is None:
+    if lasting and not take_over and client.look(run) is None:  # before a Ray of one's own is started it was said
         announce_wait(store, run)
     client.resume(run, take_over=take_over, revision=revision)
 

@@ -17,11 +17,19 @@ from flyte_ray.api.run import Run
 from flyte_ray.cli.live import Watcher, shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
-from flyte_ray.errors import BaseRuntimeError, RunAlreadyExistsError, RunFencedError, RunNotFoundError, StoreError
+from flyte_ray.errors import (
+    BaseRuntimeError,
+    RunAlreadyExistsError,
+    RunFencedError,
+    RunNotFoundError,
+    RuntimeUserError,
+    StoreError,
+)
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.runtime.interrupt import INTERRUPTED
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
 AWAY_S: Final = 1.0
@@ -61,7 +69,7 @@ def follow(store: Store, run: Run, begin: Callable[[], object], output: str) -> 
     except BaseRuntimeError as error:
         if not _is_recorded(store, run):
             raise
-        _leave(f"Run {run.name} was cut off: {error}\nContinue it: {again('resume', run.name)}", 1)
+        _leave(f"Run {run.name} was cut off: {error}\n{_continue(run)}", 1)
     if not report(store, run, output).phase.has_succeeded:
         sys.exit(1)
 
@@ -227,9 +235,21 @@ def _end(store: Store, run: Run) -> str:
     if not run.done():
         if run.look() is None and load_spec(store, RunId(run.name))["mode"] == "local":
             # It was this process that was about to run it.
-            return f"Interrupted: run {run.name} stops where it is. Continue it: {again('resume', run.name)}"
-        run.abort(INTERRUPTED)
-    return f"Interrupted: run {run.name} was aborted. Continue it: {again('resume', run.name)}"
+            return f"Interrupted: run {run.name} stops where it is. {_continue(run)}"
+        try:
+            run.abort(INTERRUPTED)
+        except RuntimeUserError:
+            if not run.done():
+                raise
+    phase = run.phase
+    if phase is ActionPhase.ABORTED:
+        return f"Interrupted: run {run.name} was aborted. {_continue(run)}"
+    way_on = f"Look at it: {again('get run', run.name)}" if phase.has_succeeded else _continue(run)
+    return f"Interrupted, but run {run.name} had ended by itself: {phase.value}. {way_on}"
+
+
+def _continue(run: Run) -> str:
+    return f"Continue it: {again('resume', run.name)}"
 
 
 def _end_unseen(run: Run, *, begun: bool) -> str:

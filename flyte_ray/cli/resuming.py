@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flyte_ray.api.cutoff import await_turn
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
@@ -80,6 +81,8 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
 
     def begin() -> None:
         if embedded:
+            if not options["take_over"]:
+                await_turn(store, RunId(run))
             start_ray(run)
         resume_run(store, RunId(run), local=local, take_over=options["take_over"], lasting=not embedded, plan=plan)
 

@@ -86,6 +86,30 @@ def drop_claim(store: Store, run: RunId) -> None:
     store.delete([lease_key(run)])
 
 
+def refuse_living(
+    store: Store,
+    run: RunId,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """See whether a run's holder lives, for a little longer than its counter takes to step; a dead one costs no time.
+
+    Raises:
+        RunFencedError: It does.
+
+    """
+    first = now = read_claim(store, run)
+    until = clock() + RENEW_S + 2 * KEEP_S
+    while now and first and not now.is_over:
+        if now.mark != first.mark:
+            raise _refusal(run, now)
+        if clock() >= until:
+            return
+        sleep(LOOK_S)
+        now = read_claim(store, run)
+
+
 class Lease:
     """One holder's claim on one run."""
 
@@ -133,7 +157,7 @@ class Lease:
             # Of two that take it at the same time, the one whose claim was replaced gives way.
             now = read_claim(self._store, self._run)
             if now and now.token != self._token:
-                raise self._refusal(now)
+                raise _refusal(self._run, now)
 
     @property
     def is_due(self) -> bool:
@@ -188,18 +212,11 @@ class Lease:
         # The same holder: the process of this ledger before it was started again.
         while now and not (now.holder == self._holder or now.is_over):
             if now.mark != there.mark:
-                raise self._refusal(now)
+                raise _refusal(self._run, now)
             if stillness.look(self._run, now.mark) >= STILL_S:
                 return
             sleep(LOOK_S)
             now = read_claim(self._store, self._run)
-
-    def _refusal(self, there: Claim) -> RunFencedError:
-        return RunFencedError(
-            f"Run {self._run!r} is held by {there.holder} (process {there.pid} on {there.host}), which is alive. Follow"
-            f" or abort it there, on a cluster with --address, or have it go on here:"
-            f" 'flyte-ray resume --take-over {self._run}'."
-        )
 
     def _write(self) -> None:
         self._counter += 1
@@ -208,3 +225,10 @@ class Lease:
             self._holder, socket.gethostname(), os.getpid(), self._counter, time.time(), own_process(), self._token
         )
         self._store.put(lease_key(self._run), json.dumps(claim._asdict()).encode())
+
+
+def _refusal(run: RunId, there: Claim) -> RunFencedError:
+    return RunFencedError(
+        f"Run {run!r} is held by {there.holder} (process {there.pid} on {there.host}), which is alive. Follow or abort"
+        f" it there, on a cluster with --address, or have it go on here: 'flyte-ray resume --take-over {run}'."
+    )

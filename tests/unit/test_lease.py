@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flyte_ray.errors import RunFencedError
-from flyte_ray.ledger.lease import RENEW_S, STILL_S, Lease, read_claim
+from flyte_ray.ledger.lease import RENEW_S, STILL_S, Lease, read_claim, refuse_living
 from flyte_ray.ledger.origin import has_ended, own_process
 from flyte_ray.ledger.paths import lease_key
 from flyte_ray.ledger.stillness import GAP_S, Stillness
@@ -79,6 +79,19 @@ def test_a_holder_whose_counter_steps_keeps_its_run_and_is_named(store: Store, t
     with pytest.raises(RunFencedError, match=r"held by first .* which is alive.*--take-over r"):
         take(store, "second", time)
     assert (holder(store), time.now) == ("first", RENEW_S)
+
+
+def test_a_living_holder_is_seen_before_anything_is_started(store: Store, time: Time) -> None:
+    refuse_living(store, RUN, clock=time.clock, sleep=time.sleep)
+    assert time.now == 0.0, "nobody holds it"
+    take(store, "first", time)
+    on_another_machine(store)
+    refuse_living(store, RUN, clock=time.clock, sleep=time.sleep)
+    assert RENEW_S < time.now < STILL_S, "whether it is dead is not decided here"
+    begun = time.now
+    time.others = lambda: on_another_machine(store, counter=1 + int((time.now - begun) // RENEW_S))
+    with pytest.raises(RunFencedError, match=r"held by first .* which is alive.*--take-over r"):
+        refuse_living(store, RUN, clock=time.clock, sleep=time.sleep)
 
 
 def test_a_time_in_which_nobody_looked_does_not_count_as_standing_still(time: Time) -> None:
