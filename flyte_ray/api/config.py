@@ -7,7 +7,6 @@ the file that holds it.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ import yaml
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.settings import init, settings
+from flyte_ray.cluster.lasting import find_lasting
 from flyte_ray.errors import InvalidDeclaration
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.spec.requirements import parse_toml
 from flyte_ray.spec.setting import SECTION, SETTINGS
 from flyte_ray.storage import Storage
@@ -52,7 +53,7 @@ def auto(config_file: str | os.PathLike[str] | None = None) -> Config:
     Args:
         config_file: Read this file alone: YAML with a section `flyte-ray`, or TOML with `[tool.flyte-ray]`. Default:
             each setting from the first of `./.flyte/config.yaml`, that of the folder with the `.git`, the nearest
-            `pyproject.toml` up to there, and `~/.flyte/config.yaml`.
+            `pyproject.toml` up to there, and `~/.flyte/config.yaml`; then `address` from `flyte-ray up`.
 
     Raises:
         InvalidDeclaration: A file cannot be read, or a setting does not exist or cannot be meant.
@@ -72,6 +73,8 @@ def auto(config_file: str | os.PathLike[str] | None = None) -> Config:
         source = source or (path if said else None)
         for name, value in said.items():
             found.setdefault(name, value)
+    if given is None and "address" not in found and (there := find_lasting()) is not None:
+        found["address"] = Found(there["address"], "flyte-ray up")
     return Config(found, source)
 
 
@@ -161,8 +164,7 @@ def _read(path: Path) -> dict[str, Found]:
     found = {}
     for name, value in section.items():
         if name not in SETTINGS:
-            near = difflib.get_close_matches(str(name), SETTINGS, 1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(SETTINGS)}."
+            hint = did_you_mean(name, SETTINGS, f"There are: {', '.join(SETTINGS)}.")
             raise InvalidDeclaration(f"{path} sets '{name}', which is no setting. {hint}")
         read = SETTINGS[name].read(value, str(path))
         if name in _PATHS and "://" not in read:

@@ -8,16 +8,18 @@ import sys
 import click
 
 from flyte_ray.api.signalling import Condition
+from flyte_ray.cli.completing import complete_runs
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.cli.reading import get, show
 from flyte_ray.errors import ConditionNotFoundError
 from flyte_ray.spec.condition import ConditionValue, parse_value
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.spec.phase import ActionPhase
 
 
 @get.command("condition", short_help="List the conditions of a run.")
 @common
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("action", required=False)
 def get_condition(
     run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool
@@ -49,7 +51,7 @@ def signal() -> None:
 
 @signal.command("condition", short_help="Answer a condition of a run.")
 @common
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("name")
 @click.argument("value", required=False)
 def signal_condition(
@@ -92,7 +94,10 @@ def _pick(run: str, name: str) -> Condition:
     named = [each for each in conditions if name in (each.name, each.action_name)]
     if not named:
         has = ", ".join(dict.fromkeys(each.name for each in conditions)) or "none"
-        raise ConditionNotFoundError(f"Expected a condition of run '{run}', got '{name}'. It has: {has}.")
+        near = did_you_mean(name, [each.name for each in conditions])
+        raise ConditionNotFoundError(
+            f"Expected a condition of run '{run}', got '{name}'. It has: {has}. {near}".rstrip()
+        )
     waiting = [each for each in named if each.phase == ActionPhase.PAUSED.value]
     if len(waiting) > 1:
         ids = ", ".join(f"{each.action_name} (made by {each.parent_name})" for each in waiting)

@@ -17,6 +17,7 @@ from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.cluster.bundle import find_base
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.spec.origin import is_own
 
 _IMPORTLIB: Final = os.path.dirname(importlib.__file__)
@@ -49,7 +50,10 @@ def pick_app(file: str, name: str | None, root_dir: str | None = None) -> AppEnv
         return next(iter(apps.values()))
     if name not in apps:
         given = "none" if name is None else repr(name)
-        raise WrongFile(f"Expected the name of an app of {file}, got {given}. It has: {', '.join(apps) or 'none'}.")
+        near = did_you_mean(name, apps)
+        raise WrongFile(
+            f"Expected the name of an app of {file}, got {given}. It has: {', '.join(apps) or 'none'}. {near}".rstrip()
+        )
     return apps[name]
 
 
@@ -137,5 +141,8 @@ def pick_task(file: str, name: str, root_dir: str | None = None) -> TaskTemplate
     tasks = load_tasks(file, root_dir)
     by_function = {task.spec.func.__name__: task for task in tasks.values()}
     if name not in tasks and name not in by_function:
-        raise WrongFile(f"Expected a task of {file}, got {name!r}. It has: {', '.join(tasks) or 'none'}.")
+        near = did_you_mean(name, tasks)
+        raise WrongFile(
+            f"Expected a task of {file}, got {name!r}. It has: {', '.join(tasks) or 'none'}. {near}".rstrip()
+        )
     return tasks[name] if name in tasks else by_function[name]

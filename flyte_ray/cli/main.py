@@ -6,7 +6,6 @@ interrupted.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import sys
@@ -24,6 +23,7 @@ from flyte_ray.errors import (
     RunFencedError,
     StoreError,
 )
+from flyte_ray.spec.nearest import did_you_mean
 
 
 class Verb(NamedTuple):
@@ -46,13 +46,19 @@ VERBS: Final = {
     "console": Verb("Serve the console: every run of a root in the browser.", ("console",)),
     "get": Verb(
         "Show runs, actions, their values and what they printed.",
-        ("reading", "caching", "tokens", "conditions", "apps", "configuring", "deploying"),
+        ("reading", "caching", "tokens", "conditions", "apps", "configuring", "bundles", "lasting", "deploying"),
     ),
     "create": Verb("Make tokens and config files.", ("tokens", "configuring")),
     "update": Verb("Switch apps off and on.", ("apps",)),
-    "delete": Verb("Delete kept outcomes, tokens, apps and tasks.", ("caching", "tokens", "apps", "deploying")),
+    "delete": Verb(
+        "Delete runs, kept outcomes, tokens, apps and tasks.", ("caching", "tokens", "apps", "bundles", "deploying")
+    ),
+    "up": Verb("Start a Ray on this machine that stays, with the console.", ("lasting",)),
+    "down": Verb("End the Ray that 'up' has started.", ("lasting",)),
+    "completion": Verb("Print the completion for bash, zsh or fish.", ("completing",)),
+    "doctor": Verb("Check what is installed, reached and writable, and say what to do.", ("doctor",)),
 }
-_TOO_LATE: Final = ("NotAborted", "NotSignalled", "DeploymentError")
+_TOO_LATE: Final = ("NotAborted", "NotSignalled", "NotDeleted", "DeploymentError")
 """Codes of errors that depend on how a run or an app stands, and not on the words of the command."""
 
 
@@ -94,8 +100,7 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb that is meant, or name the nearest one."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], VERBS, 1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(sorted(VERBS))}."
+            hint = did_you_mean(args[0], VERBS, f"There are: {', '.join(sorted(VERBS))}.")
             ctx.fail(f"No such verb '{args[0]}'. {hint}")
         return super().resolve_command(ctx, args)
 

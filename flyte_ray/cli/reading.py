@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -14,8 +15,10 @@ from rich.text import Text
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
 from flyte_ray.apps.served import App
+from flyte_ray.cli.completing import complete_runs
 from flyte_ray.cli.following import in_users_files
 from flyte_ray.cli.options import again, common, prepare
+from flyte_ray.cli.watching import LOOK_S, watchable
 from flyte_ray.ledger.attempts import describe_failure
 from flyte_ray.ledger.cache import CacheUse
 from flyte_ray.ledger.cutoff import Hold, hold_of
@@ -34,8 +37,18 @@ from flyte_ray.ledger.query import load_past, load_spec
 from flyte_ray.ledger.replay import sentence
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.phase import ActionPhase
 
 _SHOWN: Final = ("id", "phase", "task", "attempts", "seconds", "diverged", "cache", "aborted_by", "error")
+
+
+_STYLES: Final = {
+    **dict.fromkeys(("succeeded", "recovered", "ok", "ACTIVE", "HEALTHY", "RUNNING"), "green"),
+    **dict.fromkeys(("failed", "timed_out", "wrong", "UNHEALTHY"), "red"),
+    **dict.fromkeys(("aborted", "paused", "cut", "note"), "yellow"),
+    **dict.fromkeys(("running", "queued"), "cyan"),
+}
+"""How the first word of a cell is coloured on a terminal."""
 
 
 @click.group(short_help="Show runs, actions, their values and what they printed.")
@@ -56,7 +69,7 @@ def show(rows: list[dict[str, Any]], output: str) -> None:
     for name in names:
         table.add_column(name.upper(), no_wrap=name != "error", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in names))
+        table.add_row(*(Text(_cell(row[name]), _STYLES.get(str(row[name]).partition(" ")[0], "")) for name in names))
     console = Console()
     # Off a terminal nothing is cut: other programs read it.
     (console if console.is_terminal else Console(width=1000)).print(table)
@@ -76,9 +89,10 @@ def format_time(us: int) -> str:
 
 @get.command("run")
 @common
+@watchable
 @click.option("--limit", default=100, show_default=True, help="How many runs at most.")
-@click.argument("name", required=False)
-def get_run(name: str | None, limit: int, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+@click.argument("name", required=False, shell_complete=complete_runs)
+def get_run(name: str | None, limit: int, root: str | None, address: str | None, output: str, verbose: bool) -> bool:
     """List runs, newest first, or show one with its actions by phase.
 
     Of a run that has not ended it says who holds it, or that it was cut off, as far as one look can tell.
@@ -98,13 +112,15 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
         }
         rows.append(row if output == "table" else {**row, **(run["hold"] or Hold(None, None, False)._asdict())})
     show(rows, output)
+    return name is not None and ActionPhase(run["phase"]).is_terminal
 
 
 @get.command("action", short_help="List the actions of a run, or show one.")
 @common
-@click.argument("run")
+@watchable
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("action", required=False)
-def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> None:
+def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> bool:
     """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error; of ACTION its steps too.
 
     Of ACTION it also says why attempts failed. In the column `cache` stands who made a kept outcome that was used, or
@@ -115,14 +131,14 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
     if action is None:
         show([_row(item) for item in actions.values()], output)
         _warn_if_cut_off(run, actions)
-        return
+        return ROOT_ACTION in actions and actions[ROOT_ACTION].phase.is_terminal
     item = pick_action(actions, run, action)
     row, diverged = _row(item), [sentence(item, body) for _, body in item.diverged or ()]
     past = load_past(current_store(), RunId(run), action)
     steps, failures = list(map(describe_step, past.steps)), list(map(describe_failure, past.failures))
     if output == "json":
         show([{**row, "steps": steps, "divergences": diverged, "failures": failures}], output)
-        return
+        return item.phase.is_terminal
     show([row], output)
     if item.cache:
         use = CacheUse.load(item.cache)
@@ -139,6 +155,7 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
         click.echo(f"\nTraceback of attempt {failures[-1]['attempt']} (most recent call last):")
         spec = load_spec(current_store(), RunId(run))
         click.echo(in_users_files(failures[-1]["traceback"], spec["source"], spec["code"]), nl=False)
+    return item.phase.is_terminal
 
 
 def _warn_if_cut_off(run: str, actions: dict[str, ActionState]) -> None:
@@ -159,7 +176,7 @@ def _row(item: ActionState) -> dict[str, Any]:
 
 @get.command("io", short_help="Print inputs and result of an action as JSON.")
 @common
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("action", default=ROOT_ACTION)
 def get_io(run: str, action: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """Print inputs and result of ACTION of RUN (default a0) as JSON."""
@@ -172,8 +189,9 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
 @common
 @click.option("--attempt", type=click.IntRange(0), help="Only what this attempt printed, counted from 0.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with its time, UTC.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the action has ended.")
 @click.option("--app", help="Of the replicas of this app, in place of a run: the last lines of each that lives.")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_runs)
 @click.argument("action", default=ROOT_ACTION)
 def get_logs(
     app: str | None,
@@ -181,6 +199,7 @@ def get_logs(
     action: str,
     attempt: int | None,
     timestamps: bool,
+    follow: bool,
     root: str | None,
     address: str | None,
     output: str,
@@ -190,8 +209,13 @@ def get_logs(
     prepare(root, address, verbose)
     if (app is None) == (run is None):
         raise click.UsageError("Say of what: RUN [ACTION], or --app NAME.")
+    if follow and (run is None or output == "json"):
+        raise click.UsageError("--follow goes with RUN and text: leave --app and -o json out.")
     if run is None:
         _show_app_logs(str(app), output)
+        return
+    if follow:
+        _follow_logs(Run.get(run), action, attempt, timestamps)
         return
     pick_action(load_actions(current_store(), run), run, action)
     text = Run.get(run).read_log(action, attempt, show_ts=timestamps)
@@ -202,6 +226,20 @@ def get_logs(
     else:
         others = f"'{again('get action', run)}' lists its actions"
         click.echo(f"Nothing is stored that action {action} of run {run} printed. {others}.", err=True)
+
+
+def _follow_logs(run: Run, action: str, attempt: int | None, timestamps: bool) -> None:
+    """Print what an action prints as it is stored, until it has ended."""
+    shown = ""
+    while True:
+        actions = run.state().actions
+        ended = pick_action(actions, run.name, action).phase.is_terminal if actions else run.done()
+        text = run.read_log(action, attempt, show_ts=timestamps)
+        click.echo(text.removeprefix(shown), nl=False)
+        shown = text
+        if ended:
+            return
+        time.sleep(LOOK_S)
 
 
 def _show_app_logs(name: str, output: str) -> None:
@@ -217,7 +255,7 @@ def _show_app_logs(name: str, output: str) -> None:
 @click.option(
     "--attempt", type=click.IntRange(0), help="The one of this attempt, counted from 0 (default: the latest)."
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("action", required=False)
 def get_report(
     run: str, action: str | None, attempt: int | None, root: str | None, address: str | None, output: str, verbose: bool

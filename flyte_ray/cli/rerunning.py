@@ -17,6 +17,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cli.completing import complete_runs
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.options import common, insist, pairs, prepare
 from flyte_ray.cli.parameters import parse_parameters
@@ -51,7 +52,7 @@ _NO_INPUTS: Final = Interface((), None, is_async=False)
 )
 @click.option("--allow-missing-outputs", is_flag=True, help="With --recover: compute outputs again that are gone.")
 @click.option("--with-current-code", is_flag=True, help="Use today's code; what it has changed is not taken over.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("words", metavar="[PARAMETERS]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def rerun(context: click.Context, /, run: str, words: tuple[str, ...], **options: Any) -> None:

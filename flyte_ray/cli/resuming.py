@@ -15,6 +15,7 @@ from flyte_ray.api.revising import Plan, plan_revision
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_pickling, current_store, settings
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cli.completing import complete_runs
 from flyte_ray.cli.following import follow, report, start_ray
 from flyte_ray.cli.loading import load_tasks
 from flyte_ray.cli.options import common, insist, prepare
@@ -45,7 +46,7 @@ from flyte_ray.storage import Store
     type=click.Path(exists=True, file_okay=False),
     help="The project's folder, from which today's code is imported (default: as when the run began).",
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 def resume(run: str, root: str | None, address: str | None, output: str, verbose: bool, **options: Any) -> None:
     """Continue RUN under its name: what succeeded is kept, what failed, was aborted or cut off runs again.
 

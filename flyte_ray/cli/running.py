@@ -16,6 +16,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cli.completing import OfTasks, complete_words
 from flyte_ray.cli.deployed import DEPLOYED, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
@@ -30,6 +31,7 @@ from flyte_ray.spec.interface import Parameter
 
 
 @click.command(
+    cls=OfTasks,
     # What stands behind FILE is not for click: its options may be the task's.
     context_settings={"allow_interspersed_args": False},
     short_help="Run a task of a file, or list its tasks.",
@@ -44,7 +46,7 @@ from flyte_ray.spec.interface import Parameter
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @of_project
 @click.argument("file", type=FileOrDeployed(exists=True, dir_okay=False))
-@click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="[TASK [PARAMETERS]]", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_words)
 @click.pass_context
 def submit(context: click.Context, /, file: str, words: tuple[str, ...], **options: Any) -> None:
     """Run TASK of FILE with its PARAMETERS (`--x 3`); without TASK, list the file's tasks.

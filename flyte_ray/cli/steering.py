@@ -7,6 +7,7 @@ import json
 import click
 
 from flyte_ray.api.run import Run
+from flyte_ray.cli.completing import complete_runs
 from flyte_ray.cli.options import common, prepare
 from flyte_ray.spec.ids import ROOT_ACTION
 
@@ -29,7 +30,7 @@ def abort() -> None:
 @abort.command("run")
 @common
 @click.option("--reason", default="aborted by the user", show_default=True)
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 def abort_run(run: str, reason: str, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """Abort RUN with all its actions; returns when that is stored."""
     prepare(root, address, verbose, attach=True)
@@ -40,7 +41,7 @@ def abort_run(run: str, reason: str, root: str | None, address: str | None, outp
 @abort.command("action")
 @common
 @click.option("--reason", default="aborted by the user", show_default=True)
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("action")
 def abort_action(
     run: str, action: str, reason: str, root: str | None, address: str | None, output: str, verbose: bool

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,7 +125,7 @@ def start_holder(root: str, storage: Options, address: str) -> str:
     # Ray puts the folder where a driver stands on the path of its slots: ours if the package lies in no installed
     # place, else an empty one.
     folder = tempfile.mkdtemp(prefix="flyte-ray-holder-") if installed else str(package)
-    environ = {name: value for name, value in os.environ.items() if name not in _OF_ONE_WORKER}
+    environ = of_no_worker(os.environ)
     environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else a driver under `uv run` would hand its folder to all slots
     process = subprocess.Popen(
         [sys.executable, "-m", "flyte_ray.cluster.bootstrap", root],
@@ -144,6 +145,11 @@ def start_holder(root: str, storage: Options, address: str) -> str:
         readable, _, _ = select.select([answer], [], [], READY_S)
         said = answer.readline() if readable else b"it did not answer in time"
     return "" if said == _READY else (said.decode(errors="replace").strip() or "it ended without a word")
+
+
+def of_no_worker(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without what Ray tells one worker about itself."""
+    return {name: value for name, value in variables.items() if name not in _OF_ONE_WORKER}
 
 
 def hold(root: str) -> None:

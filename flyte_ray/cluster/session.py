@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 from flyte_ray.cluster.bootstrap import bootstrap, make_actors
+from flyte_ray.cluster.lasting import is_lasting
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.cluster.reach import require_cluster
@@ -66,6 +67,9 @@ def connect(address: str | None) -> None:
     require_cluster(where)
     import ray  # half a second; only what runs on Ray pays it
 
+    if is_lasting(where):
+        # It listens on 127.0.0.1 alone, where Ray's own client would look for it at this machine's other address.
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         ray.init(address=where, namespace=NAMESPACE, log_to_driver=True, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.paths import APPS, address_key, app_key, app_prefix
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.storage import Store
 
 State = Literal["active", "deactivated"]
@@ -72,9 +73,9 @@ def load_app(store: Store, name: str) -> AppRecord:
     """
     found = find_app(store, name)
     if found is None:
+        hint = did_you_mean(name, _names(store), "'flyte-ray get app' lists those it holds.")
         raise ObjectMissing(
-            f"{store.uri}/{app_prefix(name)}",
-            f"{store.uri} should hold an app '{name}', but does not. 'flyte-ray get app' lists those it holds.",
+            f"{store.uri}/{app_prefix(name)}", f"{store.uri} should hold an app '{name}', but does not. {hint}"
         )
     return found
 
@@ -91,9 +92,12 @@ def find_app(store: Store, name: str) -> AppRecord | None:
 
 def list_apps(store: Store) -> list[AppRecord]:
     """Read the last revision of all apps, by name."""
-    names = {key.split("/")[1] for key in store.keys(APPS)}
-    found = (find_app(store, name) for name in sorted(names))
+    found = (find_app(store, name) for name in _names(store))
     return [record for record in found if record is not None]
+
+
+def _names(store: Store) -> list[str]:
+    return sorted({key.split("/")[1] for key in store.keys(APPS)})
 
 
 def add_revision(store: Store, record: AppRecord) -> AppRecord:

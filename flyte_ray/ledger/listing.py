@@ -15,7 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from flyte_ray.errors import ObjectMissing
-from flyte_ray.ledger.paths import ACTIVE, ENDED, ended_key, index_key, listed_key, place_in_list
+from flyte_ray.ledger.paths import (
+    ACTIVE,
+    ENDED,
+    INDEX,
+    LISTED,
+    ended_key,
+    index_key,
+    listed_key,
+    place_in_list,
+    place_of_key,
+)
 from flyte_ray.ledger.state import RunState
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
@@ -103,3 +113,30 @@ def later(one: dict[str, Any] | None, other: dict[str, Any]) -> dict[str, Any]:
 def _order(entry: Mapping[str, Any]) -> tuple[bool, int, int]:
     end = entry.get("end")
     return (True, end["number"], end["ended_us"]) if end else (False, 0, 0)
+
+
+def names_of_runs(store: Store) -> list[str]:
+    """Return the names of all runs, the latest first but for those in packs."""
+    keys = sorted((*store.keys(INDEX), *store.keys(ENDED)), key=place_of_key)
+    loose = [place_of_key(key).partition("-")[2] for key in keys]
+    packed = [entry["name"] for key in store.keys(LISTED) for entry in _entries(store, key)]
+    return list(dict.fromkeys((*loose, *packed)))
+
+
+def unlist(store: Store, run: RunId, started_us: int) -> None:
+    """Take a run off the list; a pack that holds it is replaced by one that does not."""
+    place = place_in_list(run, started_us)
+    store.delete([key for key in (*store.keys(INDEX), *store.keys(ENDED)) if place_of_key(key) == place])
+    for key in store.keys(LISTED):
+        entries = _entries(store, key)
+        if any(entry["name"] == run for entry in entries):
+            put_pack(store, [entry for entry in entries if entry["name"] != run])
+            store.delete([key])
+
+
+def _entries(store: Store, key: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads(store.get(key))
+    except ObjectMissing:  # another process has replaced it
+        return []
+    return found

@@ -17,7 +17,12 @@ _ENDED: Final = "ZX"
 
 def own_process() -> str:
     """Name this process: its machine and when it began, so that a later one of the same id is told from it."""
-    return f"{_machine()}|{_look(os.getpid())[1]}"
+    return name_process(os.getpid())
+
+
+def name_process(pid: int) -> str:
+    """Name a process of this machine as `own_process` does itself."""
+    return f"{_machine()}|{_look(pid)[1]}"
 
 
 def is_near(process: str) -> bool:

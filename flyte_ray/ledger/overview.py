@@ -22,6 +22,7 @@ from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.ledger.verdicts import aborted_by
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
 
@@ -187,9 +188,8 @@ def pick_action(actions: Mapping[str, ActionState], run: str, action: str) -> Ac
 
     """
     if action not in actions:
-        raise ActionNotFoundError(
-            f"Expected an action of run {run!r}, got {action!r}. 'flyte-ray get action {run}' lists those it has."
-        )
+        hint = did_you_mean(action, actions, f"'flyte-ray get action {run}' lists those it has.")
+        raise ActionNotFoundError(f"Expected an action of run {run!r}, got {action!r}. {hint}")
     return actions[action]
 
 

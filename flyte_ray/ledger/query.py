@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from flyte_ray.errors import ObjectMissing, RunNotFoundError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.listing import names_of_runs
 from flyte_ray.ledger.log import read_segments
 from flyte_ray.ledger.paths import CACHE, spec_key
 from flyte_ray.ledger.segment import events_about
@@ -17,8 +18,10 @@ from flyte_ray.ledger.snapshot import read_snapshot
 from flyte_ray.ledger.state import RunState, fold
 from flyte_ray.ledger.steps import RecordedStep
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.storage import Store
 
+AS_LISTED: Final = "'flyte-ray get run' lists those it holds."
 _UNSUCCESSFUL: Final = (kinds.RETRIED, kinds.LOST, kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED)
 
 
@@ -44,7 +47,8 @@ def load_spec(store: Store, run: RunId) -> dict[str, Any]:
         spec: dict[str, Any] = json.loads(store.get(spec_key(run)))
     except ObjectMissing as error:
         raise RunNotFoundError(
-            f"{store.uri} should hold a run {run!r}, but does not. 'flyte-ray get run' lists those it holds."
+            f"{store.uri} should hold a run {run!r}, but does not."
+            f" {did_you_mean(run, names_of_runs(store), AS_LISTED)}".rstrip()
         ) from error
     return spec
 

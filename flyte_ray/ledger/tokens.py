@@ -15,6 +15,7 @@ from typing import Final
 
 from flyte_ray.errors import InvalidDeclaration, ObjectMissing
 from flyte_ray.ledger.paths import TOKENS, token_key
+from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.storage import Store
 
 _PREFIX: Final = "frt"
@@ -102,10 +103,11 @@ def delete_token(store: Store, wanted: str) -> Token:
     tokens = list_tokens(store)
     found = [token for token in tokens if token.id == wanted] or [token for token in tokens if token.name == wanted]
     if len(found) != 1:
+        hint = did_you_mean(wanted, [token.name for token in tokens], "'flyte-ray get token' lists them.")
         raise ObjectMissing(
             f"{store.uri}/{TOKENS}",
             f"Expected the id or the name of one token, got {wanted!r}, which {len(found) or 'none'} of"
-            f" {len(tokens)} have. 'flyte-ray get token' lists them.",
+            f" {len(tokens)} have. {hint}",
         )
     store.delete([token_key(found[0].id)])
     return found[0]
