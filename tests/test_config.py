@@ -22,8 +22,8 @@ from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.setting import SETTINGS
 
 TOP = Path(__file__).parent.parent
-NO_SETTINGS = {"FLYTE_RAY_KEY", "FLYTE_RAY_APP_PARAMETERS", "FLYTE_RAY_SLOT", "FLYTE_RAY_BUNDLE"}
-"""A secret, and what a process of ours tells another one."""
+NO_SETTINGS = {"FLYTE_RAY_KEY", "FLYTE_RAY_APP_PARAMETERS", "FLYTE_RAY_SLOT", "FLYTE_RAY_BUNDLE", "FLYTE_RAY_COMPLETE"}
+"""A secret, what a process of ours tells another one, and how a shell asks for completion."""
 
 
 @pytest.fixture

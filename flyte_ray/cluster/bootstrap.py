@@ -16,6 +16,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -172,19 +173,27 @@ def hold(root: str) -> None:
     _say(_READY)
     ledger = kept[1]._ray_actor_id
     del kept, given["storage"]
-    asked = time.monotonic()
+    gone = threading.Event()
+    # On a thread of its own: where Ray has just ended, the question waits for it for a minute.
+    threading.Thread(target=_await_end, args=(root, ledger, gone), daemon=True).start()
     while is_running(given["raylet"]):
-        time.sleep(WATCH_S)
-        if time.monotonic() - asked > ASK_S:
-            asked = time.monotonic()
-            try:
-                found = ray.get_actor(ledger_name(root), NAMESPACE)
-            except ValueError:
-                found = None
-            if found is None or found._ray_actor_id != ledger:
-                ray.shutdown()
-                return
+        if gone.wait(WATCH_S):
+            ray.shutdown()
+            return
     os._exit(0)  # Ray is gone: to leave it politely would wait for it
+
+
+def _await_end(root: str, ledger: Any, gone: threading.Event) -> None:
+    import ray  # see make_actors
+
+    found: Any = None
+    while found is None or found._ray_actor_id == ledger:
+        time.sleep(ASK_S)
+        try:
+            found = ray.get_actor(ledger_name(root), NAMESPACE)
+        except ValueError:
+            break
+    gone.set()
 
 
 def _say(line: bytes) -> None:
