@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,13 @@ def reporting() -> None:
 @env.task
 def asking() -> bool:
     return flyte.new_condition("sure", "Are **you** sure?", prompt_type="markdown", timeout=60).wait()
+
+
+LOOKED = threading.Event()
+
+
+@env.task
+def waiting_for_the_console() -> int:
+    found = price(1)
+    LOOKED.wait(60)
+    return found

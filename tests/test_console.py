@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ import pytest
 
 import flyte_ray as flyte
 from benchmarks.console import make, make_run, measure
+from flyte_ray.apps.http_api.reading import folded_runs
+from flyte_ray.apps.http_api.runs import Following
 from flyte_ray.console.building import build_console
+from flyte_ray.ledger import recorder
 from flyte_ray.storage import open_store
 from tests import console_tasks as shown
 from tests.asgi_client import Client
+from tests.waiting import within
+
+until = within(60)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Values of type .* have no typed form")
 
@@ -140,6 +147,25 @@ def test_who_was_cut_off_hears_only_what_is_new(console: Client, tmp_path: Path)
     position = told[0][1]["position"]
     again = events(console.get("/api/runs/r/changes", headers={"Last-Event-ID": str(position)}).text)
     assert [kind for kind, _ in again] == ["run", "end"]
+
+
+def test_who_follows_a_run_has_it_stored_what_is_recorded(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "LINGER_S", 3600.0)
+    local = flyte.with_runcontext(mode="local", name="followed")
+    running = threading.Thread(target=local.run, args=(shown.waiting_for_the_console,), daemon=True)
+    running.start()
+    until(lambda: console.get("/api/runs/followed").status_code == 200)
+    news = Following(folded_runs().get("followed"), 0)
+    seen: set[str] = set()
+
+    def hears_of_the_child() -> bool:
+        seen.update(*(each["data"]["tasks"] for each in news()[0] if each["event"] == "rows"))
+        return "shown.price" in seen
+
+    until(hears_of_the_child)
+    shown.LOOKED.set()
+    running.join(60)
+    until(lambda: news()[1])
 
 
 def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:

@@ -373,7 +373,7 @@ class Run:
         raise RuntimeUserError("NotAborted", message)
 
     def nudge(self) -> None:
-        """Have a condition that was signalled go on at once, if a ledger can be reached that holds the run."""
+        """Have a ledger that can be reached look for signals and store what it has recorded at once."""
         ledger = local_ledger(RunId(self.name)) or self._client()
         if ledger is not None:
             ledger.nudge(RunId(self.name))

@@ -196,11 +196,12 @@ class Ledger:
             told(None)
 
     def nudge(self, run: RunId) -> None:
-        """Look at once whether a condition of a run was signalled, if it is active here."""
+        """Do at once for an active run what is done now and then: look for signals, and store what is recorded."""
         with self._lock:
             book = self.book(run)
             if book:
                 book.conditions.nudge()
+                book.recorder.hurry()
 
     def look(self, run: RunId) -> dict[str, Any] | None:
         """Summarize an active run for a live view; None if this ledger does not hold it."""

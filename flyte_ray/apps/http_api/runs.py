@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Final
 
@@ -24,6 +25,8 @@ from flyte_ray.ledger.tree import changed_columns, critical_rows, tree_json
 from flyte_ray.spec.ids import ROOT_ACTION
 
 MOST_RUNS: Final = 1000
+NUDGE_S: Final = 0.5
+"""How often the ledger of a run that somebody follows is asked to store what it has recorded."""
 
 
 def runs_router(tasks: Mapping[str, TaskTemplate]) -> APIRouter:
@@ -89,18 +92,25 @@ def follow(
     `row`, and at the end the `critical` ones; `run` describes the run when that has changed, and so does `end`, the
     last event. An event's id is the position behind it: who was cut off goes on from there.
     """
-    return stream(_Changes(folded_runs().get(named(run)), after if last_event_id is None else last_event_id))
+    return stream(Following(folded_runs().get(named(run)), after if last_event_id is None else last_event_id))
 
 
-class _Changes:
-    """What one client has not heard of a run."""
+class Following:
+    """What one client has not heard of a run; asked for again and again."""
 
     def __init__(self, run: FoldedRun, position: int) -> None:
+        """Tell of a run what lies behind a position."""
         self._run = run
         self._position = position if position <= run.position else 0
         self._told: dict[str, Any] | None = None
+        self._nudged_s = -1e9
 
     def __call__(self) -> tuple[list[Said], bool]:
+        """Return the events since the last call, and whether no more will follow."""
+        if not self._run.state.phase.is_terminal and time.monotonic() - self._nudged_s > NUDGE_S:
+            # What nobody waits for is stored within a second, and who looks waits for it.
+            self._nudged_s = time.monotonic()
+            Run(current_store(), self._run.state.id).nudge()
         self._run.refresh()
         found = []
         with self._run.lock:
