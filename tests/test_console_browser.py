@@ -19,10 +19,9 @@ from flyte_ray.console.building import build_console
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 from tests import console_runs
-from tests.browser import open_browser
+from tests.browser import PATIENT_MS, open_browser
 from tests.console_server import served
 
-PATIENT_MS = 60_000
 ROWS_AT_MOST = 300
 
 UNNAMED = """[...document.querySelectorAll("a[href], button, input, select, textarea, iframe, [tabindex='0']")]
