@@ -10,9 +10,12 @@ from playwright.sync_api import Page, expect
 
 import flyte_ray as flyte
 from flyte_ray.console.building import build_console
-from tests import console_runs
+from tests import console_runs, served_apps
 from tests.browser import PATIENT_MS, open_browser
 from tests.console_server import served
+from tests.test_ray_apps import serving
+
+__all__ = ["serving"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_a_run_on_ray_is_aborted_and_started_anew_with_other_inputs(page: Page, 
     expect(page.get_by_role("region", name="Why it ended so")).to_contain_text("it was the wrong file")
     (tmp_path / "there").touch()
     page.get_by_role("button", name="Rerun").click()
-    page.get_by_label("path").fill(str(tmp_path / "there"))
+    page.get_by_role("textbox", name="path").fill(str(tmp_path / "there"))
     page.get_by_role("dialog").get_by_role("button", name="Rerun").click()
     expect(page.locator(".facts-line")).to_contain_text("reruns to-abort")
     expect(page.locator(".run-head")).to_contain_text("succeeded")
@@ -65,3 +68,13 @@ def test_a_question_of_a_run_on_ray_is_answered(page: Page) -> None:
     page.goto("/")
     expect(page.get_by_role("row", name="asking-on-ray")).to_contain_text("succeeded")
     expect(page.get_by_text("CPU")).to_be_visible()
+
+
+def test_an_app_on_ray_is_looked_at_and_switched_off(page: Page, serving: Path) -> None:
+    flyte.serve(served_apps.shop)
+    page.goto("/apps")
+    page.get_by_role("link", name="shop", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("shop")
+    expect(page.get_by_role("button", name="Roll over")).to_be_visible()
+    page.get_by_role("button", name="Deactivate").click()
+    expect(page.get_by_role("button", name="Activate")).to_be_visible()
