@@ -171,6 +171,9 @@ def test_who_follows_a_run_has_it_stored_what_is_recorded(console: Client, monke
 def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:
     run = flyte.with_runcontext(mode="local").run(shown.reporting).name
     assert console.get(f"/api/runs/{run}/actions/a0").json()["reports"] == [0]
+    assert console.get(f"/api/runs/{run}/actions/../report").status_code == 404
+    assert console.get(f"/api/runs/{run}/actions/%2e%2e/report").status_code == 404
+    assert console.get("/api/apps/%2e%2e").status_code == 404
     page = console.get(f"/api/runs/{run}/actions/a0/report?attempt=0")
     assert "<p>hello</p>" in page.text
     assert page.headers["content-security-policy"] == "sandbox allow-scripts; frame-ancestors 'self'"

@@ -106,10 +106,10 @@ class FoldedRun:
         """Have the next `refresh` read, however soon that is."""
         self._read_s, self._hold = -1e9, None
 
-    def read_events(self, action: str) -> list[Event]:
-        """Read the whole record of one action, with its values, in the order of the log."""
+    def read_events(self, action: str, behind: int = 0) -> list[Event]:
+        """Read the record of one action with its values, in the order of the log, but for its first `behind` places."""
         with self.lock:
-            places = self.places.get(action, ())
+            places = self.places.get(action, ())[behind:]
         return read_events(self._store, self.state.id, action, places)
 
     def hold(self, clock: Callable[[], float] = time.monotonic) -> Hold | None:
@@ -196,10 +196,14 @@ class FoldedRuns:
         with self._lock:
             found = self._runs.get(run)
         if found is None or found.is_replaced():
-            found = FoldedRun(self._store, RunId(run))
+            former, found = found, FoldedRun(self._store, RunId(run))
+            with self._lock:
+                if self._runs.get(run) is not former:  # another thread was first
+                    found = self._runs.get(run, found)
+                self._runs[run] = found
         with self._lock:
-            self._runs[run] = found = self._runs.get(run, found)
-            self._runs.move_to_end(run)
+            if run in self._runs:
+                self._runs.move_to_end(run)
         found.refresh()
         self._forget()
         return found

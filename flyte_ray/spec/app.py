@@ -19,7 +19,7 @@ RESERVED_PORTS: Final = frozenset({8012, 8022, 8112, 9090, 9091})
 PORT_MARK: Final = "{port}"
 """Stands in a command for the port to listen on."""
 MAX_REQUEST_S: Final = 3600.0
-_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+APP_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PATH: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -205,7 +205,7 @@ class AppSpec:
 
     def __post_init__(self) -> None:
         """Check what no other type has checked."""
-        if not _NAME.fullmatch(self.name):
+        if not APP_NAME.fullmatch(self.name):
             raise InvalidDeclaration(
                 f"App name {self.name!r} must consist of lower-case letters, digits and '-', because it is a part of"
                 f" its address. Write {self.name.replace('_', '-')!r}."

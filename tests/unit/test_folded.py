@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
+from unittest import mock
 
 from benchmarks.console import make_run
-from flyte_ray.ledger.events import CALLED, STARTED, SUCCEEDED, TASK, TRACED, Event
+from flyte_ray.ledger.events import CALLED, LOGGED, STARTED, SUCCEEDED, TASK, TRACED, Event
 from flyte_ray.ledger.folded import FoldedRuns
 from flyte_ray.ledger.log import RunLog
-from flyte_ray.ledger.paths import spec_key
+from flyte_ray.ledger.paths import log_prefix, spec_key
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.tree import changed_columns, tree_columns
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.phase import ActionPhase
 from tests.unit.memory_store import MemoryStore
 
 RUN = RunId("r")
@@ -88,3 +90,36 @@ def test_runs_that_were_looked_at_long_ago_are_forgotten() -> None:
     assert runs.get("a") is first
     runs.get("b")
     assert runs.get("a") is not first
+
+
+def test_an_action_is_read_alike_when_its_log_was_packed_meanwhile() -> None:
+    store = MemoryStore()
+    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
+    log = RunLog(store, RUN, uuid.uuid4().hex)
+    log.open("me", 1, lambda event: None)
+    log.append([Event(TASK, 1, task="e.t@1", body="[]"), Event(CALLED, 1, "a0", task="e.t@1", body='{"x": 1}')])
+    log.append([Event(STARTED, 2, "a0", slot="s")])
+    for number in range(130):
+        log.append([Event(LOGGED, 3 + number, "a0", body=f"{number}\n")])
+        log.append([Event(CALLED, 3 + number, f"x{number}", parent="a0", task="e.t@1", body="{}")])
+    run = FoldedRuns(store).get("r")
+    before = run.read_events("a0")
+    assert len(before) == 132 and before[0].body == '{"x": 1}'
+    while log.pack():
+        pass
+    assert any("-" in key.rpartition("/")[2] for key in store.keys(log_prefix(RUN)))
+    assert run.read_events("a0") == before
+    assert run.read_events("a0", 2) == before[2:]
+    assert run.read_events("x7")[0].at == 10
+
+
+def test_a_run_that_was_deleted_and_made_anew_is_read_anew() -> None:
+    store = MemoryStore()
+    make_run(store, "r", 3, 1_000_000, fails=True)
+    runs = FoldedRuns(store)
+    assert runs.get("r").state.phase is ActionPhase.FAILED
+    store.objects.clear()
+    make_run(store, "r", 3, 2_000_000)
+    with mock.patch("flyte_ray.ledger.folded.SAME_S", 0.0):
+        assert runs.get("r").state.phase is ActionPhase.SUCCEEDED
+    assert runs.get("r").state.phase is ActionPhase.SUCCEEDED

@@ -2,8 +2,9 @@
 
 A FastAPI app with OpenAPI at `/openapi.json`. Reading asks for the scope `api:read`, all else for `api:write`.
 
-Invariants: only tasks that are named in it can be started; nothing that a client sends is unpickled or read from the
-server's disk; what changes something is recorded with the name of the token.
+Invariants: only tasks that are named in it can be started, and runs on record anew, with their code; nothing that a
+client sends is unpickled or read from the server's disk, and nothing on record is unpickled in the server; what changes
+something is recorded with the name of the token.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def get_log(run: str, action: str, attempt: int | None = None, after: int = 0) -
     """
     folded = _pick(run, action)
     number = _last(folded, action) if attempt is None else attempt
-    text, following = _printed(folded, action, number, after)
+    text, following = _printed(_pieces(folded, action), number, after)
     return {"attempt": number, "text": text, "next": following}
 
 
@@ -119,7 +119,8 @@ def get_file(run: str, action: str, attempt: int | None = None, timestamps: bool
 
 def get_report(run: str, action: str, attempt: int | None = None) -> Response:
     """Return the HTML page that an attempt has reported, by default the latest; a browser shows it in a sandbox."""
-    return HTMLResponse(Run.get(named(run)).read_report(action, attempt), headers=SANDBOX)
+    _pick(run, action)
+    return HTMLResponse(Run(current_store(), run).read_report(action, attempt), headers=SANDBOX)
 
 
 class _Lines:
@@ -127,7 +128,7 @@ class _Lines:
 
     def __init__(self, run: FoldedRun, action: str, attempt: int, after: int) -> None:
         self._run, self._action, self._attempt, self._after = run, action, attempt, after
-        self._places = -1
+        self._places = 0
 
     def __call__(self) -> tuple[list[Said], bool]:
         self._run.refresh()
@@ -135,22 +136,23 @@ class _Lines:
             item = self._run.state.actions[self._action]
             is_over = item.phase.is_terminal or item.attempt > self._attempt
             places = len(self._run.places.get(self._action, ()))
-        if places == self._places:
-            return [], is_over
+        # What was read is not read again: a log may be long.
+        events = self._run.read_events(self._action, self._places) if places > self._places else []
         self._places = places
-        text, self._after = _printed(self._run, self._action, self._attempt, self._after)
-        news = [said("text", {"attempt": self._attempt, "text": text, "next": self._after}, self._after)]
-        return (news if text else []) + ([said("end", {})] if is_over else []), is_over
+        text, self._after = _printed(order_pieces(events), self._attempt, self._after)
+        told = {"attempt": self._attempt, "text": text, "next": self._after}
+        news = [said("text", told, self._after)] if text else []
+        return [*news, *([said("end", {})] if is_over else [])], is_over
 
 
-def _printed(run: FoldedRun, action: str, attempt: int, after: int) -> tuple[str, int]:
-    pieces = [piece for piece in _pieces(run, action) if piece.attempt == attempt and piece.end > after]
-    if not pieces:
+def _printed(pieces: list[Piece], attempt: int, after: int) -> tuple[str, int]:
+    """Write what an attempt printed behind a number of characters; of what is much, the last."""
+    ours = [piece for piece in pieces if piece.attempt == attempt and piece.end > after]
+    if not ours:
         return "", after
-    end = pieces[-1].end
+    end = ours[-1].end
     start = max(after, end - MOST_TEXT)
-    shown = [_from(piece, start) for piece in pieces if piece.end > start]
-    return write_printed(shown, after=after), end
+    return write_printed([_from(piece, start) for piece in ours if piece.end > start], after=after), end
 
 
 def _from(piece: Piece, start: int) -> Piece:

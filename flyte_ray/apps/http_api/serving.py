@@ -15,10 +15,12 @@ from flyte_ray.apps.http_api.reading import folded_runs, run_list
 from flyte_ray.apps.served import App, states
 from flyte_ray.cluster.session import has_cluster, is_connected
 from flyte_ray.cluster.totals import NAMES, read_totals
+from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.apps import AppRecord, find_address, list_apps, load_app
 from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import list_kept
+from flyte_ray.spec.app import APP_NAME
 from flyte_ray.spec.phase import ActionPhase
 
 MOST_RUNS: Final = 10
@@ -49,33 +51,33 @@ def get_app(name: str) -> dict[str, Any]:
 
     Each row of it is `[at_us, replicas, requests per second, median ms, 95th percentile ms]`.
     """
-    found = _describe(load_app(current_store(), name), _states())
+    found = _describe(load_app(current_store(), _named(name)), _states())
     return {**found, "history": sample(name, found["replicas"].get("running", 0)) if is_connected() else []}
 
 
 def get_app_logs(name: str) -> list[dict[str, Any]]:
     """Return the last lines of each replica that lives: `replica`, `node`, `text`."""
-    return App.get(name).read_logs()
+    return App.get(_named(name)).read_logs()
 
 
 def activate(name: str, request: Request) -> dict[str, Any]:
     """Switch an app on; returns when it answers."""
     with acting(request):
-        App.get(name).activate()
+        App.get(_named(name)).activate()
     return get_app(name)
 
 
 def deactivate(name: str, request: Request) -> dict[str, Any]:
     """Switch an app off; returns when its replicas have ended."""
     with acting(request):
-        App.get(name).deactivate()
+        App.get(_named(name)).deactivate()
     return get_app(name)
 
 
 def refresh(name: str, request: Request) -> dict[str, Any]:
     """Have an app serve the newest outputs that its parameters name."""
     with acting(request):
-        App.get(name).refresh()
+        App.get(_named(name)).refresh()
     return get_app(name)
 
 
@@ -115,6 +117,13 @@ def _pending() -> dict[str, float]:
             for name, key in NAMES.items():
                 waiting[name] += count * needs.get(key, 0)
     return waiting
+
+
+def _named(app: str) -> str:
+    """Refuse what is no app's name before it becomes a part of a path."""
+    if not APP_NAME.fullmatch(app):
+        raise ObjectMissing(app, f"There is no app {app!r}: an app's name is of lower-case letters, digits and '-'.")
+    return app
 
 
 def _states() -> dict[str, dict[str, Any]] | None:
