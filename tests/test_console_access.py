@@ -115,4 +115,5 @@ def test_a_run_s_link_leads_to_the_console_that_is_on_record(store: Store) -> No
 def test_the_console_is_an_app_that_asks_for_tokens_itself() -> None:
     env = ConsoleEnvironment()
     assert (env.name, env.requires_auth, env.ask_token) == ("console", False, True)
+    assert env.is_api, "a condition's webhook may be answered there"
     assert Client(env.asgi).get("/api/runs").status_code == 401

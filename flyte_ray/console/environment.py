@@ -31,3 +31,4 @@ class ConsoleEnvironment(FastAPIAppEnvironment):
         self.tasks, self.ask_token = tuple(tasks), ask_token
         app = build_console(self.tasks, ask_token=ask_token)
         super().__init__(name, app=app, **{"type": "Console", **fields, "requires_auth": False})
+        self.is_api = True

@@ -23,6 +23,8 @@ from flyte_ray.storage import Store
 
 READERS: Final = 16
 """Objects that are read at a time."""
+AT_A_TIME: Final = 2
+"""Records of runs that are read at a time, where the list does not say how they ended."""
 FRESH_S: Final = 0.5
 """How long a list counts as new."""
 MOST_UNKNOWN: Final = 16
@@ -67,7 +69,7 @@ class RunList:
         with ThreadPoolExecutor(READERS, "flyte-ray-list") as pool:
             index, ended, packs, held = pool.map(self._store.keys, (INDEX, ENDED, LISTED, ACTIVE))
             if not (index or ended or packs):
-                packs = self._make_anew(pool)
+                packs = self._make_anew()
             known = {place_of_key(key) for key in ended}
             # Of a run that has ended its start says nothing more.
             wanted = [*packs, *ended, *(key for key in index if place_of_key(key) not in known)]
@@ -89,29 +91,32 @@ class RunList:
             return []
         return found if isinstance(found, list) else [found]
 
-    def _make_anew(self, pool: ThreadPoolExecutor) -> list[str]:
+    def _make_anew(self) -> list[str]:
         """Make the list of a root that has runs and no list."""
         names = [key.split("/")[1] for key in self._store.keys(RUNS) if key.endswith("/spec.json")]
         if not names:
             return []
         _log.warning("%s has %d runs and no list of them: it is made anew", self._store.uri, len(names))
-        entries = [entry for entry in pool.map(self._enter, names) if entry is not None]
-        for start in range(0, len(entries), PACK):
-            put_pack(self._store, entries[start : start + PACK])
+        self._put(self._read_all(names))
         return self._store.keys(LISTED)
 
     def complete(self) -> None:
         """Enter the ends of runs that nobody holds and whose end is not in the list, as earlier versions left them."""
         try:
             unknown = [each.about["name"] for each in self.runs() if each.end is None and not each.is_held]
-            if len(unknown) < MOST_UNKNOWN:
-                return
-            with ThreadPoolExecutor(READERS, "flyte-ray-list") as pool:
-                entries = [entry for entry in pool.map(self._enter, unknown) if entry and "end" in entry]
-            for start in range(0, len(entries), PACK):
-                put_pack(self._store, entries[start : start + PACK])
+            if len(unknown) >= MOST_UNKNOWN:
+                self._put([entry for entry in self._read_all(unknown) if "end" in entry])
         except StoreError as error:  # nothing is lost: their records are read
             _log.warning("the list of runs of %s could not be completed: %s", self._store.uri, error)
+
+    def _read_all(self, names: list[str]) -> list[dict[str, Any]]:
+        # Few at a time: a record may be large.
+        with ThreadPoolExecutor(AT_A_TIME, "flyte-ray-list") as pool:
+            return [entry for entry in pool.map(self._enter, names) if entry is not None]
+
+    def _put(self, entries: list[dict[str, Any]]) -> None:
+        for start in range(0, len(entries), PACK):
+            put_pack(self._store, entries[start : start + PACK])
 
     def _enter(self, name: str) -> dict[str, Any] | None:
         try:
