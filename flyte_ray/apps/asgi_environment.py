@@ -62,6 +62,7 @@ class FastAPIAppEnvironment(AppEnvironment):
 class HTTPAPIEnvironment(FastAPIAppEnvironment):
     """The HTTP API as an app: start, watch, signal and abort runs, and read what a root holds. Ours, not Flyte's."""
 
+    is_api = True
     made = frozenset({"app", "uvicorn_config"})
 
     def __init__(self, name: str = "api", *, tasks: Sequence[TaskTemplate] = (), **fields: Any) -> None:
@@ -76,7 +77,6 @@ class HTTPAPIEnvironment(FastAPIAppEnvironment):
         from flyte_ray.apps.http_api import build_api  # FastAPI takes half a second
 
         self.tasks = tuple(tasks)
-        self.is_api = True
         super().__init__(name, app=build_api(self.tasks), **{"type": "HTTP API", **fields})
 
     def scope_of(self, scope: Any) -> str:

@@ -25,8 +25,8 @@ from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.package import own_digest
 from flyte_ray.cluster.serve_options import HAPROXY_VAR
 from flyte_ray.cluster.session import connect, ensure_ledger
-from flyte_ray.errors import InvalidDeclaration
-from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app, find_unguarded
+from flyte_ray.errors import DeploymentError, InvalidDeclaration
+from flyte_ray.ledger.apps import AppRecord, State, add_revision, find_app, find_cluster, find_unguarded
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.app import AppSpec
 from flyte_ray.spec.scaling import Scaling
@@ -73,6 +73,8 @@ def deploy(
     """
     store = current_store()
     ensure_writable(store)
+    if not lasting:
+        _refuse_taking_over(store, env.name)
     connect(settings.address)
     record = plan(
         *(store, env),
@@ -87,6 +89,18 @@ def deploy(
     if before is None or (before.version, before.state, before.lasting) != (record.version, "active", lasting):
         before = add_revision(store, record)
     return before, apply(store, env.name, lasting=lasting)
+
+
+def _refuse_taking_over(store: Store, name: str) -> None:
+    """Refuse to serve for a while what a cluster serves for good: its record would end with the command."""
+    before = find_app(store, name)
+    where = find_cluster(store, name)
+    if before is not None and before.state == "active" and before.lasting and where:
+        raise DeploymentError(
+            f"App '{name}' is on record as served by the cluster at {where}, and would be no more when this command"
+            f" ends. Give --address {where}, or --local, or another --root; if that cluster is gone for good, switch"
+            f" the app off first: flyte-ray update app {name} --deactivate --force."
+        )
 
 
 def plan(

@@ -13,6 +13,9 @@ from flyte_ray.ledger.apps import CONSOLE
 class ConsoleEnvironment(FastAPIAppEnvironment):
     """The console as an app: every run of the root in the browser, and what can be done with it. Ours, not Flyte's."""
 
+    is_api = True
+    made = frozenset({"app", "uvicorn_config", "requires_auth"})
+
     def __init__(
         self, name: str = CONSOLE, *, tasks: Sequence[TaskTemplate] = (), ask_token: bool = True, **fields: Any
     ) -> None:

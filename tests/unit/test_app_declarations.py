@@ -11,6 +11,7 @@ from fastapi import FastAPI
 import flyte_ray as flyte
 from flyte_ray.app import AppEndpoint, AppEnvironment, Domain, Link, Parameter, Port, RunOutput, Scaling, Timeouts
 from flyte_ray.app.extras import FastAPIAppEnvironment, HTTPAPIEnvironment
+from flyte_ray.console.environment import ConsoleEnvironment
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 
 
@@ -201,6 +202,11 @@ def test_tasks_and_apps_may_depend_on_each_other() -> None:
 
 def test_the_context_outside_an_app_is_local() -> None:
     assert flyte.app.ctx() == flyte.app.AppContext("local")
+
+
+def test_the_console_can_be_cloned_and_answers_conditions() -> None:
+    clone = ConsoleEnvironment(port=9000).clone_with("second", port=9001)
+    assert isinstance(clone, ConsoleEnvironment) and clone.is_api and not clone.requires_auth
 
 
 def test_the_http_api_can_be_cloned() -> None:

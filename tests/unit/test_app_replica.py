@@ -19,7 +19,9 @@ from flyte_ray.apps import context, reference
 from flyte_ray.apps.deploying import plan
 from flyte_ray.apps.local import Patience
 from flyte_ray.apps.replica import Replica
+from flyte_ray.apps.serving import Server
 from flyte_ray.errors import CodeBundleError, DeploymentError
+from flyte_ray.ledger.apps import add_revision, put_address
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 from tests import served_apps
@@ -112,6 +114,15 @@ def test_an_app_of_a_notebook_is_told_how_it_can_be_served(tmp_path: Path, monke
     monkeypatch.setattr(sys.modules["__main__"], "env", env, raising=False)
     with pytest.raises(CodeBundleError, match="cell by %%writefile, .* As it is, flyte.with_servecontext"):
         replica_of(env, tmp_path)
+
+
+def test_a_command_does_not_take_over_what_a_cluster_serves_for_good(tmp_path: Path) -> None:
+    flyte.init(root=tmp_path)
+    store = open_store(tmp_path)
+    add_revision(store, plan(store, served_apps.shop, parameters={}, env_vars={}, patience=Patience()))
+    put_address(store, "shop", "http://10.0.0.1:8000/apps/shop", "10.0.0.1:6379")
+    with pytest.raises(DeploymentError, match="served by the cluster at 10.0.0.1:6379, and would be no more when this"):
+        Server(mode="remote", lasting=False).serve(served_apps.shop)
 
 
 def test_the_file_of_an_app_must_not_serve_it_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
