@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         TimeoutType,
     )
     from flyte_ray.spec.resources import GPU, TPU, Device, DeviceClass, Resources
+    from flyte_ray.spec.schedule import Cron, FixedRate
     from flyte_ray.spec.secret import Secret, SecretRequest
+    from flyte_ray.spec.trigger import Trigger, TriggerTime
 
 __version__ = VERSION
 
@@ -74,9 +76,11 @@ _PLACES = {
     "CacheRequest": "spec.policies:CacheRequest",
     "Checkpoint": "runtime.checkpoint:Checkpoint",
     "ConditionWebhook": "spec.condition:ConditionWebhook",
+    "Cron": "spec.schedule:Cron",
     "Device": "spec.resources:Device",
     "DeviceClass": "spec.resources:DeviceClass",
     "Documentation": "api.task:Documentation",
+    "FixedRate": "spec.schedule:FixedRate",
     "Image": "spec.image:Image",
     "Link": "api.task:Link",
     "Neuron": "spec.devices:Neuron",
@@ -91,6 +95,8 @@ _PLACES = {
     "TaskTemplate": "api.task:TaskTemplate",
     "Timeout": "spec.policies:Timeout",
     "TimeoutType": "spec.policies:TimeoutType",
+    "Trigger": "spec.trigger:Trigger",
+    "TriggerTime": "spec.trigger:TriggerTime",
     "app": "app",
     "config": "config",
     "ctx": "api.context:ctx",
@@ -137,9 +143,11 @@ __all__ = [
     "CacheRequest",
     "Checkpoint",
     "ConditionWebhook",
+    "Cron",
     "Device",
     "DeviceClass",
     "Documentation",
+    "FixedRate",
     "Image",
     "Link",
     "Neuron",
@@ -154,6 +162,8 @@ __all__ = [
     "TaskTemplate",
     "Timeout",
     "TimeoutType",
+    "Trigger",
+    "TriggerTime",
     "app",
     "config",
     "ctx",

@@ -1,8 +1,9 @@
-"""What docs/deploy.md shows runs as it stands there."""
+"""What docs/deploy.md and docs/triggers.md show runs as it stands there."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.test_readme import TOP, run_python
 
 DOCS = (TOP / "docs" / "deploy.md").read_text()
+TRIGGERS = (TOP / "docs" / "triggers.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -18,7 +20,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for program in blocks(DOCS, "python"):
+    for program in blocks(DOCS + TRIGGERS, "python"):
         (tmp_path / program.split()[1]).write_text(program)
     return tmp_path
 
@@ -36,4 +38,18 @@ def test_the_programs_and_commands_of_the_page_run(folder: Path) -> None:
 
 
 def run_command(line: str, folder: Path) -> str:
-    return run_python(["-m", "flyte_ray.cli.main", *line.removeprefix("$ flyte-ray ").split()], folder)
+    return run_python(["-m", "flyte_ray.cli.main", *shlex.split(line.removeprefix("$ flyte-ray "))], folder)
+
+
+def test_the_program_and_commands_of_the_page_on_triggers_run(folder: Path) -> None:
+    (console,) = blocks(TRIGGERS, "console")
+    deployed, listed, made, switched, planned, filled, deleted = [
+        run_command(line, folder) for line in console.splitlines()
+    ]
+    assert "Trigger reports.report/nightly is new, and active." in deployed
+    assert "CRON_TZ=Europe/Zurich 30 2 * * *" in listed
+    assert "is created and is active" in made and "is changed and is active" in switched
+    assert planned.count(" nightly-") == filled.count("started") == 3
+    assert "nightly-d22e87-20260329t010000" in planned
+    assert deleted == "Deleted trigger reports.report/weekly.\n"
+    assert run_python(["reports.py"], folder).endswith(": unchanged\nChur\n")

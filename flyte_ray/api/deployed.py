@@ -8,7 +8,6 @@ this process imports that code.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -24,15 +23,14 @@ from flyte_ray.ledger.messages import Limits, TaskRef
 from flyte_ray.ledger.tasks import TaskRecord
 from flyte_ray.runtime.catalog import backoff_of, limits_of, load_task
 from flyte_ray.runtime.context import current_action
-from flyte_ray.runtime.deployed import DeployedTask, options_with
+from flyte_ray.runtime.deployed import DeployedTask, options_with, spec_of
 from flyte_ray.spec.caching import Cache, CacheRequest, cache_from
-from flyte_ray.spec.interface import ITS_OWN, Interface, Parameter, bind
+from flyte_ray.spec.interface import bind
 from flyte_ray.spec.policies import RetryStrategy, TimeoutType, retries_from, timeout_from
 from flyte_ray.spec.resources import Resources
 from flyte_ray.spec.secret import SecretRequest
 from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
 from flyte_ray.storage import Store
-from flyte_ray.types.expressions import read_annotation
 
 _OVERRIDDEN: Final = (
     *("short_name", "resources", "retries", "timeout", "env_vars", "secrets", "max_inline_io_bytes", "cache", "queue"),
@@ -200,61 +198,6 @@ class TaskDetails(TaskTemplate):
                 f"The code of deployed task '{self.name}', version {self.version}, should be imported here, but:"
                 f" {error}. Run it on a cluster, or install what it needs."
             ) from error
-
-
-_NO_FUNC: Final = "deployed: its code is elsewhere"
-
-
-def spec_of(record: TaskRecord) -> DeployedTask:
-    """Return a task that is on record in the form in which tasks are called."""
-
-    def elsewhere(*_: Any, **__: Any) -> Any:
-        raise AssertionError(_NO_FUNC)
-
-    ref, about = record.ref, record.about
-    elsewhere.__name__, elsewhere.__qualname__ = record.name.rpartition(".")[2], ref.qualname
-    elsewhere.__module__, elsewhere.__doc__ = ref.module, about.get("docs")
-    returns = record.interface["returns"]
-    return DeployedTask(
-        name=record.name,
-        short_name=about["short_name"],
-        func=elsewhere,
-        interface=Interface(
-            tuple(_parameter(item) for item in record.interface["parameters"]),
-            read_annotation(returns) if returns else inspect.Signature.empty,
-            ref.is_async,
-        ),
-        environment=EnvironmentSpec(record.environment["name"], description=record.environment["description"]),
-        cache=_cache(record.cache),
-        max_inline_io_bytes=about["max_inline_io_bytes"],
-        docs=about.get("docs"),
-        queue=about.get("queue"),
-        entrypoint=about["entrypoint"],
-        ref=ref,
-        code=record.code,
-        identity=record.identity,
-        source=about["source"],
-        version=record.version,
-    )
-
-
-def _parameter(item: Mapping[str, Any]) -> Parameter:
-    has_default = item["has_default"]
-    default = item.get("default", ITS_OWN) if has_default else inspect.Parameter.empty
-    return Parameter(item["name"], read_annotation(item["type"]), has_default, default, item["keyword_only"])
-
-
-def _cache(said: Mapping[str, Any] | None) -> Cache:
-    if said is None:
-        return Cache("disable")
-    age = said["max_age_s"]
-    return Cache(
-        "override",
-        version_override=said["version"],
-        serialize=said["serialize"],
-        ignored_inputs=tuple(said["ignored_inputs"]),
-        max_age=int(age) if age else None,
-    )
 
 
 def _cache_over(spec: DeployedTask, cache: Cache) -> Cache:

@@ -15,6 +15,7 @@ from flyte_ray.api.describing import record_of
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.settings import current_store, settings
+from flyte_ray.api.triggering import deploy_triggers, describe_trigger, have_fired
 from flyte_ray.api.unsupported import ignore_foreign
 from flyte_ray.cluster.bundle import Bundle, CopyStyle
 from flyte_ray.cluster.code import pack_code
@@ -22,6 +23,7 @@ from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.interfaces import interface_changes, interface_text
 from flyte_ray.ledger.paths import code_key
 from flyte_ray.ledger.tasks import TaskRecord, add_deployment, check_deployment
+from flyte_ray.ledger.triggers import TriggerRecord
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
@@ -38,6 +40,8 @@ class DeployedEntity:
     record: TaskRecord
     change: str
     """`new`, `unchanged`, or how it differs from the latest deployment before."""
+    triggers: tuple[str, ...] = ()
+    """What was done with its triggers, one sentence each; nothing for what is as it was."""
 
     @property
     def name(self) -> str:
@@ -51,8 +55,8 @@ class DeployedEntity:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the latest deployment before was another one."""
-        return self.change != UNCHANGED
+        """Whether the latest deployment before was another one, or a trigger is another one now."""
+        return self.change != UNCHANGED or bool(self.triggers)
 
     @property
     def interface(self) -> str:
@@ -81,7 +85,8 @@ class Deployment:
 
     def summary_repr(self) -> str:
         """Say it in one line per task."""
-        return "\n".join(f"{task.name} {task.version}: {task.change}" for task in self.tasks)
+        lines = [(f"{task.name} {task.version}: {task.change}", *task.triggers) for task in self.tasks]
+        return "\n".join(line for each in lines for line in each)
 
 
 @both_forms
@@ -124,7 +129,7 @@ def deploy(
     _check(envs, version, copy_style)
     store, packer = current_store(), _Packer(copy_style)
     at_us, by = time.time_ns() // 1000, current_user()
-    planned: dict[str, tuple[Environment, list[TaskRecord]]] = {}
+    planned: dict[str, tuple[TaskEnvironment, list[TaskRecord]]] = {}
     for env in (each for given in envs for each in _with_dependencies(given)):
         if env.name not in planned:
             tasks = [task.spec for task in env.tasks.values()]
@@ -138,10 +143,17 @@ def deploy(
     if puts:
         ensure_writable(store)
         packer.store_in(store)
+    triggers = {
+        record.name: _describe_triggers(store, env, record) for env, records in planned.values() for record in records
+    }
     done = {
-        name: DeployedEnvironment(env, tuple(_put(store, record, latest[record.name], puts=puts) for record in records))
+        name: DeployedEnvironment(
+            env, tuple(_put(store, record, latest[record.name], triggers[record.name], puts=puts) for record in records)
+        )
         for name, (env, records) in planned.items()
     }
+    if puts and any(record.active and record.automation for each in triggers.values() for record in each):
+        have_fired(store)
     return [Deployment({env.name: done[env.name] for env in _with_dependencies(given)}) for given in envs]
 
 
@@ -215,10 +227,23 @@ class _Packer:
                 store.put(code_key(packed[1].digest), packed[1].data)
 
 
-def _put(store: Store, record: TaskRecord, before: TaskRecord | None, *, puts: bool) -> DeployedEntity:
+def _describe_triggers(store: Store, env: TaskEnvironment, record: TaskRecord) -> list[TriggerRecord]:
+    spec = env.tasks[record.name].spec
+    version = record.version
+    return [describe_trigger(store, each, spec.name, spec.interface, version, deployed=True) for each in spec.triggers]
+
+
+def _put(
+    store: Store, record: TaskRecord, before: TaskRecord | None, triggers: Sequence[TriggerRecord], *, puts: bool
+) -> DeployedEntity:
     is_same = before is not None and (before.version, before.digest) == (record.version, record.digest)
     made, is_new = add_deployment(store, record) if puts else (record, not is_same)
-    return DeployedEntity(made, _change(before, made) if is_new else UNCHANGED)
+    said = (
+        deploy_triggers(store, record.name, triggers)
+        if puts
+        else [f"Trigger {each.id} is declared." for each in triggers]
+    )
+    return DeployedEntity(made, _change(before, made) if is_new else UNCHANGED, tuple(said))
 
 
 def _change(before: TaskRecord | None, record: TaskRecord) -> str:

@@ -28,6 +28,7 @@ from flyte_ray.spec.policies import (
 from flyte_ray.spec.resources import Resources
 from flyte_ray.spec.secret import SecretRequest
 from flyte_ray.spec.task import DEFAULT_MAX_INLINE_IO_BYTES, EnvironmentSpec, TaskSpec
+from flyte_ray.spec.trigger import Trigger, triggers_from
 
 __all__ = ["TaskEnvironment", "TaskTemplate"]
 
@@ -201,6 +202,7 @@ class TaskEnvironment(Environment):
         queue: str | None = None,
         links: Sequence[Link] = (),
         entrypoint: bool = False,
+        triggers: Trigger | Sequence[Trigger] = (),
         **foreign: Any,
     ) -> Any:
         """Make a function a task: bare (`@env.task`) or with arguments; sync and async functions alike.
@@ -218,6 +220,7 @@ class TaskEnvironment(Environment):
             queue: Default: the environment's.
             links: Pages about its actions.
             entrypoint: Meant to be run by people.
+            triggers: What starts runs of it once it is deployed.
             foreign: Settings that Flyte has and we refuse.
 
         Raises:
@@ -238,6 +241,7 @@ class TaskEnvironment(Environment):
             "queue": queue or self.spec.queue,
             "links": tuple(links),
             "entrypoint": entrypoint,
+            "triggers": triggers,
         }
 
         def declare(function: Callable[P, R]) -> AsyncFunctionTaskTemplate[P, R]:
@@ -247,12 +251,17 @@ class TaskEnvironment(Environment):
         return declare if func is None else declare(func)
 
     def _declare(self, function: Callable[P, R], settings: dict[str, Any]) -> AsyncFunctionTaskTemplate[P, R]:
+        name, interface = f"{self.name}.{function.__name__}", build_interface(function)
+        triggers = triggers_from(settings.pop("triggers"), name)
+        for trigger in triggers:
+            trigger.check_for(name, interface)
         spec = TaskSpec(
-            name=f"{self.name}.{function.__name__}",
+            name=name,
             short_name=settings.pop("short_name") or function.__name__,
             func=function,
-            interface=build_interface(function),
+            interface=interface,
             environment=self.spec,
+            triggers=triggers,
             docs=settings.pop("docs") or function.__doc__,
             **settings,
         )
@@ -267,7 +276,7 @@ class TaskEnvironment(Environment):
                 f" {function!r:.80}. Put it on a 'def' or 'async def', above all other decorators."
             )
         task = f"Task '{self.name}.{function.__name__}'"
-        known = ("pod_template", "service_account", "task_resolver", "produces_artifacts", "triggers")
+        known = ("pod_template", "service_account", "task_resolver", "produces_artifacts")
         for name in foreign:
             if name not in known:
                 raise TypeError(f"{task} has no setting '{name}'. 'help(TaskEnvironment.task)' lists those it has.")

@@ -8,8 +8,10 @@ from typing import Any, Final
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.references import LazyEntity
+from flyte_ray.api.remote_trigger import TriggerDetails
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
+from flyte_ray.api.triggering import run_trigger
 from flyte_ray.api.unsupported import check_concurrency, ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.spec.ids import ROOT_ACTION
@@ -94,11 +96,12 @@ def with_runcontext(
 
 
 @both_forms
-def run(task: TaskTemplate | LazyEntity, *args: Any, **kwargs: Any) -> Run:
+def run(task: TaskTemplate | LazyEntity | TriggerDetails, *args: Any, **kwargs: Any) -> Run:
     """Run a task with all its descendants, with the settings of `init`.
 
     Args:
-        task: Made with `@env.task`, or deployed: `flyte.remote.Task.get(...)`.
+        task: Made with `@env.task`, or deployed: `flyte.remote.Task.get(...)`; or a trigger on record, whose run is
+            started now: `flyte.remote.Trigger.get(...)`.
         args: Its arguments by position.
         kwargs: Its arguments by name.
 
@@ -113,6 +116,8 @@ def run(task: TaskTemplate | LazyEntity, *args: Any, **kwargs: Any) -> Run:
     Source: `flyte.run`.
 
     """
+    if isinstance(task, TriggerDetails):
+        return run_trigger(task.record, args, kwargs)
     started: Run = Runner().run(task, *args, **kwargs)
     return started
 

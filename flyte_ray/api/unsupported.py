@@ -23,7 +23,7 @@ _REMEDIES: Final = {
     "debug": "Run the task with mode='local': its first slot is the calling thread, where debuggers work",
     "tracked": "Every run is on record, local ones too: leave it out",
     "tracked_strict": "Every run is on record, local ones too: leave it out",
-    "triggers": "Nothing starts runs by the clock yet: call 'flyte-ray submit' from cron",
+    "triggers": "Give them to @env.task, or make one for a deployed task: 'flyte-ray create trigger'",
 }
 
 

@@ -115,7 +115,7 @@ def _origin(about: Mapping[str, Any]) -> str:
     return f"output of {about['run']}" if "run" in about else str(about["value"])
 
 
-@click.group(short_help="Switch apps off and on.")
+@click.group(short_help="Switch apps and triggers off and on.")
 def update() -> None:
     """Change what runs."""
 

@@ -37,11 +37,10 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
         *environments, dry_run=options["dry_run"], version=options["version"], copy_style=options["copy_style"]
     )
     tasks = {task.name: task for deployment in found for task in deployment.tasks}
-    rows = [_deployed_row(task) for task in tasks.values()]
     if options["dry_run"]:
-        _show_plan(list(tasks.values()), rows, options["output"])
+        _show_plan(list(tasks.values()), options["output"])
         return
-    show(rows, options["output"])
+    _show_tasks(list(tasks.values()), options["output"])
     if options["output"] == "table":
         changed = [task for task in tasks.values() if task.is_changed]
         click.echo(f"Deployed {len(changed)} of {len(tasks)} tasks." if changed else "Nothing has changed.")
@@ -49,16 +48,23 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
         click.echo(f"Run one: {again('submit', 'deployed-task', name, '--help')}")
 
 
+def _show_tasks(tasks: list[DeployedEntity], output: str) -> None:
+    show([_deployed_row(task) for task in tasks], output)
+    if output == "table":
+        for sentence in (sentence for task in tasks for sentence in task.triggers):
+            click.echo(sentence)
+
+
 def _deployed_row(task: DeployedEntity) -> dict[str, Any]:
     return {"task": task.name, "version": task.version, "change": task.change, "interface": task.interface}
 
 
-def _show_plan(tasks: list[DeployedEntity], rows: list[dict[str, Any]], output: str) -> None:
+def _show_plan(tasks: list[DeployedEntity], output: str) -> None:
     plans = {task.record.environment["name"]: json.loads(task.record.ref.options) for task in tasks}
     if output == "json":
-        click.echo(json.dumps({"tasks": rows, "environments": plans}, indent=2))
+        click.echo(json.dumps({"tasks": [_deployed_row(task) for task in tasks], "environments": plans}, indent=2))
         return
-    show(rows, output)
+    _show_tasks(tasks, output)
     for name, plan in plans.items():
         click.echo(f"Environment {name}: {json.dumps(plan, indent=2)}")
     click.echo("Nothing was deployed: this is the plan.")

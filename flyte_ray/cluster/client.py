@@ -53,7 +53,7 @@ class LedgerClient:
             StoreError: The root is a folder that this node does not share with the ledger's; the run is aborted.
 
         """
-        self._lend_key()
+        self.lend_key()
         self._ask("start", start)
         if not self._store.uri.startswith("file://"):
             return
@@ -68,10 +68,11 @@ class LedgerClient:
 
     def resume(self, run: RunId, *, take_over: bool, revision: Revision | None = None) -> None:
         """Continue a run that was cut off or failed, with other code if there is a revision."""
-        self._lend_key()
+        self.lend_key()
         self._ask("resume", run, take_over, revision)
 
-    def _lend_key(self) -> None:
+    def lend_key(self) -> None:
+        """Bring the key of this process, for runs that the ledger starts or continues by itself."""
         # A ledger of an earlier version, which goes on because it holds runs, signs nothing.
         if self._pickling is not None and self._pickling.key is not None and hasattr(self._actor, "take_key"):
             self._ask("take_key", self._pickling)

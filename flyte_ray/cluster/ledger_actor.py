@@ -20,6 +20,7 @@ from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.launching import RayLauncher
 from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import own_digest, own_version
+from flyte_ray.cluster.trigger_ledger import TriggerLedger
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.adoption import Adoption
 from flyte_ray.ledger.lease import read_claims
@@ -72,6 +73,7 @@ class LedgerActor:
         self._launcher = RayLauncher(launcher, lambda: make_launcher(root, storage, lasting=True))
         self._ledger = Ledger(self._store, self._launcher, holder)
         self._apps = AppLedger(self._store)
+        self._triggers = TriggerLedger(self._store, self._ledger, lambda: self._launcher.keys)
         self._gives_way = False
         self._starting = 0
         self._adopting = False
@@ -87,6 +89,7 @@ class LedgerActor:
         if lasting:
             threading.Thread(target=self._adopt, name="flyte-ray-adopt", daemon=True).start()
             threading.Thread(target=self._apps.restore, name="flyte-ray-apps", daemon=True).start()
+            threading.Thread(target=self._fire, name="flyte-ray-triggers", daemon=True).start()
 
     async def ping(self) -> str:
         """Answer when it is known which runs were held before a restart."""
@@ -112,10 +115,11 @@ class LedgerActor:
         await self._recovered()
         if package == own_digest():
             return ""
-        self._gives_way = self._gives_way or not (
-            self._starting or self._adopting or self._opening.runs or self._ledger.runs
-        )
+        self._gives_way = self._gives_way or not (self._is_starting() or self._opening.runs or self._ledger.runs)
         return "idle" if self._gives_way else own_version()
+
+    def _is_starting(self) -> bool:
+        return bool(self._starting or self._adopting or self._triggers.is_starting)
 
     async def exchange(self, message: bytes) -> bytes:
         """Carry one exchange."""
@@ -303,6 +307,10 @@ class LedgerActor:
             except Exception:
                 _log.exception("runs that were cut off could not be looked for; that is tried again")
             self._adopting = False
+
+    def _fire(self) -> None:
+        self._ready.wait()
+        self._triggers.keep_firing(lambda: not self._gives_way)
 
     def _first_alive(self) -> list[SlotOrder]:
         while True:

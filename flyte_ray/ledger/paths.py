@@ -24,6 +24,8 @@ APPS: Final = "apps"
 """Apps lie below this prefix."""
 TASKS: Final = "tasks"
 """Deployed tasks lie below this prefix."""
+TRIGGERS: Final = "triggers"
+"""Triggers lie below this prefix."""
 TOKENS: Final = "tokens"
 """Tokens lie below this prefix."""
 
@@ -158,6 +160,26 @@ def task_prefix(name: str) -> str:
 def task_key(name: str, revision: int) -> str:
     """One deployment of a task, counted from 1."""
     return f"{task_prefix(name)}/{revision:08d}.json"
+
+
+def trigger_prefix(task: str, name: str) -> str:
+    """The revisions of a task's trigger."""
+    return f"{TRIGGERS}/{task}/{name}"
+
+
+def trigger_key(task: str, name: str, revision: int) -> str:
+    """One revision of a trigger, counted from 1."""
+    return f"{trigger_prefix(task, name)}/{revision:08d}.json"
+
+
+def fired_key(task: str, name: str) -> str:
+    """Up to when a trigger has fired."""
+    return f"fired/{task}/{name}.json"
+
+
+def trigger_data_place(task: str, name: str) -> str:
+    """Large values among the inputs of a trigger."""
+    return f"trigger-data/{task}/{name}"
 
 
 def token_key(key: str) -> str:

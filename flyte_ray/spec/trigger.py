@@ -90,7 +90,7 @@ class Trigger:
         count = self.max_action_concurrency
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
             raise InvalidDeclaration(
-                f"{self._owner}: max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}: with 1 a task"
+                f"{self._owner}: max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}: a task"
                 f" would wait for its child for ever."
             )
         if self.automation is None and self.time_inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped
+from flyte_ray.types.codec import Encoded, TaskCodec, build_codec, decode_untyped, encoded_of
 from flyte_ray.types.engine import TypeEngine
 from flyte_ray.types.literals import guess_interface, literal_string_repr
 from flyte_ray.types.pickles import FlytePickle
@@ -22,6 +22,7 @@ __all__ = [
     "TypeTransformerFailedError",
     "build_codec",
     "decode_untyped",
+    "encoded_of",
     "guess_interface",
     "inputs_schema",
     "literal_string_repr",

@@ -85,10 +85,7 @@ class TaskCodec:
             self._check_size("inputs", size_of(raw, text))
             raw = {name: outline(part, blobs) for name, part in raw.items()}
             text = write(raw)
-        if all(type(part) in _PLAIN for part in raw.values()):
-            # Parameters are in the order of declaration: the text is canonical as it is.
-            return Encoded(text, hashlib.sha256(utf8(text)).hexdigest()[:32])
-        return Encoded(text, digest_of(raw))
+        return encoded_of(raw, text)
 
     def _write_inputs(self, raw: dict[str, Any]) -> str:
         try:
@@ -165,6 +162,21 @@ class TaskCodec:
     def decode_output(self, text: str, blobs: Blobs) -> Any:
         """Rebuild what the task returned."""
         return _load(read(text)[0], blobs, self._output)
+
+
+def encoded_of(raw: Mapping[str, Any], text: str | None = None) -> Encoded:
+    """Return inputs that are in their stored form already, by parameter in the order of declaration.
+
+    Args:
+        raw: They.
+        text: Their text, where that is known.
+
+    """
+    text = write(raw) if text is None else text
+    if all(type(part) in _PLAIN for part in raw.values()):
+        # Parameters are in the order of declaration: the text is canonical as it is.
+        return Encoded(text, hashlib.sha256(utf8(text)).hexdigest()[:32])
+    return Encoded(text, digest_of(raw))
 
 
 def decode_untyped(text: str, blobs: Blobs) -> Any:

@@ -112,7 +112,7 @@ def test_a_task_takes_its_environments_defaults_unless_it_says_otherwise() -> No
     assert list(env.tasks) == ["e.plain", "e.told"]
 
 
-@pytest.mark.parametrize("name", ["triggers", "pod_template", "service_account", "produces_artifacts", "task_resolver"])
+@pytest.mark.parametrize("name", ["pod_template", "service_account", "produces_artifacts", "task_resolver"])
 def test_a_task_refuses_what_has_no_meaning_on_ray(name: str) -> None:
     settings: dict[str, Any] = {name: ("x",)}
     with pytest.raises(UnsupportedError, match=f"Task 'e.f' cannot have '{name}'"):

@@ -23,6 +23,7 @@ from flyte_ray.ledger.paths import (
     called_key,
     code_key,
     data_place,
+    fired_key,
     lease_key,
     notified_key,
     segment_key,
@@ -31,6 +32,8 @@ from flyte_ray.ledger.paths import (
     spec_key,
     task_key,
     token_key,
+    trigger_data_place,
+    trigger_key,
 )
 from flyte_ray.ledger.state import TRANSITIONS
 from flyte_ray.spec.ids import RunId
@@ -100,6 +103,9 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     made |= {app_key("<name>", 0).replace("00000000", "<revision>"), address_key("<name>"), token_key("<id>")}
     made |= {"ended/<inverse time>-<run>-<end>.json", "listed/<inverse time>-<run>-<digest>.json"}
     made |= {app_data_key("<digest>", "<name>"), task_key("<name>", 0).replace("00000000", "<revision>")}
+    trigger = "<task>", "<name>"
+    made |= {fired_key(*trigger), trigger_data_place(*trigger), f"triggers/{'/'.join(trigger)}/<revision>.json"}
+    assert trigger_key(*trigger, 1) == "triggers/<task>/<name>/00000001.json"
     assert cache_key("0a1b") == "cache/0a/0a1b.json"
     assert {row[0] for row in rows("Path below the root")} == made
 

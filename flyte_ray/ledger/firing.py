@@ -1,0 +1,174 @@
+"""Start runs when triggers fire: what is due, what was missed, and what has to wait for the last run.
+
+Invariants: a fire is decided once, in the order of time; to start it again is harmless, because its run is named by
+trigger and moment. What was decided is stored after it was done: who dies between the two does it again.
+Knows nothing of Ray; clock, starter and who is active come from outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from flyte_ray.errors import RunAlreadyExistsError, StoreError
+from flyte_ray.ledger.triggers import (
+    Fired,
+    TriggerRecord,
+    latest_keys,
+    load_fired,
+    put_fired,
+    read_trigger,
+    run_name,
+)
+from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.schedule import at, fires, last_fire, next_fire, us_of
+from flyte_ray.storage import Store
+
+LATE_US: Final = 60_000_000
+"""A fire that is noticed later than this was missed."""
+AT_ONCE: Final = 1000
+"""Missed fires that are made up for in one go."""
+_log: Final = logging.getLogger("flyte_ray.ledger")
+
+
+def accept(record: TriggerRecord, fired: Fired, now_us: int) -> Fired:
+    """Take up what has become due of an active trigger since it was looked at last."""
+    schedule = record.schedule
+    since = max(fired.seen_us, record.activated_us)
+    if schedule is None or now_us <= since:
+        return fired
+    activated, until = at(record.activated_us), at(now_us)
+    if record.catchup == "all":
+        found = fires(schedule, at(since), until, activated)
+        due = [us_of(fire) for fire in itertools.islice(found, AT_ONCE)]
+        seen = due[-1] if len(due) == AT_ONCE else now_us
+        return dataclasses.replace(fired, seen_us=seen, queue=(*fired.queue, *due))
+    begin = max(at(since), until - timedelta(microseconds=LATE_US))
+    due = [us_of(fire) for fire in fires(schedule, begin, until, activated)]
+    missed = last_fire(schedule, at(since), begin, activated) if begin > at(since) else None
+    made_up = record.catchup == "once" and not due and missed is not None
+    if made_up and missed is not None:
+        due = [us_of(missed)]
+    elif missed is not None:
+        fired = dataclasses.replace(fired, skipped=fired.skipped + 1)
+    return dataclasses.replace(fired, seen_us=now_us, queue=(*fired.queue, *due))
+
+
+@dataclass
+class _Watched:
+    """A trigger as it is known here."""
+
+    key: str
+    record: TriggerRecord
+    fired: Fired
+    next_us: int | None
+
+
+class Firing:
+    """Fires the triggers of a root for one ledger: `look` each few seconds, `tick` several times a second."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        start: Callable[[TriggerRecord, int], None],
+        is_active: Callable[[RunId], bool],
+        now_us: Callable[[], int],
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            store: The root.
+            start: Starts the run of a fire, given in microseconds since the epoch; raises `RunAlreadyExistsError` if
+                there is one.
+            is_active: Whether a run goes on.
+            now_us: Microseconds since the epoch.
+
+        """
+        self._store, self._start, self._is_active, self._now_us = store, start, is_active, now_us
+        self._watched: dict[str, _Watched] = {}
+
+    def look(self) -> None:
+        """Read which triggers there are, and go on with those that wait for a run to end.
+
+        Raises:
+            StoreError: The root cannot be read.
+
+        """
+        keys = latest_keys(self._store)
+        for name in self._watched.keys() - keys.keys():
+            del self._watched[name]
+        for name, key in keys.items():
+            known = self._watched.get(name)
+            if known is None or known.key != key:
+                self._take_up(name, key)
+        for watched in list(self._watched.values()):
+            if watched.fired.queue:
+                self._release(watched)
+
+    def _take_up(self, name: str, key: str) -> None:
+        record = read_trigger(self._store, key)
+        if record is None or not record.active or record.automation is None:
+            # It has to be known all the same, so that it is not read each time.
+            if record is not None:
+                self._watched[name] = _Watched(key, record, Fired(), None)
+            return
+        watched = _Watched(key, record, load_fired(self._store, record.task, record.name), None)
+        self._plan(watched)
+        self._watched[name] = watched
+
+    def _plan(self, watched: _Watched) -> None:
+        record = watched.record
+        schedule = record.schedule
+        assert schedule is not None, "what is planned fires"
+        after = at(max(watched.fired.seen_us, record.activated_us))
+        fire = next_fire(schedule, after, at(record.activated_us))
+        watched.next_us = us_of(fire) if fire else None
+
+    def tick(self) -> None:
+        """Fire what is due.
+
+        Raises:
+            StoreError: The root cannot be written; what is due is fired the next time.
+
+        """
+        now = self._now_us()
+        for watched in list(self._watched.values()):
+            if watched.next_us is not None and watched.next_us <= now:
+                watched.fired = accept(watched.record, watched.fired, now)
+                self._plan(watched)
+                self._release(watched)
+
+    def _release(self, watched: _Watched) -> None:
+        """Start what waits, as far as the rule for overlaps allows, and store what was decided."""
+        record = watched.record
+        while watched.fired.queue:
+            fired = watched.fired
+            if record.overlap != "allow" and fired.last_run and self._is_active(RunId(fired.last_run)):
+                if record.overlap == "skip":
+                    watched.fired = dataclasses.replace(fired, queue=(), skipped=fired.skipped + len(fired.queue))
+                break
+            watched.fired = self._fire(record, fired)
+        put_fired(self._store, record, watched.fired)
+
+    def _fire(self, record: TriggerRecord, fired: Fired) -> Fired:
+        fire_us, *rest = fired.queue
+        run = run_name(record, fire_us)
+        error = ""
+        try:
+            self._start(record, fire_us)
+            _log.info("trigger %s fires for %s: run %s", record.id, at(fire_us).isoformat(), run)
+        except RunAlreadyExistsError:
+            pass  # this one, before it was restarted, or another ledger of the root
+        except StoreError:
+            raise
+        except Exception as raised:  # whatever is wrong with one trigger must not keep the others from firing
+            error = f"{type(raised).__name__}: {raised}"
+            _log.warning("trigger %s could not start a run for %s: %s", record.id, at(fire_us).isoformat(), raised)
+        fired = dataclasses.replace(fired, queue=tuple(rest), error=error)
+        return fired if error else dataclasses.replace(fired, last_us=fire_us, last_run=run)
