@@ -7,16 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner, Result
 
 import flyte_ray as flyte
 from flyte_ray.cli.main import main
-from flyte_ray.cluster.trigger_ledger import start_of
-from flyte_ray.errors import ObjectMissing, RemoteTaskNotFoundError
+from flyte_ray.cluster.trigger_ledger import TriggerLedger, start_of
+from flyte_ray.errors import ObjectMissing, RemoteTaskNotFoundError, RunAlreadyExistsError
+from flyte_ray.ledger.paths import segment_key, spec_key
 from flyte_ray.ledger.tasks import delete_deployed
-from flyte_ray.ledger.triggers import load_trigger
+from flyte_ray.ledger.triggers import load_trigger, run_name
 from flyte_ray.storage import open_store
 from flyte_ray.types.signing import Key, Pickling
 
@@ -37,6 +39,7 @@ TRIGGERS = [
 def report(at: datetime, cities: list[str], factor: float = 1.0) -> str:
     return f"{at.isoformat()} {'+'.join(cities)} {factor}"
 """
+NOON_US = int(datetime(2026, 1, 2, 12, tzinfo=timezone.utc).timestamp()) * 1_000_000
 Cli = Callable[..., Result]
 
 
@@ -184,3 +187,19 @@ def test_a_ledger_starts_a_run_with_what_is_on_record(cli: Cli, file: Path, tmp_
     delete_deployed(store, "reports.report")
     with pytest.raises(RemoteTaskNotFoundError):
         start_of(store, record, fire_us, {})
+
+
+def test_a_run_that_has_begun_is_left_to_who_continues_it(cli: Cli, file: Path, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "root")
+    record = load_trigger(store, "reports.report", "nightly")
+    ledger = mock.Mock(runs=[])
+    triggers = TriggerLedger(store, ledger, dict)
+    run = run_name(record, NOON_US)
+    triggers._begin(record, NOON_US)
+    store.put(spec_key(run), b"{}")  # its ledger died right after that
+    triggers._begin(record, NOON_US)
+    assert [call.args[0].run for call in ledger.start.call_args_list] == [run, run]
+    assert len({call.args[0].nonce for call in ledger.start.call_args_list}) == 1
+    store.put(segment_key(run, 0), b"")
+    with pytest.raises(RunAlreadyExistsError):
+        triggers._begin(record, NOON_US)

@@ -7,7 +7,8 @@ import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from functools import partial
+from typing import Any, Final, NamedTuple, get_args
 
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.declared import Environment
@@ -127,34 +128,53 @@ def deploy(
     """
     ignore_foreign("flyte.deploy", {"interactive_mode": interactive_mode}, ("interactive_mode",))
     _check(envs, version, copy_style)
-    store, packer = current_store(), _Packer(copy_style)
-    at_us, by = time.time_ns() // 1000, current_user()
-    planned: dict[str, tuple[TaskEnvironment, list[TaskRecord]]] = {}
+    store, packer, puts = current_store(), _Packer(copy_style), not (dry_run or dryrun)
+    planned: dict[str, tuple[TaskEnvironment, list[_Planned]]] = {}
     for env in (each for given in envs for each in _with_dependencies(given)):
         if env.name not in planned:
-            tasks = [task.spec for task in env.tasks.values()]
-            planned[env.name] = (
-                env,
-                [record_of(t, packer.code_of(t), version=version, at_us=at_us, by=by) for t in tasks],
-            )
-    latest = {r.name: check_deployment(store, r) for _, records in planned.values() for r in records}
-    _check_any(envs[0], latest)
-    puts = not (dry_run or dryrun)
+            planned[env.name] = env, _plan(store, env, packer, version)
+    tasks = [task for _, found in planned.values() for task in found]
+    _check_any(envs[0], tasks)
     if puts:
         ensure_writable(store)
+        tasks = [task.with_triggers(store) for task in tasks]
         packer.store_in(store)
-    triggers = {
-        record.name: _describe_triggers(store, env, record) for env, records in planned.values() for record in records
-    }
-    done = {
-        name: DeployedEnvironment(
-            env, tuple(_put(store, record, latest[record.name], triggers[record.name], puts=puts) for record in records)
-        )
-        for name, (env, records) in planned.items()
-    }
-    if puts and any(record.active and record.automation for each in triggers.values() for record in each):
+    entities = {task.record.name: _put(store, task) if puts else _say(task) for task in tasks}
+    if puts and any(each.active and each.automation for task in tasks for each in task.triggers):
         have_fired(store)
+    done = {
+        name: DeployedEnvironment(env, tuple(entities[task.record.name] for task in found))
+        for name, (env, found) in planned.items()
+    }
     return [Deployment({env.name: done[env.name] for env in _with_dependencies(given)}) for given in envs]
+
+
+class _Planned(NamedTuple):
+    """A task that is to be deployed."""
+
+    spec: TaskSpec
+    record: TaskRecord
+    before: TaskRecord | None
+    """Its latest deployment so far."""
+    triggers: tuple[TriggerRecord, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether that is the same."""
+        before = self.before
+        return before is not None and (before.version, before.digest) == (self.record.version, self.record.digest)
+
+    def with_triggers(self, store: Store) -> _Planned:
+        """Describe its triggers, too, which stores large inputs."""
+        describe = partial(describe_trigger, store, version=self.record.version, deployed=True)
+        given = self.spec.triggers
+        return self._replace(triggers=tuple(describe(each, self.spec.name, self.spec.interface) for each in given))
+
+
+def _plan(store: Store, env: TaskEnvironment, packer: _Packer, version: str | None) -> list[_Planned]:
+    describe = partial(record_of, version=version, at_us=time.time_ns() // 1000, by=current_user())
+    records = [(task.spec, describe(task.spec, packer.code_of(task.spec))) for task in env.tasks.values()]
+    return [_Planned(spec, record, check_deployment(store, record)) for spec, record in records]
 
 
 def _check(envs: Sequence[Environment], version: str | None, copy_style: str) -> None:
@@ -182,7 +202,7 @@ def _check(envs: Sequence[Environment], version: str | None, copy_style: str) ->
         )
 
 
-def _check_any(first: Environment, tasks: Collection[str]) -> None:
+def _check_any(first: Environment, tasks: Collection[_Planned]) -> None:
     if not tasks:
         raise InvalidDeclaration(
             f"Environment '{first.name}' should have tasks to deploy, but has none. Decorate functions with @env.task."
@@ -227,23 +247,15 @@ class _Packer:
                 store.put(code_key(packed[1].digest), packed[1].data)
 
 
-def _describe_triggers(store: Store, env: TaskEnvironment, record: TaskRecord) -> list[TriggerRecord]:
-    spec = env.tasks[record.name].spec
-    version = record.version
-    return [describe_trigger(store, each, spec.name, spec.interface, version, deployed=True) for each in spec.triggers]
+def _put(store: Store, task: _Planned) -> DeployedEntity:
+    made, is_new = add_deployment(store, task.record)
+    said = deploy_triggers(store, made.name, task.triggers)
+    return DeployedEntity(made, _change(task.before, made) if is_new else UNCHANGED, tuple(said))
 
 
-def _put(
-    store: Store, record: TaskRecord, before: TaskRecord | None, triggers: Sequence[TriggerRecord], *, puts: bool
-) -> DeployedEntity:
-    is_same = before is not None and (before.version, before.digest) == (record.version, record.digest)
-    made, is_new = add_deployment(store, record) if puts else (record, not is_same)
-    said = (
-        deploy_triggers(store, record.name, triggers)
-        if puts
-        else [f"Trigger {each.id} is declared." for each in triggers]
-    )
-    return DeployedEntity(made, _change(before, made) if is_new else UNCHANGED, tuple(said))
+def _say(task: _Planned) -> DeployedEntity:
+    said = tuple(f"Trigger {task.record.name}/{each.name} is declared." for each in task.spec.triggers)
+    return DeployedEntity(task.record, UNCHANGED if task.is_known else _change(task.before, task.record), said)
 
 
 def _change(before: TaskRecord | None, record: TaskRecord) -> str:

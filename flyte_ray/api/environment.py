@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FunctionType
 from typing import Any, overload
 
@@ -229,7 +230,7 @@ class TaskEnvironment(Environment):
             UnsupportedError: A setting of Flyte's that has no meaning on Ray.
 
         """
-        settings = {
+        settings: dict[str, Any] = {
             "short_name": short_name,
             "cache": self.cache if cache is None else cache_from(cache),
             "retries": retries_from(retries),
@@ -244,13 +245,13 @@ class TaskEnvironment(Environment):
             "triggers": triggers,
         }
 
-        def declare(function: Callable[P, R]) -> AsyncFunctionTaskTemplate[P, R]:
-            self._check_function(function, foreign)
-            return self._declare(function, dict(settings))
-
+        declare: Any = partial(self._declare, foreign=foreign, **settings)
         return declare if func is None else declare(func)
 
-    def _declare(self, function: Callable[P, R], settings: dict[str, Any]) -> AsyncFunctionTaskTemplate[P, R]:
+    def _declare(
+        self, function: Callable[P, R], foreign: dict[str, Any], **settings: Any
+    ) -> AsyncFunctionTaskTemplate[P, R]:
+        self._check_function(function, foreign)
         name, interface = f"{self.name}.{function.__name__}", build_interface(function)
         triggers = triggers_from(settings.pop("triggers"), name)
         for trigger in triggers:

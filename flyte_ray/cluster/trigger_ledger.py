@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flyte_ray.cluster.shaping import shaping_of
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import RunAlreadyExistsError, StoreError
 from flyte_ray.ledger.firing import Firing
-from flyte_ray.ledger.paths import lease_key
+from flyte_ray.ledger.paths import lease_key, segment_key, spec_key
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.ledger.tasks import load_deployed
@@ -67,9 +67,17 @@ class TriggerLedger:
     def _begin(self, record: TriggerRecord, fire_us: int) -> None:
         self.is_starting = True
         try:
-            self._ledger.start(start_of(self._store, record, fire_us, self._keys()))
+            start = start_of(self._store, record, fire_us, self._keys())
+            if self._has_begun(start.run):
+                raise RunAlreadyExistsError(f"Run {start.run!r} has begun already.")
+            self._ledger.start(start)
         finally:
             self.is_starting = False
+
+    def _has_begun(self, run: RunId) -> bool:
+        """Tell a run that others continue, if need be, from one of which only the start is there."""
+        begun = segment_key(run, 0), lease_key(run)
+        return self._store.exists(spec_key(run)) and any(map(self._store.exists, begun))
 
     def _is_active(self, run: RunId) -> bool:
         return run in self._ledger.runs or self._store.exists(lease_key(run))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from flyte_ray.errors import RunAlreadyExistsError, StoreError
+from flyte_ray.errors import RunAlreadyExistsError, RunFencedError, StoreError
 from flyte_ray.ledger.triggers import (
     Fired,
     TriggerRecord,
@@ -163,7 +163,7 @@ class Firing:
         try:
             self._start(record, fire_us)
             _log.info("trigger %s fires for %s: run %s", record.id, at(fire_us).isoformat(), run)
-        except RunAlreadyExistsError:
+        except (RunAlreadyExistsError, RunFencedError):
             pass  # this one, before it was restarted, or another ledger of the root
         except StoreError:
             raise
