@@ -7,15 +7,49 @@ from __future__ import annotations
 
 import asyncio
 import random as chance
-import time as clock
+import time as real
 import uuid as ids
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from flyte_ray.api.both import BothOwn
 from flyte_ray.api.trace import record_calls
 from flyte_ray.runtime.steps import Traced
+
+
+class Clock(Protocol):
+    """What these functions tell and wait by; tests put another one in its place."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def sleep_later(self, seconds: float) -> None:
+        """Wait without blocking the loop."""
+
+
+class _Real:
+    def time(self) -> float:
+        return real.time()
+
+    def sleep(self, seconds: float) -> None:
+        real.sleep(seconds)
+
+    async def sleep_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+_clock: Clock = _Real()
+
+
+def use_clock(clock: Clock) -> Clock:
+    """Put a clock in place of the one in use, which is returned; see `flyte_ray.testing.FakeClock`."""
+    global _clock
+    before, _clock = _clock, clock
+    return before
 
 
 def _recorded(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,9 +57,9 @@ def _recorded(name: str, value: Callable[..., Any]) -> Callable[..., Any]:
     return record_calls(Traced(value, f"flyte.durable.{name}"))
 
 
-_sleep_start = _recorded("sleep", lambda seconds: clock.time())
-_time = _recorded("time", lambda: clock.time())
-_now = _recorded("now", lambda: datetime.now().isoformat())
+_sleep_start = _recorded("sleep", lambda seconds: _clock.time())
+_time = _recorded("time", lambda: _clock.time())
+_now = _recorded("now", lambda: datetime.fromtimestamp(_clock.time()).isoformat())
 _random = _recorded("random", lambda: chance.random())
 _uuid = _recorded("uuid", lambda: str(ids.uuid4()))
 
@@ -33,7 +67,7 @@ _uuid = _recorded("uuid", lambda: str(ids.uuid4()))
 def _left(seconds: float) -> float:
     """Record when a sleep began, at its first attempt; return the seconds that are left of it."""
     start: float = _sleep_start(seconds)
-    return max(0.0, start + seconds - clock.time())
+    return max(0.0, start + seconds - _clock.time())
 
 
 def _sleep(seconds: float) -> None:
@@ -43,11 +77,11 @@ def _sleep(seconds: float) -> None:
         seconds: How long, counted from the first attempt's call.
 
     """
-    clock.sleep(_left(seconds))
+    _clock.sleep(_left(seconds))
 
 
 async def _sleep_later(seconds: float) -> None:
-    await asyncio.sleep(_left(seconds))
+    await _clock.sleep_later(_left(seconds))
 
 
 def _read_time() -> float:
