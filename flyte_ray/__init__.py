@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flyte_ray.api.fanning import map_task as map
     from flyte_ray.api.run import Run
     from flyte_ray.api.running import rerun, run, with_runcontext
+    from flyte_ray.api.scripts import run_python_script
     from flyte_ray.api.settings import init, logger, system_logger
     from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
     from flyte_ray.api.trace import trace
@@ -119,6 +120,7 @@ _PLACES = {
     "report": "report",
     "rerun": "api.running:rerun",
     "run": "api.running:run",
+    "run_python_script": "api.scripts:run_python_script",
     "serve": "apps.serving:serve",
     "storage": "storage",
     "system_logger": "api.settings:system_logger",
@@ -186,6 +188,7 @@ __all__ = [
     "report",
     "rerun",
     "run",
+    "run_python_script",
     "serve",
     "storage",
     "system_logger",

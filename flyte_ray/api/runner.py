@@ -44,6 +44,7 @@ from flyte_ray.ledger.paths import PLACE, data_place
 from flyte_ray.ledger.recovering import dump_source
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.revision import Changes
+from flyte_ray.runtime.aliases import AS_FLYTE
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
@@ -203,7 +204,7 @@ class Runner:
             "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
             "log_levels": levels(),
             "labels": {**(earlier.get("labels") or {}), **self.labels},
-            "env_vars": {**(earlier.get("env_vars") or {}), **self.env_vars},
+            "env_vars": {**_alias(), **(earlier.get("env_vars") or {}), **self.env_vars},
             "raw_data_path": _absolute(self.raw_data_path) or earlier.get("raw_data_path"),
             "copy_style": earlier.get("copy_style") or self.copy_style,
             "include": earlier.get("include") or self.include,
@@ -265,6 +266,11 @@ def _take_place(store: Store, run: RunId, about: dict[str, Any], pickling: Pickl
         blobs.store.put(f"{blobs.prefix}/{PLACE}", b"")
         about["raw_data_marked"] = True
     return blobs
+
+
+def _alias() -> dict[str, str]:
+    """Say to slots whether `import flyte` means this package, as it does here."""
+    return {AS_FLYTE: "1"} if os.environ.get(AS_FLYTE) == "1" else {}
 
 
 def _absolute(place: str | None) -> str | None:

@@ -13,6 +13,8 @@ from flyte_ray.ledger.tasks import list_deployed, load_deployed
 
 DEPLOYED: Final = "deployed-task"
 """Stands in the place of a file."""
+SCRIPT: Final = "python-script"
+"""Stands there for a script that declares no tasks."""
 
 
 class FileOrDeployed(click.Path):
@@ -20,7 +22,7 @@ class FileOrDeployed(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check that a file is there."""
-        return value if value == DEPLOYED else super().convert(value, param, ctx)
+        return value if value in (DEPLOYED, SCRIPT) else super().convert(value, param, ctx)
 
 
 def find_deployed(words: str) -> TaskDetails:

@@ -15,6 +15,7 @@ from flyte_ray.api.settings import again as again
 from flyte_ray.api.settings import init, settings
 from flyte_ray.cli import CONFIG, VERBOSE
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
+from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.logs import set_levels
 
 
@@ -77,6 +78,7 @@ def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...
 def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
     """Set up this process; with `attach`, connect to the cluster if there is one."""
     use(auto(click.get_current_context().find_root().meta.get(CONFIG)))
+    stand_in_for_flyte()
     set_levels(logging.WARNING, None)
     init(root, address, log_level=logging.DEBUG if verbose else None)
     if not verbose:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.completing import complete_runs
+from flyte_ray.cli.debugging import stop_where_it_fails
+from flyte_ray.cli.following import report
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.options import common, insist, pairs, prepare
 from flyte_ray.cli.parameters import parse_parameters
@@ -51,6 +54,7 @@ _NO_INPUTS: Final = Interface((), None, is_async=False)
     "--force-rerun-action", metavar="ACTION", multiple=True, help="With --recover: run ACTION again; repeatable."
 )
 @click.option("--allow-missing-outputs", is_flag=True, help="With --recover: compute outputs again that are gone.")
+@click.option("--pdb", "debugs", is_flag=True, help="With --local: stop in Python's debugger where the action fails.")
 @click.option("--with-current-code", is_flag=True, help="Use today's code; what it has changed is not taken over.")
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("words", metavar="[PARAMETERS]", nargs=-1, type=click.UNPROCESSED)
@@ -84,7 +88,18 @@ def rerun(context: click.Context, /, run: str, words: tuple[str, ...], **options
         plan = plan_revision(source.state, action=source.action, inputs=inputs, declared=declared)
         if options["recover"]:
             show_plan(run, plan)
-    _start(source, inputs, options, mode, plan.root if plan else task, plan)
+    root = plan.root if plan else task
+    if options["debugs"]:
+        _check_debugger(mode, root)
+        stop_where_it_fails(root)
+    _start(source, inputs, options, mode, root, plan)
+
+
+def _check_debugger(mode: Mode, task: TaskSpec | None) -> None:
+    if mode != "local":
+        raise click.UsageError("--pdb needs the action in this process. Add --local.")
+    if task is None:
+        raise click.ClickException("--pdb needs the action's code, which cannot be imported here. -v says why.")
 
 
 def _task_of(source: Source, declared: Mapping[str, TaskSpec] | None) -> TaskSpec | None:
@@ -139,4 +154,9 @@ def _start(
         )
 
     run = Run(current_store(), name, TaskTemplate(task) if task else None)
+    if options["debugs"]:  # whose prompt a live view would draw over
+        start()
+        if not report(current_store(), run, options["output"]).phase.has_succeeded:
+            sys.exit(1)
+        return
     launch(start, run, options, embedded=embedded)

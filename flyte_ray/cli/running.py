@@ -17,7 +17,7 @@ from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cli.completing import OfTasks, complete_words
-from flyte_ray.cli.deployed import DEPLOYED, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
+from flyte_ray.cli.deployed import DEPLOYED, SCRIPT, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
 from flyte_ray.cli.options import common, insist, of_project, pairs, prepare
@@ -26,6 +26,7 @@ from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.session import has_cluster
+from flyte_ray.runtime.aliases import AS_FLYTE
 from flyte_ray.spec.ids import choose_run_name
 from flyte_ray.spec.interface import Parameter
 
@@ -43,6 +44,7 @@ from flyte_ray.spec.interface import Parameter
 @click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable.")
 @click.option("--strict-replay", is_flag=True, help="Fail what runs again and calls something else than is on record.")
 @click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
+@click.option("--flyte", is_flag=True, help="Let 'import flyte' mean this package, in this process and in the run.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @of_project
 @click.argument("file", type=FileOrDeployed(exists=True, dir_okay=False))
@@ -53,10 +55,18 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
 
     Options may stand anywhere; behind TASK a name that is a parameter of the task belongs to the task.
     `flyte-ray submit FILE TASK --help` shows the task's parameters. With the word deployed-task in the place of FILE,
-    TASK is a deployed one: ENV.TASK, or ENV.TASK:VERSION for another version than the latest.
+    TASK is a deployed one: ENV.TASK, or ENV.TASK:VERSION for another version than the latest. `python-script FILE --
+    ARGS` runs a script, whose exit code is that of this command; `submit python-script --help` shows its options.
     """
+    if file == SCRIPT:
+        from flyte_ray.cli.scripts import run_script  # declares a task, which other submissions do without
+
+        run_script(context, words, options)
+        return
     ours, task, rest = split_at_task(context.command, words)
     options = _with_late(context, file, options, ours)
+    if options["flyte"]:
+        os.environ[AS_FLYTE] = "1"
     prepare(options["root"], options["address"], options["verbose"])
     if task is None:
         tasks = deployed_tasks() if file == DEPLOYED else load_tasks(file, options["root_dir"])

@@ -16,6 +16,7 @@ from typing import Any
 
 from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
 from flyte_ray.ledger.messages import Limits, Pool, TaskRef
+from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.deployed import DeployedTask
 from flyte_ray.runtime.naming import task_identity
 from flyte_ray.spec.body import Parts, read_parts
@@ -219,6 +220,7 @@ def load_task(ref: TaskRef, pickling: Pickling) -> TaskSpec:
             f"Task '{ref.name}' was declared in a notebook, a script's __main__ or inside a function, and is not known"
             f" in this process. Declare it at the top level of a file."
         )
+    stand_in_for_flyte()
     found: Any = importlib.import_module(ref.module)
     for part in ref.qualname.split("."):
         found = getattr(found, part, None)

@@ -149,6 +149,9 @@ SETTINGS: Final = {
             "smtp://mail:25",
         ),
         Setting(
+            "as_flyte", "Whether 'import flyte' means this package, in runs of Flyte's own programs.", "0", _switch, "1"
+        ),
+        Setting(
             "smtp_from", "Who those mails are from; only you know it.", "flyte-ray@<host>", _text, "runs@example.com"
         ),
     )

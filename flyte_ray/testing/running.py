@@ -34,7 +34,8 @@ def run_local(
         `root_of_test` or `temporary_root` says.
 
     """
-    return Runner(mode="local", name=name, faults=faults).run(task, *args, **inputs)
+    run: Run = Runner(mode="local", name=name, faults=faults).run(task, *args, **inputs)
+    return run
 
 
 @contextmanager
