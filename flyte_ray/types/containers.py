@@ -7,11 +7,12 @@ What is plain is looked at all at once, and is its own stored form, so that a li
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from flyte_ray.types.form import Build, Form, MismatchError
-from flyte_ray.types.marks import DICT_MARK, MARKS, TORCH_MARK, write, write_sorted
+from flyte_ray.types.marks import DICT_MARK, MARKS, ORDER, TORCH_MARK, write, write_sorted
 from flyte_ray.types.place import Blobs
 from flyte_ray.types.references import apart
 from flyte_ray.types.scalars import kept_subclass
@@ -105,8 +106,12 @@ def fixed_tuple_form(items: list[Form], build: Build) -> Form:
 
 
 def dict_form(cls: type, key: Form, value: Form, build: Build) -> Form:
-    """Describe `dict[key, value]`: a JSON object if the keys can be written as text, else pairs."""
+    """Describe `dict[key, value]`: a JSON object if the keys can be written as text, else pairs.
+
+    Two of them are equal in whatever order their keys are, two of an `OrderedDict` are not.
+    """
     keys_as_json = key.shape in _KEYS
+    is_ordered = cls is OrderedDict
 
     def check(given: Any) -> None:
         check_keys(given, key)
@@ -126,6 +131,8 @@ def dict_form(cls: type, key: Form, value: Form, build: Build) -> Form:
         keys = list(given) if all_plain(given, key) else [key.dump(k, blobs) for k in given]
         if keys_as_json:
             keys = [write(k) for k in keys]
+        if is_ordered:
+            return {DICT_MARK: [list(pair) for pair in zip(keys, values, strict=True)], ORDER: True}
         if _names_only(keys):
             return apart(dict(zip(keys, values, strict=True)))
         return {DICT_MARK: [list(pair) for pair in zip(keys, values, strict=True)]}

@@ -18,6 +18,7 @@ from flyte_ray.types.marks import (
     HASH_MARK,
     JSON_MARK,
     NPY_MARK,
+    ORDER,
     PICKLE_MARK,
     TORCH_MARK,
     utf8,
@@ -57,7 +58,7 @@ def _canonical(part: Any) -> Any:
         for mark in _REFERRING:
             if isinstance(part.get(mark), dict):
                 return {mark: part[mark]["digest"]}
-        if DICT_MARK in part:
+        if DICT_MARK in part and ORDER not in part:
             return {DICT_MARK: sorted((_canonical(pair) for pair in part[DICT_MARK]), key=write_sorted)}
         if is_located(part):
             return identity_of(part)

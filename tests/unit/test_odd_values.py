@@ -195,6 +195,22 @@ def test_what_looks_like_a_file_and_is_none_is_told_apart_by_all_it_holds(
     assert first != other
 
 
+def test_the_order_of_an_ordered_dict_counts_and_that_of_a_dict_does_not() -> None:
+    ordered = collections.OrderedDict
+    for annotation, kind, many in (
+        (ordered[str | tuple[int, int] | None, int], ordered, 2),
+        (Any, ordered, 2),
+        (ordered[Any, int], ordered, 2),
+        (dict[Any, int], dict, 1),
+        (Any, dict, 1),
+    ):
+        for key in ("a", (1, 2)):
+            values = [kind([(key, 1), (None, 2)]), kind([(None, 2), (key, 1)])]
+            assert [there_and_back(annotation, value) for value in values] == values
+            found = {codec_of(annotation).encode_inputs({"x": value}, memory()).digest for value in values}
+            assert len(found) == many
+
+
 def test_one_hash_of_hashlib_serves_many_values() -> None:
     method = HashlibAccumulator(hashlib.sha256(b"salt"))
     codec = codec_of(Annotated[bytes, method])
