@@ -112,6 +112,7 @@ if importlib.util.find_spec("torch"):
     TABLES |= {
         "tensor": (torch.Tensor, torch.arange(6).reshape(2, 3).to(torch.bfloat16)),
         "part_of_a_tensor": (torch.Tensor, torch.arange(100_000)[10:20]),
+        "conjugate": (torch.Tensor, torch.ones(50_000, dtype=torch.complex64).conj()),
         "parameter": (torch.nn.Parameter, torch.nn.Parameter(torch.ones(2))),
         "state": (dict[str, torch.Tensor], trained().state_dict()),
         "ordered_state": (OrderedDict[str, torch.Tensor], OrderedDict(a=torch.ones(50_000))),

@@ -105,9 +105,11 @@ def _digest(value: Any) -> str:
     found = hashlib.sha256(repr((type(value).__name__, names)).encode())
     for tensor in _tensors(value):
         about = type(tensor).__name__, str(tensor.dtype), tuple(tensor.shape), tensor.requires_grad
-        found.update(repr(about).encode())
+        # Where it is stands in what is stored: equal ones on two devices are two objects.
+        found.update(repr(about if tensor.device.type == "cpu" else (*about, tensor.device.type)).encode())
         if _is_dense(tensor):
-            found.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+            plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+            found.update(memoryview(plain.reshape(-1).view(torch.uint8).numpy()))
         else:
             file = io.BytesIO()
             torch.save(tensor, file)
