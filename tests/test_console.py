@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,20 @@ def test_who_follows_a_run_has_it_stored_what_is_recorded(console: Client, monke
     shown.LOOKED.set()
     running.join(60)
     until(lambda: news()[1])
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(console: Client, tmp_path: Path) -> None:
+    for at, name in enumerate(("gone", "changed", "whole"), 1):
+        make_run(open_store(tmp_path), name, 3, 1_000_000 * at)
+    for path in (tmp_path / "ended").iterdir():
+        path.unlink()
+    shutil.rmtree(tmp_path / "runs" / "gone")
+    (tmp_path / "runs" / "changed" / "actions.arrow").unlink()
+    log = tmp_path / "runs" / "changed" / "log" / "00000001.arrow"
+    log.write_bytes(log.read_bytes().replace(b"prepare", b"repaired"[:7]))
+    found = {run["name"]: run for run in console.get("/api/runs").json()["runs"]}
+    assert found["whole"]["phase"] == "succeeded" and "damage" not in found["whole"]
+    assert "checksum differs" in found["changed"]["damage"] and "does not" in found["gone"]["damage"]
 
 
 def test_a_report_runs_in_a_place_of_its_own(console: Client) -> None:

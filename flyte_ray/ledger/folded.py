@@ -150,7 +150,7 @@ class FoldedRun:
 
     def _trace(self, event: Event) -> None:
         record: dict[str, Any] = json.loads(event.body or "{}")
-        seconds = round((record["ended_us"] - record["started_us"]) / 1e6, 3)
+        seconds = round((record.get("ended_us", 0) - record.get("started_us", 0)) / 1e6, 3)
         name = (event.task or "").rpartition("@")[0]
         self.traced.setdefault(event.action, []).append(Traced(name, seconds, "error" not in record))
 

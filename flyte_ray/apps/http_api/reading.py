@@ -8,9 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
+from flyte_ray.errors import RunNotFoundError, StoreDamagedError
 from flyte_ray.ledger.folded import FoldedRun, FoldedRuns
 from flyte_ray.ledger.overview import describe_state
 from flyte_ray.ledger.run_list import RunList
+from flyte_ray.ledger.state import RunState
+from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.phase import ActionPhase
 
 
@@ -53,8 +56,11 @@ def _prepare(root: _Root) -> None:
 
 
 def describe_open(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a run whose end is not in the list."""
-    return describe_folded(folded_runs().get(about["name"]))
+    """Describe a run whose end is not in the list; one that cannot be read says so in `damage`, and hides no other."""
+    try:
+        return describe_folded(folded_runs().get(about["name"]))
+    except (RunNotFoundError, StoreDamagedError) as error:
+        return {**describe_state(about, RunState(RunId(about["name"])), None), "damage": str(error)}
 
 
 def describe_folded(run: FoldedRun) -> dict[str, Any]:
