@@ -16,7 +16,17 @@ from playwright.sync_api import Browser, sync_playwright
 
 PATIENT_MS: Final = 60_000
 """How long a browser waits for what is expected."""
-_INSTALL: Final = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-liberation"]
+_INSTALL: Final = [
+    "apt-get",
+    "-o",
+    "DPkg::Lock::Timeout=600",
+    "install",
+    "-y",
+    "-q",
+    "--no-install-recommends",
+    "chromium",
+    "fonts-liberation",
+]
 LOCK: Final = Path("/var/lock/flyte-ray-chromium")
 
 

@@ -26,9 +26,23 @@ function ask(title, verb, body, submit, { danger = false } = {}) {
       }
       go.disabled = false;
     };
-    const dialog = h("dialog", { "aria-labelledby": id },
-      h("form", { class: "stack", novalidate: true, on: { submit: send } }, h("h2", { id }, title), body, said,
-        h("div", { class: "row end" }, button("Cancel", () => dialog.close()), go)));
+    const dialog = h(
+      "dialog",
+      { "aria-labelledby": id },
+      h(
+        "form",
+        { class: "stack", novalidate: true, on: { submit: send } },
+        h("h2", { id }, title),
+        body,
+        said,
+        h(
+          "div",
+          { class: "row end" },
+          button("Cancel", () => dialog.close()),
+          go,
+        ),
+      ),
+    );
     dialog.addEventListener("close", () => (dialog.remove(), resolve(result)));
     document.body.append(dialog);
     dialog.showModal();
@@ -39,15 +53,27 @@ function ask(title, verb, body, submit, { danger = false } = {}) {
 export function abort(run, action = null) {
   const reason = field("Reason", { type: "string" }, "");
   const what = action ? `action ${action} and all below it` : "the run";
-  return ask(`Abort ${action ? `action ${action}` : run}?`, "Abort", [
-    h("p", {}, `This ends ${what}. What has succeeded stays; 'resume' goes on from there.`), reason.element,
-  ], () => act(at("api", "runs", run, "abort"), { ...(action ? { action } : {}), ...(reason.value() ? { reason: reason.value() } : {}) }), { danger: true });
+  return ask(
+    `Abort ${action ? `action ${action}` : run}?`,
+    "Abort",
+    [h("p", {}, `This ends ${what}. What has succeeded stays; 'resume' goes on from there.`), reason.element],
+    () =>
+      act(at("api", "runs", run, "abort"), {
+        ...(action ? { action } : {}),
+        ...(reason.value() ? { reason: reason.value() } : {}),
+      }),
+    { danger: true },
+  );
 }
 
 /** Continue a run that was cut off, failed or was aborted. */
 export function resume(run) {
-  return ask(`Resume ${run}?`, "Resume", h("p", {}, "What has succeeded is kept; the rest runs again, under the same name."),
-    () => act(at("api", "runs", run, "resume")));
+  return ask(
+    `Resume ${run}?`,
+    "Resume",
+    h("p", {}, "What has succeeded is kept; the rest runs again, under the same name."),
+    () => act(at("api", "runs", run, "resume")),
+  );
 }
 
 /** Start a run anew, with changed inputs where one likes; resolves to `{run}`. */
@@ -56,38 +82,56 @@ export function rerun(run, { schema, inputs, action = null, recover = false }) {
   const said = recover
     ? "A new run with the same code, which takes over what has succeeded here and runs the rest."
     : `A new run with the code of this one${action ? `, of action ${action} alone` : ""}.`;
-  return ask(recover ? `Recover ${run}` : `Rerun ${action ? `${run} / ${action}` : run}`, recover ? "Recover" : "Rerun", [
-    h("p", {}, said), form.count ? form.element : null,
-  ], () => {
-    const given = form.value();
-    const changed = Object.fromEntries(Object.entries(given).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(inputs?.[name])));
-    return act(at("api", "runs", run, "rerun"), { inputs: changed, recover, ...(action ? { action } : {}) });
-  });
+  return ask(
+    recover ? `Recover ${run}` : `Rerun ${action ? `${run} / ${action}` : run}`,
+    recover ? "Recover" : "Rerun",
+    [h("p", {}, said), form.count ? form.element : null],
+    () => {
+      const given = form.value();
+      const changed = Object.fromEntries(
+        Object.entries(given).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(inputs?.[name])),
+      );
+      return act(at("api", "runs", run, "rerun"), { inputs: changed, recover, ...(action ? { action } : {}) });
+    },
+  );
 }
 
 const SCHEMA_OF = { bool: "boolean", int: "integer", float: "number", str: "string" };
 
 /** Make the box in which a waiting condition is answered; `done` is called when it was. */
 export function question(run, condition, done) {
-  const answer = condition.data_type === "bool" ? null : field("Answer", { type: SCHEMA_OF[condition.data_type] }, "", { required: true });
+  const answer =
+    condition.data_type === "bool"
+      ? null
+      : field("Answer", { type: SCHEMA_OF[condition.data_type] }, "", { required: true });
   const said = h("p", { class: "wrong", role: "alert" });
   const send = async (value) => {
     fill(said);
     try {
-      await act(at("api", "runs", run, "signal"), { name: condition.action_name, value: typeof value === "function" ? value() : value });
+      await act(at("api", "runs", run, "signal"), {
+        name: condition.action_name,
+        value: typeof value === "function" ? value() : value,
+      });
       done();
     } catch (error) {
       fill(said, error.message);
     }
   };
-  const prompt = condition.prompt_type === "markdown" ? markdown(condition.prompt) : h("p", { class: "prompt" }, condition.prompt);
+  const prompt =
+    condition.prompt_type === "markdown" ? markdown(condition.prompt) : h("p", { class: "prompt" }, condition.prompt);
   const buttons = answer
     ? [answer.element, h("button", { class: "primary" }, "Send")]
     : [button("Yes", () => send(true), { class: "primary" }), button("No", () => send(false))];
   const submit = (event) => (event.preventDefault(), answer && send(answer.value));
-  return h("form", { class: "question", novalidate: true, "aria-label": `Question ${condition.name}`, on: { submit } },
+  return h(
+    "form",
+    { class: "question", novalidate: true, "aria-label": `Question ${condition.name}`, on: { submit } },
     h("header", {}, h("b", {}, condition.name), h("span", { class: "hint" }, "waits for an answer")),
-    prompt, condition.description ? h("p", { class: "hint" }, condition.description) : null, h("div", { class: "row answer" }, buttons), said);
+    prompt,
+    condition.description ? h("p", { class: "hint" }, condition.description) : null,
+    h("div", { class: "row answer" }, buttons),
+    said,
+  );
 }
 
 /** Of what an action was started with, what a form can show: plain values that came whole. The rest is kept. */
@@ -97,7 +141,10 @@ export function startedWith(inputs, schema) {
     if (whole && (kind === "text" || kind === "json")) known[name] = value;
   }
   const shown = (inputs ?? []).length ? new Set(Object.keys(known)) : null;
-  const properties = schema?.properties ? Object.fromEntries(Object.entries(schema.properties)
-    .filter(([name, part]) => !part.readOnly && (!shown || shown.has(name)))) : undefined;
+  const properties = schema?.properties
+    ? Object.fromEntries(
+        Object.entries(schema.properties).filter(([name, part]) => !part.readOnly && (!shown || shown.has(name))),
+      )
+    : undefined;
   return { inputs: known, schema: properties ? { ...schema, properties } : undefined };
 }

@@ -2,10 +2,11 @@
 
 import * as acting from "./acting.js";
 import { at, query as write, read, repeat } from "./api.js";
-import { button, copyButton, fill, h } from "./dom.js";
-import { json } from "./json.js";
+import { attempts } from "./attempts.js";
+import { button, fill, h } from "./dom.js";
 import { log } from "./log.js";
 import { hasEnded, phaseBadge } from "./phase.js";
+import { cacheUse, code, debugLine, environment, events, traceback, traces } from "./record.js";
 import { failure } from "./run.js";
 import { tabs } from "./tabs.js";
 import { values } from "./values.js";
@@ -15,7 +16,11 @@ const LIVE_S = 1;
 const TABS = ["Summary", "Logs", "Report", "Code", "Events"];
 
 export async function open(context) {
-  const { main, params: { run, action: id }, signal } = context;
+  const {
+    main,
+    params: { run, action: id },
+    signal,
+  } = context;
   document.title = `${id} · ${run} · flyte-ray`;
   const address = at("api", "runs", run, "actions", id);
   const found = await read(address, signal);
@@ -34,13 +39,28 @@ class ActionPage {
     this.drawn = new Map();
     this.head = h("header", { class: "run-head" });
     this.facts = h("div", { class: "facts-line" });
-    this.parts = Object.fromEntries(["notices", "inputs", "outputs", "attempts", "cache", "steps", "environment", "debug"].map((name) => [name, h("div")]));
+    this.parts = Object.fromEntries(
+      ["notices", "inputs", "outputs", "attempts", "cache", "steps", "environment", "debug"].map((name) => [
+        name,
+        h("div"),
+      ]),
+    );
     this.tabs = tabs(TABS, {
-      label: "Parts of the action", chosen: context.query.get("tab"),
+      label: "Parts of the action",
+      chosen: context.query.get("tab"),
       show: (name, panel, signal) => this.showTab(name, panel, signal),
-      onChoose: (name) => context.setQuery({ tab: name === TABS[0] ? "" : name.toLowerCase() }), signal: context.signal,
+      onChoose: (name) => context.setQuery({ tab: name === TABS[0] ? "" : name.toLowerCase() }),
+      signal: context.signal,
     });
-    this.element = h("div", { class: "page action" }, this.crumbs(), this.head, this.facts, this.parts.notices, this.tabs.element);
+    this.element = h(
+      "div",
+      { class: "page action" },
+      this.crumbs(),
+      this.head,
+      this.facts,
+      this.parts.notices,
+      this.tabs.element,
+    );
     this.show(action);
   }
 
@@ -54,24 +74,43 @@ class ActionPage {
 
   crumbs() {
     const { action } = this;
-    return h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { class: "id", href: at("runs", this.run) + write({ at: action.id }) }, this.run), " / ",
-      action.parent ? [this.link(action.parent, shortId(action.parent)), " / "] : null, action.group ? `${action.group} / ` : null, h("span", { class: "id" }, shortId(action.id)));
+    return h(
+      "nav",
+      { class: "crumbs", "aria-label": "Where this is" },
+      h("a", { class: "id", href: at("runs", this.run) + write({ at: action.id }) }, this.run),
+      " / ",
+      action.parent ? [this.link(action.parent, shortId(action.parent)), " / "] : null,
+      action.group ? `${action.group} / ` : null,
+      h("span", { class: "id" }, shortId(action.id)),
+    );
   }
 
   show(action) {
     const last = this.action;
     this.action = action;
     this.part("head", [action.phase, action.task, action.can], () => this.showHead());
-    this.part("facts", [action.phase, action.started_us, action.ended_us, action.attempts, action.cache], () => this.showFacts());
+    this.part("facts", [action.phase, action.started_us, action.ended_us, action.attempts, action.cache], () =>
+      this.showFacts(),
+    );
     this.part("notices", [action.error, action.conditions, action.phase], () => this.showNotices());
-    for (const side of ["inputs", "outputs"]) this.part(side, action[side], () => fill(this.parts[side], values(this.run, action.id, side, action[side], this.context.signal)));
-    this.part("attempts", [action.attempt_list, action.waits, hasEnded(action.phase) || Date.now()], () => fill(this.parts.attempts, this.waits(), this.attempts()));
-    this.part("steps", action.steps, () => fill(this.parts.steps, this.steps()));
+    for (const side of ["inputs", "outputs"])
+      this.part(side, action[side], () =>
+        fill(this.parts[side], values(this.run, action.id, side, action[side], this.context.signal)),
+      );
+    this.part("attempts", [action.attempt_list, action.waits, hasEnded(action.phase) || Date.now()], () =>
+      fill(this.parts.attempts, this.waits(), attempts(action)),
+    );
+    this.part("steps", action.steps, () => fill(this.parts.steps, traces(action.steps)));
     this.part("environment", action.environment, () => fill(this.parts.environment, environment(action.environment)));
-    this.part("cache", action.cache, () => fill(this.parts.cache, this.cache()));
+    this.part("cache", action.cache, () => fill(this.parts.cache, cacheUse(action.cache)));
     this.part("debug", action.debug_line, () => fill(this.parts.debug, debugLine(action.debug_line)));
     this.tabs.mark({ Report: action.reports?.length ? counted(action.reports.length, "report") : null, Logs: null });
-    if (last !== action && ["Events", "Report"].includes(this.tabs.chosen()) && JSON.stringify([last.events, last.reports]) !== JSON.stringify([action.events, action.reports])) this.tabs.renew();
+    if (
+      last !== action &&
+      ["Events", "Report"].includes(this.tabs.chosen()) &&
+      JSON.stringify([last.events, last.reports]) !== JSON.stringify([action.events, action.reports])
+    )
+      this.tabs.renew();
   }
 
   /** Draw a part anew if what it shows has changed. */
@@ -86,26 +125,52 @@ class ActionPage {
     const { action } = this;
     const can = new Set(action.can ?? (hasEnded(action.phase) ? ["rerun"] : ["abort"]));
     const again = async () => {
-      const answer = await acting.rerun(this.run, { ...acting.startedWith(action.inputs, action.inputs_schema), action: action.id });
+      const answer = await acting.rerun(this.run, {
+        ...acting.startedWith(action.inputs, action.inputs_schema),
+        action: action.id,
+      });
       if (answer?.run) this.context.go(at("runs", answer.run));
     };
-    fill(this.head, h("h1", { tabindex: "-1" }, action.task), phaseBadge(action.phase), h("span", { class: "grow" }), h("div", { class: "verbs" },
-      can.has("rerun") ? button("Rerun this action", again) : null,
-      can.has("abort") ? button("Abort", () => acting.abort(this.run, action.id), { class: "danger" }) : null));
+    fill(
+      this.head,
+      h("h1", { tabindex: "-1" }, action.task),
+      phaseBadge(action.phase),
+      h("span", { class: "grow" }),
+      h(
+        "div",
+        { class: "verbs" },
+        can.has("rerun") ? button("Rerun this action", again) : null,
+        can.has("abort") ? button("Abort", () => acting.abort(this.run, action.id), { class: "danger" }) : null,
+      ),
+    );
   }
 
   showFacts() {
     const { action } = this;
     const ran = action.started_us && action.ended_us ? duration((action.ended_us - action.started_us) / 1000) : "";
-    fill(this.facts, [["Action", h("code", {}, action.id)], ["Started", moment(action.started_us)], ["Ran", ran],
-      ["Attempts", action.attempts ? String(action.attempts) : ""], ["Group", action.group], ["Cache", action.cache && { hit: "hit", kept: "kept", asked: "asked" }[action.cache.status]], ["Aborted by", action.aborted_by]]
-      .filter(([, value]) => value).map(([name, value]) => h("dl", { class: "fact" }, h("dt", {}, name), h("dd", {}, value))));
+    fill(
+      this.facts,
+      [
+        ["Action", h("code", {}, action.id)],
+        ["Started", moment(action.started_us)],
+        ["Ran", ran],
+        ["Attempts", action.attempts ? String(action.attempts) : ""],
+        ["Group", action.group],
+        ["Cache", action.cache && { hit: "hit", kept: "kept", asked: "asked" }[action.cache.status]],
+        ["Aborted by", action.aborted_by],
+      ]
+        .filter(([, value]) => value)
+        .map(([name, value]) => h("dl", { class: "fact" }, h("dt", {}, name), h("dd", {}, value))),
+    );
   }
 
   showNotices() {
     const { action } = this;
     const error = action.error && (typeof action.error === "string" ? { message: action.error } : action.error);
-    fill(this.parts.notices, error ? [failure(this.run, error), error.traceback ? traceback(error.traceback) : null] : null);
+    fill(
+      this.parts.notices,
+      error ? [failure(this.run, error), error.traceback ? traceback(error.traceback) : null] : null,
+    );
     if (!hasEnded(action.phase) && action.conditions?.length) this.ask();
     this.parts.notices.className = "notices";
   }
@@ -115,128 +180,120 @@ class ActionPage {
     const { action, context, run } = this;
     const all = await read(at("api", "runs", run, "conditions"), context.signal).catch(() => []);
     const asked = all.filter((each) => each.phase === "paused" && action.conditions.includes(each.action_name));
-    fill(this.parts.notices, asked.map((each) => acting.question(run, each, () => {})));
+    fill(
+      this.parts.notices,
+      asked.map((each) => acting.question(run, each, () => {})),
+    );
   }
 
   showTab(name, panel, signal) {
     const { action } = this;
     switch (name) {
-      case "Logs": return this.showLogs(panel, signal);
-      case "Report": return fill(panel, this.report());
-      case "Code": return fill(panel, code(action.code));
-      case "Events": return fill(panel, events(action.events));
-      default: return fill(panel, this.summary());
+      case "Logs":
+        return this.showLogs(panel, signal);
+      case "Report":
+        return fill(panel, this.report());
+      case "Code":
+        return fill(panel, code(action.code));
+      case "Events":
+        return fill(panel, events(action.events));
+      default:
+        return fill(panel, this.summary());
     }
   }
 
   summary() {
     const part = (title, ...content) => h("section", { class: "part" }, h("h2", {}, title), content);
     const { parts } = this;
-    return h("div", { class: "columns" },
+    return h(
+      "div",
+      { class: "columns" },
       h("div", {}, part("Inputs", parts.inputs), part("Outputs", parts.outputs)),
-      h("div", {}, part("Where the time went", parts.attempts), part("Traces", parts.steps), part("Cache", parts.cache),
-        part("Environment", parts.environment), part("Run it again here", parts.debug)));
+      h(
+        "div",
+        {},
+        part("Where the time went", parts.attempts),
+        part("Traces", parts.steps),
+        part("Cache", parts.cache),
+        part("Environment", parts.environment),
+        part("Run it again here", parts.debug),
+      ),
+    );
   }
 
   showLogs(panel, signal, attempt) {
     const attempts = this.action.attempt_list.map((each) => each.attempt);
-    fill(panel, log(`${this.address}/logs`, {
-      attempts, attempt: attempt ?? attempts.at(-1) ?? 0, isLive: !hasEnded(this.action.phase), signal, onAttempt: (number) => this.showLogs(panel, signal, number),
-    }));
+    fill(
+      panel,
+      log(`${this.address}/logs`, {
+        attempts,
+        attempt: attempt ?? attempts.at(-1) ?? 0,
+        isLive: !hasEnded(this.action.phase),
+        signal,
+        onAttempt: (number) => this.showLogs(panel, signal, number),
+      }),
+    );
   }
 
   report() {
     const attempts = this.action.reports ?? [];
-    if (!attempts.length) return h("p", { class: "hint" }, hasEnded(this.action.phase) ? "It has no report: a task with report=True makes one." : "No report yet.");
-    const frame = h("iframe", { class: "report", sandbox: "allow-scripts", title: `Report of ${this.action.id}`, referrerpolicy: "no-referrer" });
+    if (!attempts.length)
+      return h(
+        "p",
+        { class: "hint" },
+        hasEnded(this.action.phase) ? "It has no report: a task with report=True makes one." : "No report yet.",
+      );
+    const frame = h("iframe", {
+      class: "report",
+      sandbox: "allow-scripts",
+      title: `Report of ${this.action.id}`,
+      referrerpolicy: "no-referrer",
+    });
     const show = (attempt) => frame.setAttribute("src", `${this.address}/report${write({ attempt })}`);
     show(attempts.at(-1));
-    const picker = attempts.length > 1 ? h("label", { class: "row" }, "Attempt ", h("select", { on: { change: (event) => show(event.target.value) } },
-      attempts.map((each) => h("option", { value: each, selected: each === attempts.at(-1) }, each)))) : null;
-    return [h("div", { class: "toolbar" }, picker, button("Reload", () => show(attempts.at(-1)), { class: "quiet" }),
-      h("a", { href: `${this.address}/report${write({ attempt: attempts.at(-1) })}`, target: "_blank", rel: "noopener noreferrer" }, "Open alone")), frame];
-  }
-
-  attempts() {
-    const list = this.action.attempt_list ?? [];
-    if (!list.length) return h("p", { class: "hint" }, hasEnded(this.action.phase) ? "It was not run." : "No attempt yet.");
-    const now = Date.now() * 1000;
-    const from = Math.min(...list.map((each) => each.queued_us || each.started_us || now));
-    const to = Math.max(...list.map((each) => each.ended_us || now));
-    return h("ol", { class: "attempts" }, list.map((each) => attempt(each, from, to, now, { isTold: each === list.at(-1) && Boolean(this.action.error) })));
-  }
-
-  steps() {
-    const { steps } = this.action;
-    if (!steps?.length) return null;
-    return h("table", { class: "plain" }, h("tbody", {}, steps.map((step) => h("tr", {},
-      h("td", {}, phaseBadge(step.outcome, ""), h("span", { class: "unseen" }, step.outcome), " ", h("code", {}, step.step)), h("td", { class: "number" }, duration(step.seconds * 1000)), h("td", { class: "wrong" }, step.error)))));
-  }
-
-  cache() {
-    const { cache } = this.action;
-    if (!cache) return null;
-    const made = cache.from_run ? h("a", { class: "id", href: cache.from_action ? at("runs", cache.from_run, "actions", cache.from_action) : at("runs", cache.from_run) },
-      cache.from_action ? `${cache.from_run} / ${shortId(cache.from_action)}` : cache.from_run) : null;
-    const said = { hit: ["Not run: the outcome was made by ", made], kept: ["Its outcome is kept for other runs."], asked: ["Its outcome will be kept for other runs."] }[cache.status];
-    return [h("p", {}, said), h("dl", { class: "facts" }, [["key", cache.key], ["version", cache.version]].filter(([, value]) => value)
-      .map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", {}, value))]))];
+    const picker =
+      attempts.length > 1
+        ? h(
+            "label",
+            { class: "row" },
+            "Attempt ",
+            h(
+              "select",
+              { on: { change: (event) => show(event.target.value) } },
+              attempts.map((each) => h("option", { value: each, selected: each === attempts.at(-1) }, each)),
+            ),
+          )
+        : null;
+    return [
+      h(
+        "div",
+        { class: "toolbar" },
+        picker,
+        button("Reload", () => show(attempts.at(-1)), { class: "quiet" }),
+        h(
+          "a",
+          {
+            href: `${this.address}/report${write({ attempt: attempts.at(-1) })}`,
+            target: "_blank",
+            rel: "noopener noreferrer",
+          },
+          "Open alone",
+        ),
+      ),
+      frame,
+    ];
   }
 
   /** Say for what it waits at the moment. */
   waits() {
-    return (this.action.waits ?? []).map(({ text, until_us, actions }) => h("p", { class: "waits" }, `Waits ${text}`, until_us ? `, at ${moment(until_us)}` : "",
-      actions?.length ? [": ", actions.map((id, index) => [index ? ", " : "", this.link(id, shortId(id))])] : null));
+    return (this.action.waits ?? []).map(({ text, until_us, actions }) =>
+      h(
+        "p",
+        { class: "waits" },
+        `Waits ${text}`,
+        until_us ? `, at ${moment(until_us)}` : "",
+        actions?.length ? [": ", actions.map((id, index) => [index ? ", " : "", this.link(id, shortId(id))])] : null,
+      ),
+    );
   }
-}
-
-function attempt(each, from, to, now, { isTold }) {
-  const share = (us) => `${(100 * (us - from)) / Math.max(1, to - from)}%`;
-  const bar = (kind, start, end) => {
-    if (!start || end < start) return null;
-    const made = h("i", { class: kind });
-    made.style.left = share(start);
-    made.style.width = `calc(${share(end)} - ${share(start)})`;
-    return made;
-  };
-  const end = each.ended_us || now;
-  const phase = { retried: "failed", lost: "failed" }[each.outcome] ?? each.outcome ?? (each.started_us ? "running" : "queued");
-  const ready = Math.max(each.queued_us, each.ready_us ?? 0); // a backoff held it until then
-  const waited = each.queued_us ? ((each.started_us || end) - ready) / 1000 : null;
-  const ran = each.started_us ? (end - each.started_us) / 1000 : null;
-  return h("li", {},
-    h("div", { class: "row" }, h("b", {}, `Attempt ${each.attempt}`), phaseBadge(phase, (each.outcome ?? phase).replaceAll("_", " ")), h("span", { class: "hint" },
-      [ready > each.queued_us ? `backoff ${duration((ready - each.queued_us) / 1000)}` : "", waited === null ? "" : `waited ${duration(waited)}`, ran === null ? "" : `ran ${duration(ran)}`, each.where ? `on ${each.where}` : ""].filter(Boolean).join(" · "))),
-    h("div", { class: "attempt-bar", "aria-hidden": "true" }, bar("wait", each.queued_us, each.started_us || end), bar(`run phase-${phase}`, each.started_us, end)),
-    each.error && !isTold ? h("p", { class: "wrong" }, each.error) : null,
-    each.traceback && !isTold ? h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, each.traceback)) : null);
-}
-
-function traceback(text) {
-  return h("details", { class: "traceback", open: true }, h("summary", {}, "Traceback"), h("pre", { tabindex: "0" }, text), copyButton(text, "Copy the traceback"));
-}
-
-function code(found) {
-  if (!found?.text) return h("p", { class: "hint" }, "The code of this run is not in its root.");
-  const first = found.line ?? 1;
-  return h("section", {}, h("p", { class: "row" }, h("code", {}, found.file ? `${found.file}:${first}` : ""), copyButton(found.text, "Copy the code")),
-    h("pre", { class: "source", tabindex: "0" }, found.text.replace(/\n$/, "").split("\n").map((line, index) => h("span", { class: "source-line" },
-      h("span", { class: "line-number", "aria-hidden": "true" }, String(first + index)), `${line}\n`))));
-}
-
-function environment(found) {
-  if (!found) return null;
-  const shown = Object.entries(found).filter(([, value]) => value !== null && value !== undefined && value !== "" && !(typeof value === "object" && !Object.keys(value).length));
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, typeof value === "object" ? json(value) : String(value))]));
-}
-
-function debugLine(line) {
-  if (!line) return null;
-  return h("div", { class: "row uri" }, h("code", { "data-copied": "" }, line), copyButton(line, "Copy the command"));
-}
-
-function events(list) {
-  if (!list?.length) return h("p", { class: "hint" }, "None.");
-  return h("table", { class: "plain events" }, h("thead", {}, h("tr", {}, ["When", "What", "Attempt", "Slot", "More"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, list.map(({ at_us, kind, attempt: number, slot, text }) => h("tr", {}, h("td", {}, h("time", {}, moment(at_us))), h("td", {}, kind.toLowerCase()), h("td", {}, kind === "CALLED" ? "" : String(number)), h("td", {}, slot), h("td", {}, text)))));
 }

@@ -20,31 +20,72 @@ export async function open({ main, signal }) {
     fill(said, apps.length ? "" : "No apps. Serve one with flyte-ray serve.");
   };
   await refresh();
-  fill(main, h("div", { class: "page" }, h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Apps")),
-    h("table", { class: "list" }, h("caption", { class: "unseen" }, "Apps"),
-      h("thead", {}, h("tr", {}, ["State", "App", "URL", "Revision", "Token", "Parameters"].map((name) => h("th", { scope: "col" }, name)))), rows), said));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "page" },
+      h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Apps")),
+      h(
+        "table",
+        { class: "list" },
+        h("caption", { class: "unseen" }, "Apps"),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["State", "App", "URL", "Revision", "Token", "Parameters"].map((name) => h("th", { scope: "col" }, name)),
+          ),
+        ),
+        rows,
+      ),
+      said,
+    ),
+  );
   addEventListener("keydown", (event) => moveInList(event, rows), { signal });
   repeat(LIVE_S, signal, () => refresh().catch((error) => signal.aborted || fill(said, error.message)));
 }
 
 function rowOf(app) {
-  return h("tr", {},
+  return h(
+    "tr",
+    {},
     h("td", {}, appState(app.state)),
     h("td", {}, h("a", { class: "row-link", href: at("apps", app.name) }, app.name)),
     h("td", {}, app.url ? h("a", { href: app.url, target: "_blank", rel: "noopener noreferrer" }, app.url) : null),
     h("td", { class: "number minor" }, String(app.revision ?? "")),
     h("td", { class: "minor" }, app.requires_auth ? "needed" : "none"),
-    h("td", {}, Object.entries(app.parameters ?? {}).map(([name, value]) => h("span", { class: "chip" }, `${name}: ${short(value)}`))));
+    h(
+      "td",
+      {},
+      Object.entries(app.parameters ?? {}).map(([name, value]) =>
+        h("span", { class: "chip" }, `${name}: ${short(value)}`),
+      ),
+    ),
+  );
 }
 
 function short(value) {
-  const text = typeof value === "object" && value ? value.run ?? JSON.stringify(value) : String(value);
+  const text = typeof value === "object" && value ? (value.run ?? JSON.stringify(value)) : String(value);
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 /** Draw an app's state as phases are drawn. */
 export function appState(state) {
   const name = String(state ?? "unknown").toLowerCase();
-  const phase = /^(active|running|healthy|serving)$/.test(name) ? "succeeded" : /fail|unhealthy/.test(name) ? "failed" : /deploy|start|updat|activat/.test(name) && !/deactivated/.test(name) ? "running" : "queued";
-  return h("span", { class: `badge phase-${phase}` }, h("i", { class: `dot phase-${phase}`, "aria-hidden": "true" }), name.replaceAll("_", " "));
+  const phase = /^(active|running|healthy|serving)$/.test(name)
+    ? "succeeded"
+    : /fail|unhealthy/.test(name)
+      ? "failed"
+      : /deploy|start|updat|activat/.test(name) && !/deactivated/.test(name)
+        ? "running"
+        : "queued";
+  return h(
+    "span",
+    { class: `badge phase-${phase}` },
+    h("i", { class: `dot phase-${phase}`, "aria-hidden": "true" }),
+    name.replaceAll("_", " "),
+  );
 }

@@ -13,18 +13,62 @@ export async function open({ main, query, signal, setQuery }) {
   const entries = Array.isArray(answer) ? answer : answer.entries;
   const rows = h("tbody");
   const said = h("p", { class: "empty", role: "status" });
-  const search = h("input", { type: "search", class: "wide", placeholder: "Search tasks, runs, keys", "aria-label": "Search tasks, runs, keys", value: query.get("q") ?? "", spellcheck: "false" });
+  const search = h("input", {
+    type: "search",
+    class: "wide",
+    placeholder: "Search tasks, runs, keys",
+    "aria-label": "Search tasks, runs, keys",
+    value: query.get("q") ?? "",
+    spellcheck: "false",
+  });
   const show = () => {
     const text = search.value.trim().toLowerCase();
     setQuery({ q: search.value.trim() });
-    const found = entries.filter((entry) => !text || [entry.task, entry.run, entry.key].some((word) => String(word ?? "").toLowerCase().includes(text)));
+    const found = entries.filter(
+      (entry) =>
+        !text ||
+        [entry.task, entry.run, entry.key].some((word) =>
+          String(word ?? "")
+            .toLowerCase()
+            .includes(text),
+        ),
+    );
     fill(rows, found.slice(0, AT_ONCE).map(rowOf));
-    fill(said, !entries.length ? "Nothing is kept. A task with cache=\"auto\" keeps its outcomes." : found.length > AT_ONCE ? `The first ${AT_ONCE} of ${count(found.length)}: search for others.` : counted(found.length, "outcome"));
+    fill(
+      said,
+      !entries.length
+        ? 'Nothing is kept. A task with cache="auto" keeps its outcomes.'
+        : found.length > AT_ONCE
+          ? `The first ${AT_ONCE} of ${count(found.length)}: search for others.`
+          : counted(found.length, "outcome"),
+    );
   };
   search.addEventListener("input", show);
-  fill(main, h("div", { class: "page" }, h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Cache")), h("div", { class: "toolbar" }, search),
-    h("table", { class: "list" }, h("caption", { class: "unseen" }, "Kept outcomes"),
-      h("thead", {}, h("tr", {}, ["Task", "Made by", "When", "Size", "Key"].map((name) => h("th", { scope: "col" }, name)))), rows), said));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "page" },
+      h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Cache")),
+      h("div", { class: "toolbar" }, search),
+      h(
+        "table",
+        { class: "list" },
+        h("caption", { class: "unseen" }, "Kept outcomes"),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["Task", "Made by", "When", "Size", "Key"].map((name) => h("th", { scope: "col" }, name)),
+          ),
+        ),
+        rows,
+      ),
+      said,
+    ),
+  );
   addEventListener("keydown", (event) => moveInList(event, rows), { signal });
   show();
 }
@@ -32,6 +76,23 @@ export async function open({ main, query, signal, setQuery }) {
 function rowOf(entry) {
   const made = entry.action ? at("runs", entry.run, "actions", entry.action) : at("runs", entry.run ?? "");
   const when = entry.created_us ?? entry.at_us;
-  return h("tr", {}, h("td", { class: "task" }, entry.task ?? ""), h("td", {}, entry.run ? h("a", { class: "row-link id", href: made }, entry.action ? `${entry.run} / ${shortId(entry.action)}` : entry.run) : null),
-    h("td", { title: moment(when) }, ago(when)), h("td", { class: "number" }, bytes(entry.size)), h("td", {}, h("code", { class: "key" }, entry.key ?? "")));
+  return h(
+    "tr",
+    {},
+    h("td", { class: "task" }, entry.task ?? ""),
+    h(
+      "td",
+      {},
+      entry.run
+        ? h(
+            "a",
+            { class: "row-link id", href: made },
+            entry.action ? `${entry.run} / ${shortId(entry.action)}` : entry.run,
+          )
+        : null,
+    ),
+    h("td", { title: moment(when) }, ago(when)),
+    h("td", { class: "number" }, bytes(entry.size)),
+    h("td", {}, h("code", { class: "key" }, entry.key ?? "")),
+  );
 }

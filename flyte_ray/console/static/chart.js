@@ -12,7 +12,15 @@ export function chart(series, { isStep = false } = {}) {
   if (!points.length) return h("p", { class: "hint" }, "Nothing measured yet.");
   const [from, to] = [Math.min(...points.map(([ms]) => ms)), Math.max(...points.map(([ms]) => ms))];
   const most = Math.max(...points.map(([, value]) => value), 1e-9);
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", class: "chart", role: "img", "aria-label": series.map(([name, list]) => `${name}: ${number(list.at(-1)?.[1])} now, ${number(most)} at most`).join("; ") });
+  const svg = draw("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    preserveAspectRatio: "none",
+    class: "chart",
+    role: "img",
+    "aria-label": series
+      .map(([name, list]) => `${name}: ${number(list.at(-1)?.[1])} now, ${number(most)} at most`)
+      .join("; "),
+  });
   series.forEach(([, list], index) => {
     let path = "";
     for (const [ms, value] of list) {
@@ -23,8 +31,20 @@ export function chart(series, { isStep = false } = {}) {
     }
     svg.append(draw("path", { d: path, class: `line-${index}` }));
   });
-  return h("figure", { class: "figure" }, svg, h("figcaption", { class: "hint row" }, series.map(([name, list], index) => h("span", { class: `series-${index}` }, `${name} ${number(list.at(-1)?.[1])}`)),
-    h("span", { class: "grow" }), `at most ${number(most)} in ${duration(to - from)}`));
+  return h(
+    "figure",
+    { class: "figure" },
+    svg,
+    h(
+      "figcaption",
+      { class: "hint row" },
+      series.map(([name, list], index) =>
+        h("span", { class: `series-${index}` }, `${name} ${number(list.at(-1)?.[1])}`),
+      ),
+      h("span", { class: "grow" }),
+      `at most ${number(most)} in ${duration(to - from)}`,
+    ),
+  );
 }
 
 function draw(tag, attributes) {

@@ -33,7 +33,9 @@ export function fill(element, ...children) {
 }
 
 function nodes(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+  return children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 }
 
 /** Tell whether an address leads to a page and runs nothing. */
@@ -64,22 +66,31 @@ export function button(text, listener, attributes = {}) {
 
 /** Make a button that copies a text and says so for a moment. */
 export function copyButton(text, label) {
-  const made = button("Copy", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      made.textContent = "Copied";
-    } catch {
-      made.textContent = "Press Ctrl+C";
-      const shown = made.parentElement?.querySelector("[data-copied]");
-      if (shown) getSelection().selectAllChildren(shown);
-    }
-    setTimeout(() => (made.textContent = "Copy"), 1500);
-  }, { class: "quiet small", "aria-label": label, title: label });
+  const made = button(
+    "Copy",
+    async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        made.textContent = "Copied";
+      } catch {
+        made.textContent = "Press Ctrl+C";
+        const shown = made.parentElement?.querySelector("[data-copied]");
+        if (shown) getSelection().selectAllChildren(shown);
+      }
+      setTimeout(() => (made.textContent = "Copy"), 1500);
+    },
+    { class: "quiet small", "aria-label": label, title: label },
+  );
   return made;
 }
 
 /** Tell whether keys that are typed belong to a field, or mean something to the browser. */
 export function isTyping(event) {
   const at = event.target;
-  return event.ctrlKey || event.metaKey || event.altKey || (at instanceof Element && at.matches("input, textarea, select, dialog *"));
+  return (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    (at instanceof Element && at.matches("input, textarea, select, dialog *"))
+  );
 }

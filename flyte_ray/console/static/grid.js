@@ -13,15 +13,24 @@ export function grid(address, name, signal) {
   let start = 0;
   let total = 0;
   const step = (by) => show(Math.max(0, Math.min(start + by, Math.floor((total - 1) / PAGE) * PAGE)));
-  const [first, back, next, last] = [["First", -Infinity], ["Back", -PAGE], ["Next", PAGE], ["Last", Infinity]]
-    .map(([word, by]) => button(word, () => step(by), { class: "quiet small", "aria-label": `${word} rows of ${name}` }));
+  const [first, back, next, last] = [
+    ["First", -Infinity],
+    ["Back", -PAGE],
+    ["Next", PAGE],
+    ["Last", Infinity],
+  ].map(([word, by]) =>
+    button(word, () => step(by), { class: "quiet small", "aria-label": `${word} rows of ${name}` }),
+  );
   const show = async (from) => {
     start = from;
     try {
       const page = await read(address + query({ start, count: PAGE }), signal);
       total = page.total;
       fill(body, tableOf(page, start));
-      fill(said, total ? `${count(start + 1)} to ${count(start + page.rows.length)} of ${counted(total, "row")}` : "no rows");
+      fill(
+        said,
+        total ? `${count(start + 1)} to ${count(start + page.rows.length)} of ${counted(total, "row")}` : "no rows",
+      );
     } catch (error) {
       if (!signal.aborted) fill(said, error.message);
     }
@@ -34,12 +43,39 @@ export function grid(address, name, signal) {
 
 function tableOf({ columns, types, rows }, start) {
   const isNumber = columns.map((_, index) => /int|float|double|decimal/.test(types?.[index] ?? ""));
-  return h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "hint" }, "#"), columns.map((column, index) => h("th", { scope: "col", class: isNumber[index] ? "number" : null },
-      column, h("span", { class: "type" }, types?.[index] ?? ""))))),
-    h("tbody", {}, rows.map((row, number) => h("tr", {},
-      h("td", { class: "hint" }, count(start + number)),
-      row.map((cell, index) => h("td", { class: isNumber[index] ? "number" : null }, cellText(cell)))))));
+  return h(
+    "table",
+    {},
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("th", { scope: "col", class: "hint" }, "#"),
+        columns.map((column, index) =>
+          h(
+            "th",
+            { scope: "col", class: isNumber[index] ? "number" : null },
+            column,
+            h("span", { class: "type" }, types?.[index] ?? ""),
+          ),
+        ),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row, number) =>
+        h(
+          "tr",
+          {},
+          h("td", { class: "hint" }, count(start + number)),
+          row.map((cell, index) => h("td", { class: isNumber[index] ? "number" : null }, cellText(cell))),
+        ),
+      ),
+    ),
+  );
 }
 
 function cellText(cell) {

@@ -18,11 +18,24 @@ function node(value, key, open) {
   const entries = isList ? value.map((each, index) => [index, each]) : Object.entries(value);
   const brackets = isList ? "[]" : "{}";
   if (!entries.length) return h("div", {}, name, brackets);
-  const short = isList && entries.length <= 12 && value.every((each) => typeof each === "number" || typeof each === "boolean");
-  if (short) return h("div", {}, name, "[", value.map((each, index) => [index ? ", " : "", leaf(each)]), "]");
+  const short =
+    isList && entries.length <= 12 && value.every((each) => typeof each === "number" || typeof each === "boolean");
+  if (short)
+    return h(
+      "div",
+      {},
+      name,
+      "[",
+      value.map((each, index) => [index ? ", " : "", leaf(each)]),
+      "]",
+    );
   const body = h("div", { class: "below" });
-  const fold = h("details", { open: open > 0 },
-    h("summary", {}, name, h("span", { class: "hint" }, `${brackets[0]}${count(entries.length)}${brackets[1]}`)), body);
+  const fold = h(
+    "details",
+    { open: open > 0 },
+    h("summary", {}, name, h("span", { class: "hint" }, `${brackets[0]}${count(entries.length)}${brackets[1]}`)),
+    body,
+  );
   const show = () => fold.open && !body.childElementCount && more(body, entries, 0, open - 1);
   fold.addEventListener("toggle", show);
   show();
@@ -42,7 +55,8 @@ function more(body, entries, from, open) {
 }
 
 function leaf(value) {
-  if (typeof value !== "string") return h("span", { class: `leaf ${value === null ? "null" : typeof value}` }, String(value));
+  if (typeof value !== "string")
+    return h("span", { class: `leaf ${value === null ? "null" : typeof value}` }, String(value));
   if (value.length <= LONG) return h("span", { class: "leaf string" }, JSON.stringify(value));
   const text = h("span", { class: "leaf string" }, `${JSON.stringify(value.slice(0, LONG)).slice(0, -1)}… `);
   const whole = h("button", { type: "button", class: "quiet small" }, `all ${count(value.length)} characters`);

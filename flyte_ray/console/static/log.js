@@ -11,39 +11,92 @@ const CONTROL = /\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f]/g;
 
 /** Make the view of an action's logs; `address` is `…/logs`, `attempts` are numbers. */
 export function log(address, { attempts, attempt, isLive, onAttempt, signal }) {
-  const box = h("div", { class: "log-box", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "What the action printed" });
+  const box = h("div", {
+    class: "log-box",
+    tabindex: "0",
+    role: "log",
+    "aria-live": "off",
+    "aria-label": "What the action printed",
+  });
   const view = new LogView(box, signal);
   const said = h("span", { class: "hint", role: "status" });
-  const search = h("input", { type: "search", placeholder: "Search the log", "aria-label": "Search the log", spellcheck: "false" });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search the log",
+    "aria-label": "Search the log",
+    spellcheck: "false",
+  });
   const found = h("span", { class: "hint", role: "status" });
   const following = h("input", { type: "checkbox", checked: true });
-  const tell = () => fill(found, view.text ? (view.matches.length ? `${count(view.match + 1)} of ${count(view.matches.length)}` : "not found") : "");
+  const tell = () =>
+    fill(
+      found,
+      view.text
+        ? view.matches.length
+          ? `${count(view.match + 1)} of ${count(view.matches.length)}`
+          : "not found"
+        : "",
+    );
   const jump = (by) => (view.jump(by), tell());
   search.addEventListener("input", () => (view.search(search.value), tell()));
-  search.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), jump(event.shiftKey ? -1 : 1)));
+  search.addEventListener(
+    "keydown",
+    (event) => event.key === "Enter" && (event.preventDefault(), jump(event.shiftKey ? -1 : 1)),
+  );
   following.addEventListener("change", () => view.followEnd(following.checked));
   view.onFollow = (is) => (following.checked = is);
   view.onGrowth = () => {
-    fill(said, view.isEmpty ? (isLive ? "Nothing printed yet." : "It printed nothing.") : counted(view.scroller.count, "line"));
+    fill(
+      said,
+      view.isEmpty ? (isLive ? "Nothing printed yet." : "It printed nothing.") : counted(view.scroller.count, "line"),
+    );
     tell();
   };
-  const picker = attempts.length > 1 ? h("label", { class: "row" }, "Attempt ",
-    h("select", { on: { change: (event) => onAttempt(Number(event.target.value)) } },
-      attempts.map((each) => h("option", { value: each, selected: each === attempt }, each)))) : null;
+  const picker =
+    attempts.length > 1
+      ? h(
+          "label",
+          { class: "row" },
+          "Attempt ",
+          h(
+            "select",
+            { on: { change: (event) => onAttempt(Number(event.target.value)) } },
+            attempts.map((each) => h("option", { value: each, selected: each === attempt }, each)),
+          ),
+        )
+      : null;
   const file = set(h("a", {}, "Download"), { href: `${address}/file${query({ attempt })}`, download: "" });
   load(view, address, attempt, isLive, signal);
-  return h("div", { class: "log" },
-    h("div", { class: "toolbar" }, picker, search,
+  return h(
+    "div",
+    { class: "log" },
+    h(
+      "div",
+      { class: "toolbar" },
+      picker,
+      search,
       button("↑", () => jump(-1), { class: "quiet", "aria-label": "Match before", title: "Match before" }),
-      button("↓", () => jump(1), { class: "quiet", "aria-label": "Match after", title: "Match after" }), found,
-      h("span", { class: "grow" }), said, isLive ? h("label", { class: "row" }, following, "Follow") : null, file), box);
+      button("↓", () => jump(1), { class: "quiet", "aria-label": "Match after", title: "Match after" }),
+      found,
+      h("span", { class: "grow" }),
+      said,
+      isLive ? h("label", { class: "row" }, following, "Follow") : null,
+      file,
+    ),
+    box,
+  );
 }
 
 async function load(view, address, attempt, isLive, signal) {
   try {
     const { text, next } = await read(address + query({ attempt, after: 0 }), signal);
     view.append(text);
-    if (isLive) follow(`${address}/follow${query({ attempt, after: next })}`, { text: (more) => view.append(more.text), end: () => {} }, signal);
+    if (isLive)
+      follow(
+        `${address}/follow${query({ attempt, after: next })}`,
+        { text: (more) => view.append(more.text), end: () => {} },
+        signal,
+      );
   } catch (error) {
     if (!signal.aborted) view.append(error.message);
   }
@@ -59,15 +112,23 @@ class LogView {
     this.isFollowing = true;
     this.onFollow = this.onGrowth = () => {};
     this.scroller = new Scroller(box, {
-      rowHeight: ROW, signal,
+      rowHeight: ROW,
+      signal,
       make: () => {
-        const [number, words] = [h("span", { class: "line-number", "aria-hidden": "true" }), h("span", { class: "words" })];
+        const [number, words] = [
+          h("span", { class: "line-number", "aria-hidden": "true" }),
+          h("span", { class: "words" }),
+        ];
         return { element: h("div", { class: "log-line" }, number, words), number, words };
       },
       fill: (row, index) => this.fill(row, index),
     });
     box.addEventListener("wheel", (event) => event.deltaY < 0 && this.followEnd(false), { passive: true, signal });
-    box.addEventListener("keydown", (event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && this.followEnd(false), { signal });
+    box.addEventListener(
+      "keydown",
+      (event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && this.followEnd(false),
+      { signal },
+    );
   }
 
   get isEmpty() {
@@ -118,7 +179,10 @@ class LogView {
     const line = this.lines[index];
     row.number.textContent = index + 1;
     row.element.classList.toggle("at", this.matches[this.match] === index);
-    const shown = line.length > LONGEST ? `${line.slice(0, LONGEST)} … ${count(line.length - LONGEST)} more characters (download)` : line;
+    const shown =
+      line.length > LONGEST
+        ? `${line.slice(0, LONGEST)} … ${count(line.length - LONGEST)} more characters (download)`
+        : line;
     fill(row.words, this.text ? marked(shown, this.text) : shown);
   }
 }

@@ -14,7 +14,11 @@ export function askForToken() {
       dialog.remove();
       resolve(taken);
     };
-    fill(dialog, h("h2", { id: "login-title" }, "A token is needed"), loginForm(() => end(true)));
+    fill(
+      dialog,
+      h("h2", { id: "login-title" }, "A token is needed"),
+      loginForm(() => end(true)),
+    );
     dialog.addEventListener("cancel", () => end(false));
     document.body.append(dialog);
     dialog.showModal();
@@ -25,7 +29,12 @@ export function askForToken() {
 /** Make the form; `done` is called when the console has taken the token. */
 export function loginForm(done) {
   const field = h("input", {
-    type: "password", id: "token", name: "token", autocomplete: "current-password", required: true, spellcheck: "false",
+    type: "password",
+    id: "token",
+    name: "token",
+    autocomplete: "current-password",
+    required: true,
+    spellcheck: "false",
   });
   const said = h("p", { class: "wrong", role: "alert" });
   const submit = async (event) => {
@@ -33,21 +42,33 @@ export function loginForm(done) {
     said.textContent = "";
     const base = document.documentElement.dataset.base || "";
     const answer = await fetch(`${base}/login`, {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token: field.value.trim() }),
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token: field.value.trim() }),
     });
     if (answer.ok) {
       showSession(document.getElementById("session"));
       return done();
     }
-    said.textContent = answer.status === 401 ? "The console does not know this token." : `The console answered ${answer.status}.`;
+    said.textContent =
+      answer.status === 401 ? "The console does not know this token." : `The console answered ${answer.status}.`;
     field.select();
     return null;
   };
   return h(
-    "form", { class: "stack", on: { submit } },
-    h("label", { for: "token" }, "Token"), field,
-    h("p", { class: "hint" }, "Made with ", h("code", {}, "flyte-ray create token NAME --scope api:read --scope api:write"), "."),
-    said, h("div", { class: "row end" }, h("button", { class: "primary" }, "Log in")),
+    "form",
+    { class: "stack", on: { submit } },
+    h("label", { for: "token" }, "Token"),
+    field,
+    h(
+      "p",
+      { class: "hint" },
+      "Made with ",
+      h("code", {}, "flyte-ray create token NAME --scope api:read --scope api:write"),
+      ".",
+    ),
+    said,
+    h("div", { class: "row end" }, h("button", { class: "primary" }, "Log in")),
   );
 }
 
@@ -66,5 +87,13 @@ export async function showSession(box) {
 /** The page at `/login`. */
 export function open({ main, go, home }) {
   document.title = "Log in · flyte-ray";
-  fill(main, h("section", { class: "narrow" }, h("h1", {}, "Log in"), loginForm(() => go(home))));
+  fill(
+    main,
+    h(
+      "section",
+      { class: "narrow" },
+      h("h1", {}, "Log in"),
+      loginForm(() => go(home)),
+    ),
+  );
 }

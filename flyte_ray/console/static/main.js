@@ -49,11 +49,28 @@ async function open() {
   markPlace(path);
   document.body.className = "";
   scrollTo(0, 0);
-  if (!route) return fill(main, h("section", { class: "narrow" }, h("h1", { tabindex: "-1" }, "There is no such page"), h("p", {}, h("a", { href: `${BASE}/` }, "All runs"))));
+  if (!route)
+    return fill(
+      main,
+      h(
+        "section",
+        { class: "narrow" },
+        h("h1", { tabindex: "-1" }, "There is no such page"),
+        h("p", {}, h("a", { href: `${BASE}/` }, "All runs")),
+      ),
+    );
   const words = path.match(route[0]).slice(1).map(decodeURIComponent);
   const params = Object.fromEntries(route[2].map((name, index) => [name, words[index]]));
   try {
-    await route[1].open({ main, params, query: new URLSearchParams(location.search), signal, go, setQuery, home: `${BASE}/` });
+    await route[1].open({
+      main,
+      params,
+      query: new URLSearchParams(location.search),
+      signal,
+      go,
+      setQuery,
+      home: `${BASE}/`,
+    });
   } catch (error) {
     if (!signal.aborted) showTrouble(error);
   }
@@ -62,10 +79,22 @@ async function open() {
 
 function showTrouble(error) {
   if (!(error instanceof Refused) && !(error instanceof TypeError)) console.error(error);
-  fill(main, h("section", { class: "narrow" },
-    h("h1", { tabindex: "-1" }, error.status === 404 ? "Not found" : "That did not work"),
-    h("p", { class: "wrong", role: "alert" }, error.message),
-    h("p", {}, h("button", { type: "button", on: { click: open } }, "Try again"), " ", h("a", { href: `${BASE}/` }, "All runs"))));
+  fill(
+    main,
+    h(
+      "section",
+      { class: "narrow" },
+      h("h1", { tabindex: "-1" }, error.status === 404 ? "Not found" : "That did not work"),
+      h("p", { class: "wrong", role: "alert" }, error.message),
+      h(
+        "p",
+        {},
+        h("button", { type: "button", on: { click: open } }, "Try again"),
+        " ",
+        h("a", { href: `${BASE}/` }, "All runs"),
+      ),
+    ),
+  );
 }
 
 function markPlace(path) {
@@ -78,10 +107,23 @@ function markPlace(path) {
 
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
-  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (
+    !link ||
+    event.defaultPrevented ||
+    event.button ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.shiftKey ||
+    event.altKey
+  )
+    return;
   const there = new URL(link.href);
   if (link.target || link.hasAttribute("download") || there.origin !== location.origin) return;
-  if (!ROUTES.some(([form]) => form.test(there.pathname.slice(BASE.length) || "/")) || there.pathname.startsWith(`${BASE}/api/`)) return;
+  if (
+    !ROUTES.some(([form]) => form.test(there.pathname.slice(BASE.length) || "/")) ||
+    there.pathname.startsWith(`${BASE}/api/`)
+  )
+    return;
   if (there.hash && there.pathname === location.pathname) return;
   event.preventDefault();
   go(there);

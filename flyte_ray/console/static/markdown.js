@@ -19,9 +19,20 @@ function takeBlock(lines) {
   const heading = line.match(/^(#{1,6})\s+(.*)$/);
   if (heading) return h(heading[1].length < 3 ? "h3" : "h4", {}, inline(heading[2]));
   const item = itemOf(line);
-  if (item) return h(item.tag, {}, takeItems(lines, line, item.tag).map((text) => h("li", {}, inline(text))));
-  if (line.startsWith(">")) return h("blockquote", {}, inline([line, ...takeWhile(lines, (next) => next.startsWith(">"))]
-    .map((each) => each.replace(/^>\s?/, "")).join(" ")));
+  if (item)
+    return h(
+      item.tag,
+      {},
+      takeItems(lines, line, item.tag).map((text) => h("li", {}, inline(text))),
+    );
+  if (line.startsWith(">"))
+    return h(
+      "blockquote",
+      {},
+      inline(
+        [line, ...takeWhile(lines, (next) => next.startsWith(">"))].map((each) => each.replace(/^>\s?/, "")).join(" "),
+      ),
+    );
   const more = takeWhile(lines, (next) => next.trim() && !/^(#{1,6}\s|```|>)/.test(next) && !itemOf(next));
   return h("p", {}, inline([line, ...more].join(" ")));
 }
@@ -50,9 +61,12 @@ function inline(text) {
   const found = INLINE.exec(text);
   if (!found) return text ? [text] : [];
   const [whole, code, strong, star, under, label, address] = found;
-  const made = code ? h("code", {}, code)
-    : strong ? h("strong", {}, inline(strong))
-    : label ? h("a", { href: address, rel: "noreferrer noopener", target: "_blank" }, label)
-    : h("em", {}, inline(star ?? under));
+  const made = code
+    ? h("code", {}, code)
+    : strong
+      ? h("strong", {}, inline(strong))
+      : label
+        ? h("a", { href: address, rel: "noreferrer noopener", target: "_blank" }, label)
+        : h("em", {}, inline(star ?? under));
   return [text.slice(0, found.index), made, ...inline(text.slice(found.index + whole.length))];
 }

@@ -123,8 +123,12 @@ export class Outline {
     const groups = table.groups.map((name) => name.toLowerCase().includes(text));
     for (let row = 0; row < table.length; row += 1) {
       if (!this.isChosen(row)) continue;
-      const matches = !text || tasks[table.task[row]] || groups[table.group[row]] || table.id[row].toLowerCase().includes(text)
-        || table.traces.get(row)?.some(([name]) => name.toLowerCase().includes(text));
+      const matches =
+        !text ||
+        tasks[table.task[row]] ||
+        groups[table.group[row]] ||
+        table.id[row].toLowerCase().includes(text) ||
+        table.traces.get(row)?.some(([name]) => name.toLowerCase().includes(text));
       if (!matches) continue;
       kept[row] = 2;
       for (let above = table.parent[row]; above >= 0 && !kept[above]; above = table.parent[above]) kept[above] = 1;
@@ -136,10 +140,14 @@ export class Outline {
     const { table } = this;
     const phase = table.phaseOf(row);
     switch (this.filter.show) {
-      case "failed": return phase === "failed" || phase === "timed_out" || phase === "aborted";
-      case "running": return table.ended[row] < 0;
-      case "critical": return table.critical.has(row);
-      default: return true;
+      case "failed":
+        return phase === "failed" || phase === "timed_out" || phase === "aborted";
+      case "running":
+        return table.ended[row] < 0;
+      case "critical":
+        return table.critical.has(row);
+      default:
+        return true;
     }
   }
 
@@ -171,7 +179,9 @@ export class Outline {
 
   foldAll() {
     this.unfolded.clear();
-    this.folded = new Set(this.children.flatMap((below, row) => (below.length && this.table.parent[row] >= 0 ? [row] : [])));
+    this.folded = new Set(
+      this.children.flatMap((below, row) => (below.length && this.table.parent[row] >= 0 ? [row] : [])),
+    );
     this.arrange();
   }
 

@@ -61,11 +61,17 @@ export function phaseCounts(counts, { bar = true } = {}) {
   });
   const said = known.map((phase) => `${count(counts[phase])} ${phaseText(phase)}`).join(", ");
   return h(
-    "span", { class: "counts", title: said },
+    "span",
+    { class: "counts", title: said },
     bar && total ? h("span", { class: "bar", "aria-hidden": "true" }, parts) : null,
-    known.map((phase) => h(
-      "span", { class: `number phase-${phase}` },
-      phaseIcon(phase), count(counts[phase]), h("span", { class: "unseen" }, ` ${phaseText(phase)}`),
-    )),
+    known.map((phase) =>
+      h(
+        "span",
+        { class: `number phase-${phase}` },
+        phaseIcon(phase),
+        count(counts[phase]),
+        h("span", { class: "unseen" }, ` ${phaseText(phase)}`),
+      ),
+    ),
   );
 }

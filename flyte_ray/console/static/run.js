@@ -19,7 +19,10 @@ export async function open(context) {
   const { main, params, signal } = context;
   document.title = `${params.run} · flyte-ray`;
   document.body.className = "fills";
-  const [run, sent] = await Promise.all([read(at("api", "runs", params.run), signal), read(`${at("api", "runs", params.run)}/table`, signal)]);
+  const [run, sent] = await Promise.all([
+    read(at("api", "runs", params.run), signal),
+    read(`${at("api", "runs", params.run)}/table`, signal),
+  ]);
   if (signal.aborted) return;
   new RunPage(context, run, sent);
 }
@@ -31,8 +34,11 @@ class RunPage {
     this.outline = new Outline(this.table);
     this.scale = new Timescale();
     this.parts = {
-      head: h("header", { class: "run-head" }), facts: h("div", { class: "facts-line" }), counts: h("div", { class: "run-counts" }),
-      notices: h("div", { class: "notices" }), found: h("span", { class: "hint", role: "status" }),
+      head: h("header", { class: "run-head" }),
+      facts: h("div", { class: "facts-line" }),
+      counts: h("div", { class: "run-counts" }),
+      notices: h("div", { class: "notices" }),
+      found: h("span", { class: "hint", role: "status" }),
       live: h("span", { class: "live-state hint", role: "status" }),
     };
     this.failure = -1;
@@ -56,12 +62,35 @@ class RunPage {
     const { main, query, signal } = this.context;
     const { parts } = this;
     const box = h("div", { class: "tree", role: "tree", tabindex: "0", "aria-label": `Actions of ${this.name}` });
-    this.outline.choose({ text: query.get("q") ?? "", show: SHOWN.includes(query.get("show")) ? query.get("show") : "all" });
+    this.outline.choose({
+      text: query.get("q") ?? "",
+      show: SHOWN.includes(query.get("show")) ? query.get("show") : "all",
+    });
     this.axis = timeline(this.scale, { onChange: () => this.view.scroller.refresh(), signal });
-    fill(main, h("div", { class: "page run" }, parts.head, parts.facts, parts.notices, this.values(), this.toolbar(query),
-      h("div", { class: "tree-head" }, h("div", { class: "tree-cell hint" }, "Action", parts.found), this.axis.element), box));
+    fill(
+      main,
+      h(
+        "div",
+        { class: "page run" },
+        parts.head,
+        parts.facts,
+        parts.notices,
+        this.values(),
+        this.toolbar(query),
+        h(
+          "div",
+          { class: "tree-head" },
+          h("div", { class: "tree-cell hint" }, "Action", parts.found),
+          this.axis.element,
+        ),
+        box,
+      ),
+    );
     this.view = new TreeView(box, {
-      outline: this.outline, scale: this.scale, now: () => this.now(), signal,
+      outline: this.outline,
+      scale: this.scale,
+      now: () => this.now(),
+      signal,
       onOpen: (row) => this.context.go(at("runs", this.name, "actions", this.table.id[row])),
       onMove: (row) => this.context.setQuery({ at: row === null ? "" : this.table.id[row] }),
     });
@@ -75,7 +104,12 @@ class RunPage {
 
   toolbar(query) {
     const search = h("input", {
-      type: "search", class: "wide", placeholder: "Search tasks, groups, ids", "aria-label": "Search tasks, groups, ids", value: query.get("q") ?? "", spellcheck: "false",
+      type: "search",
+      class: "wide",
+      placeholder: "Search tasks, groups, ids",
+      "aria-label": "Search tasks, groups, ids",
+      value: query.get("q") ?? "",
+      spellcheck: "false",
     });
     search.addEventListener("input", () => this.choose({ text: search.value }));
     search.addEventListener("keydown", (event) => {
@@ -85,11 +119,24 @@ class RunPage {
       event.preventDefault();
     });
     const names = { all: "All", failed: "Failed", running: "Not ended", critical: "Critical path" };
-    this.shows = SHOWN.map((show) => button(names[show], () => this.choose({ show }), { "data-show": show, "aria-pressed": String(this.outline.filter.show === show) }));
+    this.shows = SHOWN.map((show) =>
+      button(names[show], () => this.choose({ show }), {
+        "data-show": show,
+        "aria-pressed": String(this.outline.filter.show === show),
+      }),
+    );
     this.jump = button("", () => this.toFailure(1), { class: "jump", title: "Next failure (f)" });
-    return h("div", { class: "toolbar" }, search, h("div", { class: "segments", role: "group", "aria-label": "Show" }, this.shows), this.jump,
-      h("span", { class: "grow" }), this.parts.live,
-      button("Fold all", () => this.arrange("foldAll"), { class: "quiet" }), button("Unfold all", () => this.arrange("unfoldAll"), { class: "quiet" }));
+    return h(
+      "div",
+      { class: "toolbar" },
+      search,
+      h("div", { class: "segments", role: "group", "aria-label": "Show" }, this.shows),
+      this.jump,
+      h("span", { class: "grow" }),
+      this.parts.live,
+      button("Fold all", () => this.arrange("foldAll"), { class: "quiet" }),
+      button("Unfold all", () => this.arrange("unfoldAll"), { class: "quiet" }),
+    );
   }
 
   /** Choose what is shown, and write it into the address. */
@@ -109,10 +156,20 @@ class RunPage {
 
   tellFound() {
     const { text, show } = this.outline.filter;
-    fill(this.parts.found, text.trim() || show !== "all" ? `${count(this.outline.found)} of ${count(this.table.length)}` : count(this.table.length));
+    fill(
+      this.parts.found,
+      text.trim() || show !== "all"
+        ? `${count(this.outline.found)} of ${count(this.table.length)}`
+        : count(this.table.length),
+    );
     const failures = this.outline.failures();
     this.jump.hidden = !failures.length;
-    fill(this.jump, this.failure < 0 ? `First failure (of ${count(failures.length)})` : `Next failure (${count(this.failure + 1)} of ${count(failures.length)})`);
+    fill(
+      this.jump,
+      this.failure < 0
+        ? `First failure (of ${count(failures.length)})`
+        : `Next failure (${count(this.failure + 1)} of ${count(failures.length)})`,
+    );
   }
 
   toFailure(by) {
@@ -148,25 +205,45 @@ class RunPage {
     const shown = this.run;
     const phase = shownPhase(shown);
     const isLive = !hasEnded(shown.phase) && phase !== "cut_off";
-    fill(this.parts.head, h("h1", { class: "id", tabindex: "-1" }, shown.name), phaseBadge(phase, phase === "cut_off" ? `cut off${seen(shown.hold)}` : phaseText(phase)),
-      phaseCounts(shown.actions), h("span", { class: "grow" }), this.verbs());
+    fill(
+      this.parts.head,
+      h("h1", { class: "id", tabindex: "-1" }, shown.name),
+      phaseBadge(phase, phase === "cut_off" ? `cut off${seen(shown.hold)}` : phaseText(phase)),
+      phaseCounts(shown.actions),
+      h("span", { class: "grow" }),
+      this.verbs(),
+    );
     const labels = Object.entries(shown.labels ?? {}).filter(([name]) => name !== "started_by");
     const end = isLive ? Date.now() * 1000 : shown.ended_us;
-    fill(this.parts.facts, fact("Task", h("code", {}, shown.task)), fact("Started", h("span", { title: ago(shown.started_us) }, moment(shown.started_us))),
-      fact(isLive ? "Runs for" : "Took", end ? duration((end - shown.started_us) / 1000) : ""), fact("By", shown.who ?? shown.labels?.started_by),
-      fact("Where", shown.mode), shown.rerun ? fact("Origin", origin(shown)) : null,
-      labels.map(([name, value]) => h("a", { class: "chip", href: at("") + write({ label: `${name}=${value}` }) }, `${name}=${value}`)));
+    fill(
+      this.parts.facts,
+      fact("Task", h("code", {}, shown.task)),
+      fact("Started", h("span", { title: ago(shown.started_us) }, moment(shown.started_us))),
+      fact(isLive ? "Runs for" : "Took", end ? duration((end - shown.started_us) / 1000) : ""),
+      fact("By", shown.who ?? shown.labels?.started_by),
+      fact("Where", shown.mode),
+      shown.rerun ? fact("Origin", origin(shown)) : null,
+      labels.map(([name, value]) =>
+        h("a", { class: "chip", href: at("") + write({ label: `${name}=${value}` }) }, `${name}=${value}`),
+      ),
+    );
   }
 
   verbs() {
     const can = new Set(this.run.can ?? []);
     const started = (answer) => answer?.run && this.context.go(at("runs", answer.run));
-    const again = (recover) => async () => started(await acting.rerun(this.name, { ...(await this.startedWith()), recover }));
-    return h("div", { class: "verbs" },
+    const again = (recover) => async () =>
+      started(await acting.rerun(this.name, { ...(await this.startedWith()), recover }));
+    return h(
+      "div",
+      { class: "verbs" },
       can.has("rerun") ? button("Rerun", again(false)) : null,
       can.has("recover") ? button("Recover", again(true), { title: "A new run that keeps what succeeded" }) : null,
-      can.has("resume") ? button("Resume", async () => (await acting.resume(this.name)) && this.restart(), { class: "primary" }) : null,
-      can.has("abort") ? button("Abort", () => acting.abort(this.name), { class: "danger" }) : null);
+      can.has("resume")
+        ? button("Resume", async () => (await acting.resume(this.name)) && this.restart(), { class: "primary" })
+        : null,
+      can.has("abort") ? button("Abort", () => acting.abort(this.name), { class: "danger" }) : null,
+    );
   }
 
   /** What the run was started with, for the form. */
@@ -187,7 +264,17 @@ class RunPage {
       if (!fold.open || body.childElementCount) return;
       const { signal } = this.context;
       const root = await read(at("api", "runs", this.name, "actions", ROOT), signal);
-      fill(body, ["inputs", "outputs"].map((side) => h("section", {}, h("h2", {}, side === "inputs" ? "Inputs" : "Outputs"), values(this.name, ROOT, side, root[side], signal))));
+      fill(
+        body,
+        ["inputs", "outputs"].map((side) =>
+          h(
+            "section",
+            {},
+            h("h2", {}, side === "inputs" ? "Inputs" : "Outputs"),
+            values(this.name, ROOT, side, root[side], signal),
+          ),
+        ),
+      );
     });
     return fold;
   }
@@ -209,7 +296,9 @@ class RunPage {
   }
 
   question(condition) {
-    const asked = acting.question(this.name, condition, () => fill(asked, h("p", { class: "hint", role: "status" }, "Answered. The run goes on.")));
+    const asked = acting.question(this.name, condition, () =>
+      fill(asked, h("p", { class: "hint", role: "status" }, "Answered. The run goes on.")),
+    );
     return asked;
   }
 
@@ -221,17 +310,22 @@ class RunPage {
       this.showRun(run);
       if (before.phase !== run.phase || (run.actions?.paused ?? 0) !== this.asked) this.showNotices();
     };
-    follow(`${at("api", "runs", this.name)}/changes${write({ after: this.table.position })}`, {
-      rows: (changes) => this.take(changes),
-      run: changed,
-      end: (run) => {
-        changed(run);
-        this.ended = true;
-        fill(this.parts.live, "ended");
-        this.rescale();
-        this.view.redraw();
+    follow(
+      `${at("api", "runs", this.name)}/changes${write({ after: this.table.position })}`,
+      {
+        rows: (changes) => this.take(changes),
+        run: changed,
+        end: (run) => {
+          changed(run);
+          this.ended = true;
+          fill(this.parts.live, "ended");
+          this.rescale();
+          this.view.redraw();
+        },
       },
-    }, signal, (isConnected) => !this.ended && fill(this.parts.live, isConnected ? "live" : "connecting …"));
+      signal,
+      (isConnected) => !this.ended && fill(this.parts.live, isConnected ? "live" : "connecting …"),
+    );
     repeat(0.5, signal, () => {
       if (this.ended) return;
       this.rescale();
@@ -267,7 +361,22 @@ function fact(name, ...value) {
 
 /** Say why a run or an action ended so, with the action that caused it. */
 export function failure(run, error) {
-  return h("section", { class: "failure", "aria-label": "Why it ended so" },
-    h("p", { class: "message" }, error.code && !error.message?.startsWith(error.code) ? h("b", {}, error.code, ": ") : null, error.message ?? ""),
-    error.cause_action ? h("p", {}, "Caused by ", h("a", { href: at("runs", run, "actions", error.cause_action) }, `action ${shortId(error.cause_action)}`)) : null);
+  return h(
+    "section",
+    { class: "failure", "aria-label": "Why it ended so" },
+    h(
+      "p",
+      { class: "message" },
+      error.code && !error.message?.startsWith(error.code) ? h("b", {}, error.code, ": ") : null,
+      error.message ?? "",
+    ),
+    error.cause_action
+      ? h(
+          "p",
+          {},
+          "Caused by ",
+          h("a", { href: at("runs", run, "actions", error.cause_action) }, `action ${shortId(error.cause_action)}`),
+        )
+      : null,
+  );
 }

@@ -6,7 +6,13 @@ import { PHASES, phaseBadge, phaseCounts, phaseText, shownPhase, hasEnded } from
 import { ago, bytes, duration, moment } from "./words.js";
 
 const PAGE = 50;
-const SINCE = [["", "any time"], ["3600", "last hour"], ["86400", "last day"], ["604800", "last week"], ["2592000", "last 30 days"]];
+const SINCE = [
+  ["", "any time"],
+  ["3600", "last hour"],
+  ["86400", "last day"],
+  ["604800", "last week"],
+  ["2592000", "last 30 days"],
+];
 const LIVE_S = 2;
 
 export async function open({ main, query, signal, go, setQuery }) {
@@ -15,7 +21,9 @@ export async function open({ main, query, signal, go, setQuery }) {
   const said = h("p", { class: "empty", role: "status" });
   const pages = h("nav", { class: "row pages", "aria-label": "Pages of runs" });
   const cluster = h("div", { class: "cluster" });
-  const filters = Object.fromEntries(["text", "phase", "task", "label", "since", "before"].map((name) => [name, query.get(name) ?? ""]));
+  const filters = Object.fromEntries(
+    ["text", "phase", "task", "label", "since", "before"].map((name) => [name, query.get(name) ?? ""]),
+  );
   let asked = 0;
   const refresh = async () => {
     const number = (asked += 1);
@@ -25,9 +33,17 @@ export async function open({ main, query, signal, go, setQuery }) {
     if (number !== asked) return;
     update(rows, page.runs);
     const isFiltered = Object.entries(filters).some(([name, value]) => value && name !== "before");
-    fill(said, page.runs.length ? "" : isFiltered ? "No run matches." : "No runs yet. Start one with flyte-ray submit.");
-    fill(pages, filters.before ? h("a", { href: location.pathname + write({ ...filters, before: "" }) }, "Newest") : null,
-      page.next ? h("a", { href: location.pathname + write({ ...filters, before: page.next }), rel: "next" }, "Older runs") : null);
+    fill(
+      said,
+      page.runs.length ? "" : isFiltered ? "No run matches." : "No runs yet. Start one with flyte-ray submit.",
+    );
+    fill(
+      pages,
+      filters.before ? h("a", { href: location.pathname + write({ ...filters, before: "" }) }, "Newest") : null,
+      page.next
+        ? h("a", { href: location.pathname + write({ ...filters, before: page.next }), rel: "next" }, "Older runs")
+        : null,
+    );
   };
   const change = (name, value) => {
     filters[name] = value;
@@ -36,14 +52,34 @@ export async function open({ main, query, signal, go, setQuery }) {
     refresh().catch(report);
   };
   const report = (error) => signal.aborted || fill(said, error.message);
-  fill(main, h("div", { class: "page runs" },
-    h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Runs"), cluster),
-    filterBar(filters, change, go),
-    h("table", { class: "list" },
-      h("caption", { class: "unseen" }, "Runs, the newest first"),
-      h("thead", {}, h("tr", {}, ["Phase", "Run", "Task", "Started", "Duration", "Actions", "Who", "Labels"].map((name) => h("th", { scope: "col" }, name)))),
-      rows),
-    said, pages));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "page runs" },
+      h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Runs"), cluster),
+      filterBar(filters, change, go),
+      h(
+        "table",
+        { class: "list" },
+        h("caption", { class: "unseen" }, "Runs, the newest first"),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["Phase", "Run", "Task", "Started", "Duration", "Actions", "Who", "Labels"].map((name) =>
+              h("th", { scope: "col" }, name),
+            ),
+          ),
+        ),
+        rows,
+      ),
+      said,
+      pages,
+    ),
+  );
   addEventListener("keydown", (event) => moveInList(event, rows), { signal });
   await refresh();
   showCluster(cluster, signal);
@@ -60,22 +96,39 @@ export function moveInList(event, rows) {
 }
 
 function filterBar(filters, change, go) {
-  const typed = (name, label, options = {}) => h("input", {
-    type: name === "text" ? "search" : "text", value: filters[name], placeholder: label, "aria-label": label, spellcheck: "false", autocomplete: "off",
-    ...options, on: { change: (event) => change(name, event.target.value.trim()) },
-  });
+  const typed = (name, label, options = {}) =>
+    h("input", {
+      type: name === "text" ? "search" : "text",
+      value: filters[name],
+      placeholder: label,
+      "aria-label": label,
+      spellcheck: "false",
+      autocomplete: "off",
+      ...options,
+      on: { change: (event) => change(name, event.target.value.trim()) },
+    });
   const text = typed("text", "Search names, tasks, labels", { class: "wide" });
   let timer;
   text.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(() => change("text", text.value.trim()), 250);
   });
-  const pick = (name, label, options) => h("select", { "aria-label": label, on: { change: (event) => change(name, event.target.value) } },
-    options.map(([value, shown]) => h("option", { value, selected: value === filters[name] }, shown)));
-  return h("form", { class: "toolbar filters", role: "search", on: { submit: (event) => event.preventDefault() } },
-    text, pick("phase", "Phase", [["", "any phase"], ...PHASES.map((phase) => [phase, phaseText(phase)])]),
-    typed("task", "Task"), typed("label", "Label, as key=value"), pick("since", "Started", SINCE),
-    button("Clear", () => go(location.pathname), { class: "quiet" }));
+  const pick = (name, label, options) =>
+    h(
+      "select",
+      { "aria-label": label, on: { change: (event) => change(name, event.target.value) } },
+      options.map(([value, shown]) => h("option", { value, selected: value === filters[name] }, shown)),
+    );
+  return h(
+    "form",
+    { class: "toolbar filters", role: "search", on: { submit: (event) => event.preventDefault() } },
+    text,
+    pick("phase", "Phase", [["", "any phase"], ...PHASES.map((phase) => [phase, phaseText(phase)])]),
+    typed("task", "Task"),
+    typed("label", "Label, as key=value"),
+    pick("since", "Started", SINCE),
+    button("Clear", () => go(location.pathname), { class: "quiet" }),
+  );
 }
 
 /** Bring rows up to date; those that stay the same are left alone, so that the focus stays where it is. */
@@ -93,7 +146,11 @@ function update(rows, runs) {
   });
   if (made.length !== rows.children.length || made.some((row, index) => rows.children[index] !== row)) {
     rows.replaceChildren(...made);
-    if (focused) made.find((row) => row.dataset.run === focused)?.querySelector("a.row-link").focus({ preventScroll: true });
+    if (focused)
+      made
+        .find((row) => row.dataset.run === focused)
+        ?.querySelector("a.row-link")
+        .focus({ preventScroll: true });
   }
 }
 
@@ -101,14 +158,32 @@ function rowOf(run, state) {
   const started = h("td", { class: "when", title: moment(run.started_us) });
   const lasted = h("td", { class: "number when" });
   const labels = Object.entries(run.labels ?? {}).filter(([name]) => name !== "started_by");
-  const row = h("tr", { "data-run": run.name },
+  const row = h(
+    "tr",
+    { "data-run": run.name },
     h("td", {}, phaseBadge(shownPhase(run))),
     h("td", {}, h("a", { class: "row-link id", href: at("runs", run.name) }, run.name), origin(run)),
     h("td", { class: "task", title: run.task }, run.task),
-    started, lasted,
+    started,
+    lasted,
     h("td", {}, phaseCounts(run.actions)),
     h("td", { class: "who" }, run.who ?? run.labels?.started_by ?? ""),
-    h("td", { class: "labels" }, labels.map(([name, value]) => h("a", { class: "chip", href: location.pathname + write({ label: `${name}=${value}` }), title: `Runs with ${name}=${value}` }, `${name}=${value}`))));
+    h(
+      "td",
+      { class: "labels" },
+      labels.map(([name, value]) =>
+        h(
+          "a",
+          {
+            class: "chip",
+            href: location.pathname + write({ label: `${name}=${value}` }),
+            title: `Runs with ${name}=${value}`,
+          },
+          `${name}=${value}`,
+        ),
+      ),
+    ),
+  );
   row.state = state;
   row.renew = () => {
     fill(started, ago(run.started_us));
@@ -123,14 +198,29 @@ function rowOf(run, state) {
 export function origin(run) {
   if (!run.rerun) return null;
   const { run: first, action, recover } = run.rerun;
-  return h("span", { class: "hint origin" }, recover ? "recovers " : "reruns ", h("a", { href: at("runs", first) }, first), action && action !== "a0" ? ` / ${action}` : "");
+  return h(
+    "span",
+    { class: "hint origin" },
+    recover ? "recovers " : "reruns ",
+    h("a", { href: at("runs", first) }, first),
+    action && action !== "a0" ? ` / ${action}` : "",
+  );
 }
 
 async function showCluster(box, signal) {
-  const names = [["cpus", "CPU", String], ["gpus", "GPU", String], ["memory", "Memory", bytes]];
+  const names = [
+    ["cpus", "CPU", String],
+    ["gpus", "GPU", String],
+    ["memory", "Memory", bytes],
+  ];
   repeat(5, signal, async () => {
     const found = await read(at("api", "cluster"), signal).catch(() => null);
-    fill(box, found ? names.filter(([key]) => found[key]?.total).map(([key, label, text]) => meter(label, found[key], text)) : []);
+    fill(
+      box,
+      found
+        ? names.filter(([key]) => found[key]?.total).map(([key, label, text]) => meter(label, found[key], text))
+        : [],
+    );
   });
 }
 
@@ -138,6 +228,12 @@ function meter(label, { used, total, pending }, text) {
   const round = (number) => text(Math.round(number * 10) / 10);
   const filled = h("i");
   filled.style.width = `${Math.min(100, (100 * used) / total)}%`;
-  return h("span", { class: "meter" }, h("span", { class: "hint" }, label), h("span", { class: "meter-bar", "aria-hidden": "true" }, filled),
-    `${round(used)} of ${round(total)}`, pending ? h("span", { class: "pending" }, ` ${round(pending)} wait`) : null);
+  return h(
+    "span",
+    { class: "meter" },
+    h("span", { class: "hint" }, label),
+    h("span", { class: "meter-bar", "aria-hidden": "true" }, filled),
+    `${round(used)} of ${round(total)}`,
+    pending ? h("span", { class: "pending" }, ` ${round(pending)} wait`) : null,
+  );
 }

@@ -114,7 +114,8 @@ export class Scroller {
     const { box, rowHeight } = this;
     const top = index * rowHeight;
     if (top >= box.scrollTop && top + rowHeight <= box.scrollTop + box.clientHeight) return;
-    const near = top + rowHeight > box.scrollTop - 2 * rowHeight && top < box.scrollTop + box.clientHeight + 2 * rowHeight;
+    const near =
+      top + rowHeight > box.scrollTop - 2 * rowHeight && top < box.scrollTop + box.clientHeight + 2 * rowHeight;
     if (!near) box.scrollTop = top - (box.clientHeight - rowHeight) / 2;
     else if (top < box.scrollTop) box.scrollTop = top;
     else box.scrollTop = top + rowHeight - box.clientHeight;

@@ -23,9 +23,23 @@ export function tabs(names, { label, chosen, show, onChoose, signal }) {
     panel.replaceChildren();
     show(name, panel, leaving.signal);
   };
-  const made = new Map(names.map((name) => [name, h("button", {
-    type: "button", role: "tab", id: `tab-${name.toLowerCase()}`, "aria-controls": "panel", on: { click: () => (choose(name), onChoose(name)) },
-  }, name, h("span", { class: "mark" }))]));
+  const made = new Map(
+    names.map((name) => [
+      name,
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${name.toLowerCase()}`,
+          "aria-controls": "panel",
+          on: { click: () => (choose(name), onChoose(name)) },
+        },
+        name,
+        h("span", { class: "mark" }),
+      ),
+    ]),
+  );
   const list = h("div", { role: "tablist", class: "tabs", "aria-label": label }, [...made.values()]);
   list.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -13,30 +13,49 @@ export function timeline(scale, { onChange, signal }) {
   const draw = () => {
     const width = area.clientWidth;
     if (!width) return;
-    fill(ticks, scale.ticks(Math.max(1, Math.floor(width / TICK_PX))).map((time) => {
-      const tick = h("span", {}, time ? duration(time) : "0");
-      tick.style.left = `${scale.shareOf(time) * 100}%`;
-      return tick;
-    }));
+    fill(
+      ticks,
+      scale.ticks(Math.max(1, Math.floor(width / TICK_PX))).map((time) => {
+        const tick = h("span", {}, time ? duration(time) : "0");
+        tick.style.left = `${scale.shareOf(time) * 100}%`;
+        return tick;
+      }),
+    );
   };
   const changed = () => (draw(), onChange());
   const zoom = (factor, around) => (scale.zoom(factor, around), changed());
   const whole = () => (scale.whole(), changed());
-  const sign = (text, label, listener) => button(text, listener, { class: "quiet small", "aria-label": label, title: label });
+  const sign = (text, label, listener) =>
+    button(text, listener, { class: "quiet small", "aria-label": label, title: label });
   dragging(area, chosen, (from, to) => (scale.show(scale.at(from), scale.at(to)), changed()));
   area.addEventListener("dblclick", whole);
-  area.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const box = area.getBoundingClientRect();
-    if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) (scale.pan(event.deltaX / box.width), changed());
-    else zoom(event.deltaY > 0 ? 1.25 : 0.8, (event.clientX - box.left) / box.width);
-  }, { passive: false });
+  area.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const box = area.getBoundingClientRect();
+      if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) (scale.pan(event.deltaX / box.width), changed());
+      else zoom(event.deltaY > 0 ? 1.25 : 0.8, (event.clientX - box.left) / box.width);
+    },
+    { passive: false },
+  );
   const watched = new ResizeObserver(draw);
   watched.observe(area);
   signal.addEventListener("abort", () => watched.disconnect());
-  const element = h("div", { class: "time-cell axis" }, area, h("div", { class: "zoom", role: "group", "aria-label": "Timeline" },
-    sign("◂", "Earlier", () => (scale.pan(-0.3), changed())), sign("▸", "Later", () => (scale.pan(0.3), changed())),
-    sign("+", "Zoom in (+)", () => zoom(0.5)), sign("−", "Zoom out (-)", () => zoom(2)), sign("Whole", "The whole time (0)", whole)));
+  const element = h(
+    "div",
+    { class: "time-cell axis" },
+    area,
+    h(
+      "div",
+      { class: "zoom", role: "group", "aria-label": "Timeline" },
+      sign("◂", "Earlier", () => (scale.pan(-0.3), changed())),
+      sign("▸", "Later", () => (scale.pan(0.3), changed())),
+      sign("+", "Zoom in (+)", () => zoom(0.5)),
+      sign("−", "Zoom out (-)", () => zoom(2)),
+      sign("Whole", "The whole time (0)", whole),
+    ),
+  );
   return { element, draw, zoom, whole };
 }
 
@@ -66,5 +85,5 @@ function dragging(area, chosen, choose) {
     if (Math.abs(one - other) > 0.01) choose(Math.min(one, other), Math.max(one, other));
   };
   area.addEventListener("pointerup", end);
-  area.addEventListener("pointercancel", () => (from = null, chosen.hidden = true));
+  area.addEventListener("pointercancel", () => ((from = null), (chosen.hidden = true)));
 }

@@ -22,7 +22,10 @@ export class TreeView {
   constructor(box, { outline, scale, now, onOpen, onMove, signal }) {
     Object.assign(this, { box, outline, scale, now, onOpen, onMove, at: 0 });
     this.scroller = new Scroller(box, {
-      rowHeight: matchMedia(NARROW).matches ? ROW_NARROW : ROW, signal, make: (slot) => makeRow(slot), fill: (row, index) => this.fill(row, index),
+      rowHeight: matchMedia(NARROW).matches ? ROW_NARROW : ROW,
+      signal,
+      make: (slot) => makeRow(slot),
+      fill: (row, index) => this.fill(row, index),
     });
     box.addEventListener("keydown", (event) => this.press(event), { signal });
     box.addEventListener("click", (event) => this.click(event), { signal });
@@ -68,7 +71,14 @@ export class TreeView {
     const line = this.outline.lines[this.at];
     const page = Math.max(1, Math.floor(this.box.clientHeight / this.scroller.rowHeight) - 1);
     const moves = {
-      ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity,
+      ArrowDown: 1,
+      j: 1,
+      ArrowUp: -1,
+      k: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
     };
     if (event.key in moves) this.stand(this.at + moves[event.key]);
     else if (event.key === "ArrowRight") this.unfold(line);
@@ -161,10 +171,19 @@ export class TreeView {
     const end = ended >= 0 ? ended : this.now();
     const ran = started >= 0 ? end - started : null;
     say(row.length, ran === null ? "" : duration(ran));
-    row.element.setAttribute("aria-label", [
-      table.taskOf(action), table.id[action], phase.replaceAll("_", " "), ran === null ? "" : duration(ran),
-      isCritical ? "on the critical path" : "", ...notes,
-    ].filter(Boolean).join(", "));
+    row.element.setAttribute(
+      "aria-label",
+      [
+        table.taskOf(action),
+        table.id[action],
+        phase.replaceAll("_", " "),
+        ran === null ? "" : duration(ran),
+        isCritical ? "on the critical path" : "",
+        ...notes,
+      ]
+        .filter(Boolean)
+        .join(", "),
+    );
     for (const attempt of table.earlier.get(action) ?? []) this.placePast(row, attempt);
     if (queued >= 0 && !table.cached.has(action)) this.place(row.wait, queued, started >= 0 ? started : end, "wait");
     if (table.cached.has(action) && ended >= 0) this.place(row.run, ended, ended, "run phase-recovered");
@@ -176,8 +195,10 @@ export class TreeView {
     const { table } = this.outline;
     const counts = {};
     for (const [phase, number] of group.counts) counts[table.phases[phase]] = number;
-    const phase = Object.keys(counts).find((name) => counts[name] && isBad(name))
-      ?? Object.keys(counts).find((name) => counts[name] && !hasEnded(name)) ?? "succeeded";
+    const phase =
+      Object.keys(counts).find((name) => counts[name] && isBad(name)) ??
+      Object.keys(counts).find((name) => counts[name] && !hasEnded(name)) ??
+      "succeeded";
     setPhaseIcon(row.icon, phase);
     say(row.name, group.name || "(group)");
     put(row.name, "title", group.name);
@@ -185,8 +206,13 @@ export class TreeView {
     fill(row.note, group.members.length === counts[phase] ? null : phaseCounts(counts, { bar: false }));
     const { from, to } = spanOf(table, group, this.now());
     say(row.length, to > from ? duration(to - from) : "");
-    row.element.setAttribute("aria-label", `group ${group.name}, ${count(group.members.length)} actions, ${Object.entries(counts)
-      .filter(([, number]) => number).map(([name, number]) => `${count(number)} ${name.replaceAll("_", " ")}`).join(", ")}`);
+    row.element.setAttribute(
+      "aria-label",
+      `group ${group.name}, ${count(group.members.length)} actions, ${Object.entries(counts)
+        .filter(([, number]) => number)
+        .map(([name, number]) => `${count(number)} ${name.replaceAll("_", " ")}`)
+        .join(", ")}`,
+    );
     if (to > from) this.place(row.run, from, to, "run group");
   }
 

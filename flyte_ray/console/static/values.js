@@ -12,19 +12,35 @@ const IMAGE = /\.(png|jpe?g|gif|webp|bmp|avif)$/i;
 /** Make the list of an action's inputs or outputs: `side` is `inputs` or `outputs`. */
 export function values(run, action, side, list, signal) {
   if (!list?.length) return h("p", { class: "hint" }, side === "inputs" ? "It takes none." : "There are none.");
-  return h("div", { class: "values" }, list.map((value) => {
-    const address = at("api", "runs", run, "actions", action, "values", side, value.name);
-    const label = `${side === "inputs" ? "Input" : "Output"} ${value.name}`;
-    if (isShort(value)) return h("section", { class: "value", "aria-label": label }, h("header", {}, h("b", {}, value.name), json(value.value)));
-    return h("section", { class: "value", "aria-label": label },
-      h("header", {}, h("b", {}, value.name), h("span", { class: "type" }, value.type ?? ""), facts(value)),
-      h("div", { class: "value-body" }, body(value, address, signal)));
-  }));
+  return h(
+    "div",
+    { class: "values" },
+    list.map((value) => {
+      const address = at("api", "runs", run, "actions", action, "values", side, value.name);
+      const label = `${side === "inputs" ? "Input" : "Output"} ${value.name}`;
+      if (isShort(value))
+        return h(
+          "section",
+          { class: "value", "aria-label": label },
+          h("header", {}, h("b", {}, value.name), json(value.value)),
+        );
+      return h(
+        "section",
+        { class: "value", "aria-label": label },
+        h("header", {}, h("b", {}, value.name), h("span", { class: "type" }, value.type ?? ""), facts(value)),
+        h("div", { class: "value-body" }, body(value, address, signal)),
+      );
+    }),
+  );
 }
 
 /** Tell whether a value fits on the line of its name. */
 function isShort({ kind, value, whole }) {
-  return whole && ((kind === "json" && (value === null || typeof value !== "object")) || (kind === "text" && value.length < SHORT && !value.includes("\n")));
+  return (
+    whole &&
+    ((kind === "json" && (value === null || typeof value !== "object")) ||
+      (kind === "text" && value.length < SHORT && !value.includes("\n")))
+  );
 }
 
 function facts(value) {
@@ -36,14 +52,26 @@ function facts(value) {
 
 function body(value, address, signal) {
   switch (value.kind) {
-    case "table": return [schemaOf(value), grid(`${address}/rows`, value.name, signal)];
-    case "image": return [picture(address, value), download(address, value)];
-    case "file": return [IMAGE.test(value.uri ?? "") ? picture(address, value) : null, download(address, value)];
-    case "dir": return [entries(value, address), stored(value)];
-    case "text": return [text(value, address)];
-    case "json": return [jsonOf(value, address)];
-    default: return [value.preview ? h("pre", {}, preview(value)) : null, stored(value),
-      value.kind === "pickle" ? h("p", { class: "hint" }, "A Python object, pickled. The console loads no pickles.") : null];
+    case "table":
+      return [schemaOf(value), grid(`${address}/rows`, value.name, signal)];
+    case "image":
+      return [picture(address, value), download(address, value)];
+    case "file":
+      return [IMAGE.test(value.uri ?? "") ? picture(address, value) : null, download(address, value)];
+    case "dir":
+      return [entries(value, address), stored(value)];
+    case "text":
+      return [text(value, address)];
+    case "json":
+      return [jsonOf(value, address)];
+    default:
+      return [
+        value.preview ? h("pre", {}, preview(value)) : null,
+        stored(value),
+        value.kind === "pickle"
+          ? h("p", { class: "hint" }, "A Python object, pickled. The console loads no pickles.")
+          : null,
+      ];
   }
 }
 
@@ -53,8 +81,16 @@ function preview(value) {
 
 function schemaOf(value) {
   if (!value.schema?.length) return null;
-  return h("details", {}, h("summary", {}, "Columns"), h("dl", { class: "facts" },
-    value.schema.map(([name, type]) => [h("dt", {}, name), h("dd", {}, h("code", {}, type))])));
+  return h(
+    "details",
+    {},
+    h("summary", {}, "Columns"),
+    h(
+      "dl",
+      { class: "facts" },
+      value.schema.map(([name, type]) => [h("dt", {}, name), h("dd", {}, h("code", {}, type))]),
+    ),
+  );
 }
 
 function picture(address, value) {
@@ -63,19 +99,45 @@ function picture(address, value) {
 
 function download(address, value) {
   const name = value.uri?.split("/").at(-1) || value.name;
-  return h("p", { class: "row" }, h("a", { href: `${address}/content`, download: name }, `Download ${name}`),
-    value.size ? h("span", { class: "hint" }, bytes(value.size)) : null, stored(value));
+  return h(
+    "p",
+    { class: "row" },
+    h("a", { href: `${address}/content`, download: name }, `Download ${name}`),
+    value.size ? h("span", { class: "hint" }, bytes(value.size)) : null,
+    stored(value),
+  );
 }
 
 function stored(value) {
-  return value.uri ? h("span", { class: "row uri" }, h("code", { "data-copied": "" }, value.uri), copyButton(value.uri, `Copy the address of ${value.name}`)) : null;
+  return value.uri
+    ? h(
+        "span",
+        { class: "row uri" },
+        h("code", { "data-copied": "" }, value.uri),
+        copyButton(value.uri, `Copy the address of ${value.name}`),
+      )
+    : null;
 }
 
 function entries(value, address) {
   const paths = (value.preview ?? "").split("\n").filter(Boolean);
   if (!paths.length) return null;
-  return h("details", { open: paths.length <= 20 }, h("summary", {}, counted(paths.length, "file"), value.whole === false ? " and more" : ""),
-    h("ul", { class: "files" }, paths.map((path) => h("li", {}, h("a", { class: "id", href: `${address}/content${query({ path })}`, download: path.split("/").at(-1) }, path)))));
+  return h(
+    "details",
+    { open: paths.length <= 20 },
+    h("summary", {}, counted(paths.length, "file"), value.whole === false ? " and more" : ""),
+    h(
+      "ul",
+      { class: "files" },
+      paths.map((path) =>
+        h(
+          "li",
+          {},
+          h("a", { class: "id", href: `${address}/content${query({ path })}`, download: path.split("/").at(-1) }, path),
+        ),
+      ),
+    ),
+  );
 }
 
 function text(value, address) {
@@ -105,7 +167,12 @@ function wholeButton(address, show) {
     show(await answer.text());
     return box.remove();
   });
-  const box = h("p", { class: "row" }, h("span", { class: "hint" }, "This is its beginning."), whole,
-    h("a", { href: `${address}/content`, download: "" }, "Download"));
+  const box = h(
+    "p",
+    { class: "row" },
+    h("span", { class: "hint" }, "This is its beginning."),
+    whole,
+    h("a", { href: `${address}/content`, download: "" }, "Download"),
+  );
   return box;
 }

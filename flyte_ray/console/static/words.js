@@ -39,7 +39,12 @@ export function ago(us) {
   const ms = Date.now() - us / 1000;
   if (ms < 5000) return "just now";
   const seconds = ms / 1000;
-  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => seconds >= size);
+  const [size, unit] = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ].find(([size]) => seconds >= size);
   return `${Math.floor(seconds / size)} ${unit} ago`;
 }
 
