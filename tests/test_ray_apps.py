@@ -93,6 +93,11 @@ def test_an_asgi_app_is_served_to_who_has_a_token(serving: Path) -> None:
         assert websocket.recv() == "hello!"
     with pytest.raises(InvalidStatus):
         connect(url, open_timeout=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # see shut_serve_down
+        from ray import serve
+    answer = serve.get_app_handle("shop").request.remote("GET", "/about").result(timeout_s=60)
+    assert answer["status"] == 200 and b'"red"' in answer["body"]
 
 
 def test_the_same_content_changes_nothing_and_another_one_fails_no_request(serving: Path) -> None:

@@ -41,6 +41,9 @@ def replica_class(*, tells_rate: bool = False) -> type:
         def __serve_build_asgi_app__(self) -> Any:  # Serve's name
             return self.inner
 
+        async def request(self, method: str, path: str, headers: Any = None, body: bytes = b"") -> Any:
+            return await self.inner.request(method, path, headers or {}, body)
+
         async def check_health(self) -> None:
             self.inner.check_health()
 

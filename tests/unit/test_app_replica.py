@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -94,6 +95,24 @@ def test_a_server_function_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
         assert (await client.get("/")).status_code == 426  # it speaks WebSocket alone
 
     within(replica_of(served_apps.echo, tmp_path), use)
+
+
+def test_a_handle_asks_without_a_token_and_gets_the_whole_answer(tmp_path: Path) -> None:
+    os.environ["COLOUR"] = "red"
+    shop, files = replica_of(served_apps.shop, tmp_path), replica_of(served_apps.files, tmp_path)
+
+    async def use_shop(client: httpx.AsyncClient) -> None:
+        answer = await shop.request("get", "/about?x=1", {"accept": "*/*"}, b"")
+        assert answer["status"] == 200 and json.loads(answer["body"])["colour"] == "red"
+        assert ("content-type", "application/json") in answer["headers"]
+        assert (await shop.request("GET", "/events", {}, b""))["body"].count(b"data:") == 3
+        assert (await shop.request("GET", "/nowhere", {}, b""))["status"] == 404
+
+    async def use_files(client: httpx.AsyncClient) -> None:
+        assert (await files.request("POST", "/", {}, b"abc"))["body"].endswith(b" abc")
+
+    within(shop, use_shop)
+    within(files, use_files)
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
