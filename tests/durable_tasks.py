@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import flyte_ray as flyte
+from flyte_ray.errors import BaseRuntimeError, NonRecoverableError
 from tests.workloads import note, square
 
 env = flyte.TaskEnvironment("durable")
@@ -89,3 +90,33 @@ def backs_off(counts: str) -> int:
     if flyte.ctx().attempt_number < 2:
         raise ValueError("not yet")
     return flyte.ctx().attempt_number
+
+
+@env.task(retries=1)
+def hopeless(counts: str) -> int:
+    note(counts, "hopeless")
+    raise ValueError("boom")
+
+
+@env.task(retries=5)
+def for_good(counts: str) -> int:
+    note(counts, "for good")
+    raise NonRecoverableError("never again")
+
+
+@env.task(retries=flyte.RetryStrategy(5, retry_on=(ConnectionError,)))
+def of_another_kind(counts: str) -> int:
+    note(counts, "of another kind")
+    raise ValueError("no connection was asked for")
+
+
+@env.task
+def fails_in_every_way(counts: str) -> list[str]:
+    """Return the classes of its children's errors."""
+    found = []
+    for task in (hopeless, for_good, of_another_kind):
+        try:
+            task(counts)
+        except BaseRuntimeError as error:
+            found.append(type(error).__name__)
+    return found

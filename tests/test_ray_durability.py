@@ -120,3 +120,10 @@ def test_failed_attempts_are_retried_after_a_growing_pause(connected: Path, tmp_
     assert began[2] - began[1] >= 0.6
     root = run.state().root
     assert (root.failures, root.losses) == (2, 0)
+
+
+def test_an_error_is_tried_again_as_often_and_only_where_that_was_asked_for(connected: Path, tmp_path: Path) -> None:
+    run = flyte.run(durable_tasks.fails_in_every_way, counts=str(tmp_path / "counts"))
+    assert run.outputs() == (["RetriesExhaustedError", "NonRecoverableError", "RuntimeUserError"],)
+    tries = (tmp_path / "counts").read_text().splitlines()
+    assert tries == ["hopeless", "hopeless", "for good", "of another kind"]
