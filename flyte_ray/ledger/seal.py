@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from flyte_ray.errors import StoreDamagedError
@@ -25,8 +26,10 @@ _BLANK_SIZE: Final = _SIZE + b"000000000000"
 _MAGIC: Final = b"ARROW1"
 
 
-def write_sealed(batches: list[pa.RecordBatch], schema: pa.Schema, about: dict[str, str], options: Any = None) -> bytes:
-    """Write a sealed Arrow file.
+def write_sealed(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, about: dict[str, str], options: Any = None
+) -> bytes:
+    """Write a sealed Arrow file; of one that is large this keeps no second copy meanwhile.
 
     Args:
         batches: Its rows.
@@ -44,10 +47,11 @@ def write_sealed(batches: list[pa.RecordBatch], schema: pa.Schema, about: dict[s
     with pa.ipc.new_file(sink, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-    data = bytearray(sink.getvalue())
-    _fill(data, _BLANK_SIZE, b"%s%012d" % (_SIZE, len(data)))
-    _fill(data, _BLANK_SUM, b"%s%08x" % (_SUM, zlib.crc32(data)))
-    return bytes(data)
+    _fill_in(sink, _BLANK_SIZE, b"%s%012d" % (_SIZE, sink.tell()))
+    with sink.getbuffer() as data:
+        found = zlib.crc32(data)
+    _fill_in(sink, _BLANK_SUM, b"%s%08x" % (_SUM, found))
+    return sink.getvalue()
 
 
 def read_sealed(data: bytes, uri: str) -> tuple[pa.Table, dict[str, str]]:
@@ -82,9 +86,19 @@ def is_torn(data: bytes) -> bool:
 
 
 def _fill(data: bytearray, blank: bytes, filled: bytes) -> None:
-    """Fill in both schemas; what looks alike between them is the user's."""
-    for start in (data.find(blank), data.rfind(blank)):
+    for start in _places(data, blank):
         data[start : start + len(filled)] = filled
+
+
+def _fill_in(sink: io.BytesIO, blank: bytes, filled: bytes) -> None:
+    for start in _places(sink.getvalue(), blank):
+        sink.seek(start)
+        sink.write(filled)
+
+
+def _places(data: bytes | bytearray, mark: bytes) -> tuple[int, int]:
+    """Find a mark in both schemas; what looks alike between them is the user's."""
+    return data.find(mark), data.rfind(mark)
 
 
 def _is_sound(data: bytes) -> bool:
