@@ -151,6 +151,8 @@ def ensure_ledger(store: Store, *, lasting: bool) -> Any:
 def _end_other_version(store: Store, ledger: Any) -> bool:
     import ray  # see connect
 
+    if ledger._ray_actor_id in _SAME:
+        return False
     try:
         # By their handles: another client may have put actors of its own in their place by then.
         launcher = ray.get_actor(launcher_name(store.uri), NAMESPACE)
@@ -165,6 +167,8 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
             ray.kill(ledger)
     except ray.exceptions.RayActorError:
         other = "idle"  # another client has just ended it
+    if not other:
+        _SAME.add(ledger._ray_actor_id)
     if other and other != "idle":
         _log.warning(
             "The ledger of %s on this cluster holds runs and goes on with flyte-ray %s, also for this run; this process"
@@ -175,3 +179,5 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
 
 
 _KEPT: list[Any] = []
+_SAME: set[Any] = set()
+"""Ledgers known to run this process's content of the package: one that is restarted runs the same again."""
