@@ -18,7 +18,7 @@ from flyte_ray.ledger.amounts import lends
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.messages import TaskRef
-from flyte_ray.ledger.queue import BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
+from flyte_ray.ledger.queue import AHEAD_S, BATCH_S, PROBE_US, SHORT_S, Durations, ShapeQueue
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
 
@@ -101,6 +101,8 @@ class Dispatch:
             return chosen
         most = min(slot.want or slot.ahead, ceil(len(queue) / max(1, takers)))
         seconds, budget = 0.0, BATCH_S * places
+        if not slot.want:
+            seconds, budget = self._held_s(slot), AHEAD_S
         while len(chosen) < most and seconds < budget:
             head = queue.peek()
             if head is None:
@@ -124,6 +126,12 @@ class Dispatch:
         if chosen:
             slot.given_us = self._now_us()
         return chosen
+
+    def _held_s(self, slot: Slot) -> float:
+        """How long what a slot was handed and has not ended takes, in seconds of measured time."""
+        last = next(reversed(slot.running), "")
+        action = self._actions.get(last)
+        return len(slot.running) * ((action and self.durations.mean(action.task)) or 0.0)
 
     def lacking(
         self, shape: str, capacity: int, slots: Sequence[Slot], starting: int, concurrency: int | None = None

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 BATCH_S: Final = 0.02
 """Work that one reply hands out, in seconds of measured time."""
+AHEAD_S: Final = 5 * BATCH_S
+"""Work that a slot holds at most when it is sent more ahead, in seconds of measured time: no other slot gets that."""
 SHORT_S: Final = 0.05
 """Up to this mean a task is short: it may delay a waiting parent in whose slot it runs."""
 SLOT_S: Final = 1.0
