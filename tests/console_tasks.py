@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 import flyte_ray as flyte
-from flyte_ray.io import Dir, File
+from flyte_ray.io import DataFrame, Dir, File
 
 env = flyte.TaskEnvironment("shown", resources=flyte.Resources(cpu=1), env_vars={"SECRET": "hidden"})
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -77,3 +77,8 @@ def waiting_for_the_console() -> int:
     found = price(1)
     LOOKED.wait(60)
     return found
+
+
+@env.task
+def frame() -> DataFrame:
+    return DataFrame.from_df(pa.table({"n": list(range(250)), "part": [[1, 2]] * 250, "none": [None] * 250}))

@@ -17,6 +17,7 @@ from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.runs import Following
 from flyte_ray.console.building import build_console
 from flyte_ray.ledger import recorder
+from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.storage import open_store
 from tests import console_tasks as shown
 from tests.asgi_client import Client
@@ -84,6 +85,25 @@ def test_a_table_is_read_in_pages(console: Client) -> None:
     assert page["rows"] == [[998, "<b>998"], [999, "<b>999"]]
     refused = console.get(f"{place}/o3/rows")
     assert refused.status_code == 400 and "should be a table" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("is_near", [True, False])
+def test_tables_are_read_from_files_too_wherever_they_lie(
+    console: Client, monkeypatch: pytest.MonkeyPatch, is_near: bool
+) -> None:
+    frame = flyte.with_runcontext(mode="local").run(shown.frame).name
+    arrow = flyte.with_runcontext(mode="local").run(shown.values, words="w", scale=1.0).name
+    if not is_near:  # as on S3, where Arrow asks for what it needs
+        monkeypatch.setattr(RunBlobs, "local_path", lambda blobs, uri: None)
+    (about,) = console.get(f"/api/runs/{frame}/actions/a0").json()["outputs"]
+    assert (about["kind"], about["rows"], [name for name, _ in about["schema"]]) == (
+        *("table", 250),
+        ["n", "part", "none"],
+    )
+    page = console.get(f"/api/runs/{frame}/actions/a0/values/outputs/o0/rows?start=248&count=9").json()
+    assert page["rows"] == [[248, "[1, 2]", None], [249, "[1, 2]", None]] and page["total"] == 250
+    page = console.get(f"/api/runs/{arrow}/actions/a0/values/outputs/o0/rows?start=5&count=1").json()
+    assert page["rows"] == [[5, "<b>5"]]
 
 
 def test_a_value_is_downloaded_and_nothing_in_it_runs(console: Client) -> None:
