@@ -186,6 +186,7 @@ def test_an_open_page_shows_how_a_run_ends(page: Page, console: str, tmp_path: P
         end.touch()
         expect(page.locator(".run-head")).to_contain_text("succeeded")
         expect(page.get_by_role("treeitem", name="nightly.follow, a0, succeeded")).to_be_visible()
+        expect(page.get_by_role("button", name="Recover")).to_be_visible()
         assert page.evaluate("window.stayed")
 
 
@@ -291,6 +292,19 @@ def test_a_run_is_started_anew_with_other_inputs(page: Page) -> None:
     expect(page.locator(".facts-line")).to_contain_text("reruns nightly")
     expect(page.locator(".run-head")).to_contain_text("failed")
     expect(page.get_by_role("treeitem", name="group clean, 2 actions")).to_be_visible()
+
+
+def test_a_run_is_resumed_and_recovered(page: Page) -> None:
+    console_runs.local(console_runs.main, "to-resume", parts=1)
+    page.goto("/runs/to-resume")
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Recover").click()
+    page.get_by_role("dialog").get_by_role("button", name="Recover").click()
+    expect(page.locator(".facts-line")).to_contain_text("recovers to-resume")
+    expect(page.locator(".run-head")).to_contain_text("failed")
+    expect(page.locator(".run-head")).to_contain_text("recovered")
 
 
 def test_a_token_is_asked_for_once_and_taken_back(browser: Browser, console: str) -> None:

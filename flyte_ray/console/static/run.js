@@ -246,6 +246,13 @@ class RunPage {
     );
   }
 
+  /** What can be done changes with how the run stands, and events do not tell it. */
+  async renewVerbs() {
+    const { signal } = this.context;
+    const run = await read(at("api", "runs", this.name), signal).catch(() => null);
+    if (run && !signal.aborted) this.showRun(run);
+  }
+
   /** What the run was started with, for the form. */
   async startedWith() {
     const root = await read(at("api", "runs", this.name, "actions", ROOT), this.context.signal);
@@ -308,6 +315,7 @@ class RunPage {
     const changed = (run) => {
       const before = this.run;
       this.showRun(run);
+      if (before.phase !== run.phase || before.hold?.is_cut_off !== run.hold?.is_cut_off) this.renewVerbs();
       if (before.phase !== run.phase || (run.actions?.paused ?? 0) !== this.asked) this.showNotices();
     };
     follow(
