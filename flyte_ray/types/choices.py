@@ -149,7 +149,9 @@ def enum_form(cls: type[enum.Enum]) -> Form:
         if not isinstance(value, cls):
             raise MismatchError(cls.__name__, value)
 
-    by_value = {member.value: member for member in cls.__members__.values() if type(member.value) in _VALUES}
+    members = cls.__members__.values()
+    # NaN is not found again by what it is.
+    by_value = {each.value: each for each in members if type(each.value) in _VALUES and each.value == each.value}
     classes = frozenset({cls})
     shapes = {shape_of(value) for value in by_value}
     shape: Shape = shapes.pop() if len(shapes) == 1 else "mixed"

@@ -138,7 +138,7 @@ def _is_alike(left: Any, right: Any) -> bool:
         return _are_alike(left, right)
     if isinstance(left, (dt.datetime, dt.time)):
         return left == right and str(left.tzinfo) == str(right.tzinfo)
-    return bool(left == right)
+    return bool(left == right) and getattr(left, "maxlen", None) == getattr(right, "maxlen", None)  # of a deque
 
 
 def _are_alike(left: Any, right: Any) -> bool:

@@ -127,8 +127,12 @@ def _dataclass_form(annotation: Any, cls: Any, build: Build) -> Form:
     fields = _Fields(annotation, cls, names, build)
     given = frozenset(field.name for field in described if field.init)
     is_plain = len(given) == len(names)
-    # What `__init__` does not take, or `__post_init__` may have changed.
-    after = names if hasattr(cls, "__post_init__") else [name for name in names if name not in given]
+    is_generated = (
+        getattr(cls.__init__, "__code__", None) is not None and cls.__init__.__code__.co_filename == "<string>"
+    )
+    # What `__init__` does not take, or one of the user's or `__post_init__` may have changed.
+    is_kept = is_generated and not hasattr(cls, "__post_init__")
+    after = [name for name in names if name not in given] if is_kept else names
 
     def set_ones(value: Any) -> list[str]:
         return names if is_plain else [name for name in names if hasattr(value, name)]
