@@ -100,6 +100,7 @@ def test_a_tree_is_moved_in_by_keys_and_its_address_can_be_shared(page: Page) ->
     tree.press("ArrowRight")
     tree.press("ArrowRight")
     expect(page.get_by_role("treeitem", selected=True, name="nightly.clean")).to_be_visible()
+    expect(page.locator(".path")).to_have_text("main / clean")
     tree.press("ArrowLeft")
     tree.press("ArrowLeft")
     expect(page.get_by_role("treeitem")).to_have_count(6)

@@ -212,6 +212,15 @@ export class Outline {
     return group === undefined ? this.table.parent[line] : GROUP + group;
   }
 
+  /** What stands above a line, from the top: names of tasks and groups. */
+  namesAbove(line) {
+    const names = [];
+    for (let at = this.above(line); at >= 0; at = this.above(at)) {
+      names.unshift(at >= GROUP ? this.groups[at - GROUP].name : this.table.taskOf(at));
+    }
+    return names;
+  }
+
   /** Rows that failed, the first to fail first: what made others fail comes before them. */
   failures() {
     const { table } = this;

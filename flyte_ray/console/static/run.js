@@ -11,7 +11,7 @@ import { timeline } from "./timeline.js";
 import { Timescale } from "./timescale.js";
 import { TreeView } from "./treeview.js";
 import { values } from "./values.js";
-import { ago, count, duration, moment, shortId } from "./words.js";
+import { ago, count, duration, moment, shortId, shortTask } from "./words.js";
 
 const ROOT = "a0";
 
@@ -38,6 +38,7 @@ class RunPage {
       facts: h("div", { class: "facts-line" }),
       counts: h("div", { class: "run-counts" }),
       notices: h("div", { class: "notices" }),
+      path: h("span", { class: "path" }),
       found: h("span", { class: "hint", role: "status" }),
       live: h("span", { class: "live-state hint", role: "status" }),
     };
@@ -80,7 +81,7 @@ class RunPage {
         h(
           "div",
           { class: "tree-head" },
-          h("div", { class: "tree-cell hint" }, "Action", parts.found),
+          h("div", { class: "tree-cell hint" }, "Action", parts.found, parts.path),
           this.axis.element,
         ),
         box,
@@ -92,7 +93,10 @@ class RunPage {
       now: () => this.now(),
       signal,
       onOpen: (row) => this.context.go(at("runs", this.name, "actions", this.table.id[row])),
-      onMove: (row) => this.context.setQuery({ at: row === null ? "" : this.table.id[row] }),
+      onMove: (line) => {
+        this.context.setQuery({ at: this.table.id[line] ?? "" }); // of a group or a trace there is no id
+        fill(this.parts.path, this.outline.namesAbove(line).map(shortTask).join(" / "));
+      },
     });
     this.box = box;
     this.rescale();

@@ -17,7 +17,7 @@ export class TreeView {
    * @param outline which lines there are
    * @param scale which time is shown
    * @param onOpen is told the row that is to be opened
-   * @param onMove is told the row on which one stands, null on another line
+   * @param onMove is told the line on which one stands
    */
   constructor(box, { outline, scale, now, onOpen, onMove, signal }) {
     Object.assign(this, { box, outline, scale, now, onOpen, onMove, at: 0 });
@@ -47,7 +47,7 @@ export class TreeView {
     this.scroller.draw();
     this.mark();
     const line = this.outline.lines[this.at];
-    this.onMove(line < GROUP ? line : null);
+    this.onMove(line);
   }
 
   mark() {
@@ -198,6 +198,7 @@ export class TreeView {
     const phase =
       Object.keys(counts).find((name) => counts[name] && isBad(name)) ??
       Object.keys(counts).find((name) => counts[name] && !hasEnded(name)) ??
+      Object.keys(counts).find((name) => counts[name] === group.members.length) ??
       "succeeded";
     setPhaseIcon(row.icon, phase);
     say(row.name, group.name || "(group)");
