@@ -122,6 +122,35 @@ def test_deployed_tasks_are_called_by_tasks_that_lack_their_code(cli: Cli, file:
     assert flyte.run(ask_from_sync_code, "tea").outputs() == (9,)
 
 
+def test_a_run_that_was_cut_off_in_a_deployed_task_goes_on_in_another_process(
+    cli: Cli, file: Path, tmp_path: Path
+) -> None:
+    file.write_text(
+        SHOP.replace("    return Quote", "    import os\n    os.environ.get('DIE') and os._exit(1)\n    return Quote")
+    )
+    deployed(cli, file)
+    (tmp_path / "caller.py").write_text(CALLER)
+    with pytest.raises(AssertionError):
+        run_python(["-c", "import os; os.environ['DIE'] = '1'; import caller; caller.start()"], tmp_path)
+    done = run_python(["-m", "flyte_ray.cli.main", "resume", "cut", "--local"], tmp_path)
+    assert "succeeded" in done and "o0 = 3.0" in done
+
+
+CALLER = """
+import flyte_ray as flyte
+
+env = flyte.TaskEnvironment("caller")
+quote = flyte.remote.Task.get("shop.quote", auto_version="latest")
+
+@env.task
+async def ask(item: str) -> float:
+    return (await quote(item)).price
+
+def start():
+    flyte.with_runcontext("local", name="cut").run(ask, "tea")
+"""
+
+
 def test_a_deployed_task_is_run_from_python_and_by_the_command(cli: Cli, file: Path) -> None:
     version = deployed(cli, file)["shop.quote"]["version"]
     run = flyte.run(quote, item="tea", factor=1.0)

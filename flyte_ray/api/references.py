@@ -12,6 +12,7 @@ from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, is_in_
 from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cluster.code import unpack_code
 from flyte_ray.errors import RemoteTaskUsageError
 from flyte_ray.ledger.tasks import TaskRecord, list_deployed, load_deployed
 from flyte_ray.runtime.context import current_action
@@ -26,22 +27,24 @@ class LazyEntity:
         """Name a task; `find` looks it up."""
         self.name = name
         self._find = find
-        self._found: TaskDetails | None = None
+        self._found: tuple[str | None, TaskDetails] | None = None
 
     def __repr__(self) -> str:
-        return f"Deployed task {self.name!r}" + (f", version {self._found.version}" if self._found else "")
+        return f"Deployed task {self.name!r}" + (f", version {self._found[1].version}" if self._found else "")
 
     @both_forms_of_method
     def fetch(self) -> TaskDetails:
-        """Look it up, once.
+        """Look it up: once per run and process, so that a run keeps to a version; outside of runs each time.
 
         Raises:
             RemoteTaskNotFoundError: There is no such task, or not in this version.
 
         """
-        if self._found is None:
-            self._found = self._find()
-        return self._found
+        action = current_action.get()
+        run = action.run_name if action else None
+        if self._found is None or run is None or self._found[0] != run:
+            self._found = run, self._find()
+        return self._found[1]
 
     def override(self, **settings: Any) -> LazyEntity:
         """Return the task with other settings, see `TaskDetails.override`."""
@@ -164,16 +167,19 @@ class Task:
 
 
 def _find(name: str, version: str | None, auto_version: AutoVersioning | None) -> TaskDetails:
+    store, action = current_store(), current_action.get()
     if auto_version != "current":
-        return TaskDetails(load_deployed(current_store(), name, version))
-    action = current_action.get()
-    if action is None:
+        record = load_deployed(store, name, version)
+    elif action is not None:
+        record = load_deployed(store, name, code=action.controller.spec.get("code"), of_code=True)
+    else:
         raise RemoteTaskUsageError(
             f"The current version of task '{name}' is that of the task that asks for it, but no task does. Ask for"
             f" auto_version='latest', or name a version."
         )
-    code = action.controller.spec.get("code")
-    return TaskDetails(load_deployed(current_store(), name, code=code, of_code=True))
+    if action is not None and action.mode == "local":
+        unpack_code(store, record.code)  # its classes are found here then
+    return TaskDetails(record)
 
 
 def template_of(task: Any) -> TaskTemplate:

@@ -10,14 +10,17 @@ from flyte_ray.api.revising import Plan
 from flyte_ray.api.settings import current_pickling, settings
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code, unpack_code
+from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import ClusterError
 from flyte_ray.ledger.lease import drop_claim
+from flyte_ray.ledger.messages import read_ref
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.recovering import find_gone
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.runtime.deployed import code_of
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store
@@ -58,8 +61,12 @@ def resume_run(
     if is_local:
         if not take_over:
             announce_wait(store, run)
+        own = state.code or spec["code"]
+        for ref in map(read_ref, state.tasks.values()):
+            if code_of(ref, BUNDLE_VAR) != own:
+                unpack_code(store, code_of(ref, BUNDLE_VAR))  # a deployed task, which may be queued before its caller
         if plan is None:
-            unpack_code(store, state.code or spec["code"])
+            unpack_code(store, own)
         revise = (lambda catalog: _revise(store, spec, plan, pickling, catalog)) if plan else None
         LocalRun(store, run, pickling).resume(spec, take_over=take_over, revise=revise)
         return

@@ -118,7 +118,10 @@ class Firing:
             if record is not None:
                 self._watched[name] = _Watched(key, record, Fired(), None)
             return
-        watched = _Watched(key, record, load_fired(self._store, record.task, record.name), None)
+        fired = load_fired(self._store, record.task, record.name)
+        # What waited before it was switched off does not come back when it is switched on.
+        queue = tuple(fire for fire in fired.queue if fire > record.activated_us)
+        watched = _Watched(key, record, dataclasses.replace(fired, queue=queue), None)
         self._plan(watched)
         self._watched[name] = watched
 

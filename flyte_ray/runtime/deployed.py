@@ -18,6 +18,8 @@ from flyte_ray.spec.interface import ITS_OWN, Interface, Parameter
 from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
 from flyte_ray.types.expressions import read_annotation
 
+CODE: Final = "code"
+"""Names the code of a deployed task among the options that it has in local mode."""
 _NO_FUNC: Final = "deployed: its code is elsewhere"
 
 
@@ -62,6 +64,13 @@ def options_with(ref: TaskRef, variables: Mapping[str, str], kept: str) -> dict[
         own = {**runtime_env.get("env_vars", {}), **given}
         options["runtime_env"] = {**runtime_env, "env_vars": dict(sorted(own.items()))}
     return options
+
+
+def code_of(ref: TaskRef, variable: str) -> str | None:
+    """Return the marker of the code that a task on record runs with, as far as its options say; `variable` names it."""
+    options: dict[str, Any] = json.loads(ref.options)
+    marker = options.get(CODE) or options.get("runtime_env", {}).get("env_vars", {}).get(variable)
+    return str(marker) if marker else None
 
 
 def spec_of(record: TaskRecord, *, interface: bool = True) -> DeployedTask:

@@ -5,6 +5,7 @@ Slot 0 is the calling thread, so that debuggers, Ctrl-C and main-thread librarie
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -28,6 +29,7 @@ from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.catalog import Catalog, pool_of
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.deployed import CODE, DeployedTask
 from flyte_ray.runtime.interrupt import INTERRUPTED, CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
@@ -121,6 +123,8 @@ class LocalLauncher:
 
 def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
     """Give all tasks one shape, but those that share a thread, and say once what one declares that needs a process."""
+    if isinstance(task, DeployedTask):
+        return LOCAL_SHAPE, json.dumps({CODE: task.code}), None
     environment = task.environment
     declared = {
         "image": environment.image not in (None, "auto"),

@@ -160,6 +160,16 @@ def test_what_is_switched_off_does_not_fire_and_misses_nothing_by_that() -> None
         load_trigger(world.store, "e.f", "hourly")
 
 
+def test_what_waited_when_a_trigger_was_switched_off_does_not_come_back() -> None:
+    world = World(trigger(overlap="queue"))
+    assert [world.at("01:00"), world.at("02:00")] == [["01:00"], []]
+    add_trigger(world.store, trigger(overlap="queue", active=False))
+    world.at("02:10")
+    world.active.clear()
+    add_trigger(world.store, trigger(overlap="queue", activated_us=us("02:30")))
+    assert [world.at("02:31"), world.at("03:00")] == [[], ["03:00"]]
+
+
 def test_a_trigger_whose_task_is_gone_says_so_and_goes_on() -> None:
     world = World(trigger())
     world.fails = ValueError("no such task")
