@@ -1,4 +1,4 @@
-"""How long does a shell wait for `flyte-ray --help`, and for the completion of a task's name?
+"""How long a shell waits for `flyte-ray --help`, and for the completion of a task's name.
 
 `python -m benchmarks.shell`; needs neither Ray nor a root. The baseline is a Python that starts and imports click.
 """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flyte_ray.api.deploying import deploy
     from flyte_ray.api.environment import TaskEnvironment
     from flyte_ray.api.fanning import map_task as map
+    from flyte_ray.api.foreign import is_control_plane_available
     from flyte_ray.api.run import Run
     from flyte_ray.api.running import rerun, run, with_runcontext
     from flyte_ray.api.scripts import run_python_script
@@ -53,6 +54,9 @@ def version() -> str:
 def __getattr__(name: str) -> Any:
     place, _, held = _PLACES.get(name, "").partition(":")
     if not place:
+        foreign = importlib.import_module("flyte_ray.api.foreign")
+        if name in foreign.ABSENT:
+            return foreign.Absent(name)
         raise AttributeError(f"module 'flyte_ray' has no attribute {name!r}")
     module = importlib.import_module(f"flyte_ray.{place}")
     found = globals()[name] = getattr(module, held) if held else module
@@ -110,6 +114,7 @@ _PLACES = {
     "init": "api.settings:init",
     "init_from_config": "api.config:init_from_config",
     "io": "io",
+    "is_control_plane_available": "api.foreign:is_control_plane_available",
     "latest_checkpoint": "runtime.checkpoint:latest_checkpoint",
     "logger": "api.settings:logger",
     "map": "api.fanning:map_task",
@@ -178,6 +183,7 @@ __all__ = [
     "init",
     "init_from_config",
     "io",
+    "is_control_plane_available",
     "latest_checkpoint",
     "logger",
     "map",

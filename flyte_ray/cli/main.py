@@ -13,6 +13,7 @@ import traceback
 from typing import Any, Final, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from flyte_ray.cli import CONFIG, VERBOSE
 from flyte_ray.errors import (
@@ -107,6 +108,12 @@ class Verbs(click.Group):
         """List the verbs, of which none is imported for that."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, VERBS[name].about) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a verb, of which none is imported for that."""
+        names = (name for name in sorted(VERBS) if name.startswith(incomplete))
+        verbs = [CompletionItem(name, help=VERBS[name].about) for name in names]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -34,7 +34,14 @@ class _Ours(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         # The import system takes what stands there when this returns.
-        sys.modules[module.__name__] = importlib.import_module(f"{_OURS}{module.__name__[len(_THEIRS) :]}")
+        name = f"{_OURS}{module.__name__[len(_THEIRS) :]}"
+        try:
+            sys.modules[module.__name__] = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not error.name or not error.name.startswith(_OURS):
+                raise
+            said = f"'{module.__name__}' has no counterpart in flyte-ray: docs/flyte2.md says what to use instead."
+            raise ModuleNotFoundError(said, name=module.__name__) from None
 
 
 _finder: Final = _Ours()

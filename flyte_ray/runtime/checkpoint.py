@@ -139,13 +139,13 @@ class Checkpoint:
 
 
 def latest_checkpoint(
-    root: str | os.PathLike[str], pattern: str = "**/last.ckpt", key: Callable[[Path], Any] | None = None
+    root: str | os.PathLike[str], glob_pattern: str = "**/last.ckpt", *, key: Callable[[Path], Any] | None = None
 ) -> Path | None:
     """Return the newest file below a folder, as trainers that write several want it. Source: `flyte.latest_checkpoint`.
 
     Args:
         root: The folder, or a file: that is returned.
-        pattern: Glob of the files in question.
+        glob_pattern: Glob of the files in question.
         key: Orders them; by the time of the last change unless given.
 
     Returns:
@@ -155,4 +155,4 @@ def latest_checkpoint(
     top = Path(root)
     if top.is_file():
         return top
-    return max(top.glob(pattern), key=key or (lambda path: path.stat().st_mtime), default=None)
+    return max(top.glob(glob_pattern), key=key or (lambda path: path.stat().st_mtime), default=None)

@@ -1,0 +1,1 @@
+"""Flyte's public names, and what becomes of each here."""
