@@ -298,7 +298,8 @@ def test_the_ready_apps_are_deployed_by_their_config_files(serving: Path) -> Non
     with httpx.Client(trust_env=False, timeout=60) as http:
         assert http.get(f"{url}/api/api/runs").status_code == 401
         reading = token_for(serving, "api:read")
-        assert "training.train" in [run["task"] for run in http.get(f"{url}/api/api/runs", headers=reading).json()]
+        listed = http.get(f"{url}/api/api/runs", headers=reading).json()["runs"]
+        assert "training.train" in [run["task"] for run in listed]
         rows = {"rows": [[4.0, 2.0]]}
         answer = http.post(f"{url}/model/predict", json=rows, headers=token_for(serving, "app:model"))
         assert answer.json()["predictions"] == pytest.approx([12.0])
