@@ -1,7 +1,7 @@
 // An app: its state and replicas, how many requests it gets and how fast it answers, where its parameters come from.
 
 import { act, at, read, repeat } from "./api.js";
-import { appState } from "./apps.js";
+import { appState, shownState } from "./apps.js";
 import { chart } from "./chart.js";
 import { button, copyButton, fill, h } from "./dom.js";
 import { json } from "./json.js";
@@ -59,7 +59,7 @@ function showHead(head, app, tell) {
   fill(
     head,
     h("h1", { tabindex: "-1" }, app.name),
-    appState(app.state),
+    appState(shownState(app)),
     app.url
       ? [
           h("a", { href: app.url, target: "_blank", rel: "noopener noreferrer" }, app.url),

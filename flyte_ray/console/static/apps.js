@@ -52,7 +52,7 @@ function rowOf(app) {
   return h(
     "tr",
     {},
-    h("td", {}, appState(app.state)),
+    h("td", {}, appState(shownState(app))),
     h("td", {}, h("a", { class: "row-link", href: at("apps", app.name) }, app.name)),
     h("td", {}, app.url ? h("a", { href: app.url, target: "_blank", rel: "noopener noreferrer" }, app.url) : null),
     h("td", { class: "number minor" }, String(app.revision ?? "")),
@@ -70,6 +70,12 @@ function rowOf(app) {
 function short(value) {
   const text = typeof value === "object" && value ? (value.run ?? JSON.stringify(value)) : String(value);
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
+/** Of an app that is to be served what its cluster says of it, where that is reached; else what is on record. */
+export function shownState({ state, status }) {
+  const isKnown = state === "active" && status && status !== "UNKNOWN";
+  return isKnown ? status : state;
 }
 
 /** Draw an app's state as phases are drawn. */
