@@ -6,11 +6,12 @@ Invariant: a run that was put on record can be begun from its specification, als
 from __future__ import annotations
 
 import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from flyte_ray.errors import RunNotFoundError, StoreError
 from flyte_ray.ledger.book import RunBook
@@ -27,6 +28,8 @@ from flyte_ray.ledger.revision import Revision
 from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import Store, witnessed
 from flyte_ray.storage.patient import Patience
+
+_log: Final = logging.getLogger("flyte_ray.ledger")
 
 
 class Opener:
@@ -93,6 +96,8 @@ class Opener:
         book.outcomes = patience.ask(lambda: load_outcomes(self._store, spec))
         if book.state.actions:
             gone = patience.ask(lambda: find_gone(self._store, spec, book.state, revision)) if by_person else ()
+            if gone:
+                _log.warning("run %s: outputs of %d actions are gone from the store; they run again", run, len(gone))
             with self._lock:
                 recover(book, alive, resumed=by_person, revision=revision, gone=gone)
             return

@@ -69,10 +69,7 @@ def find_gone(store: Store, spec: Mapping[str, Any], state: RunState, revision: 
     kept = {
         name: action for name, action in state.actions.items() if action.has_succeeded and verdicts.get(name) is None
     }
-    gone = _needed(store, data_place(state.id, spec), kept)[1]
-    if gone:
-        _log.warning("run %s: outputs of %d actions are gone from the store; they run again", state.id, len(gone))
-    return gone
+    return _needed(store, data_place(state.id, spec), kept)[1]
 
 
 def _needed(store: Store, place: str, kept: Mapping[str, ActionState]) -> tuple[dict[str, str], list[str]]:
