@@ -174,7 +174,7 @@ def test_with_json_stdout_holds_the_result_alone(cli: Cli) -> None:
     done = cli.submit("triple", "--x", "3", "--loud", "-o", "json", "--name", "first")
     url = f"file://{cli.root}/runs/first"
     assert json.loads(done.stdout) == {"run": "first", "phase": "succeeded", "url": url, "result": 9}
-    assert done.stderr == "note none True\n"
+    assert "note none True" in done.stderr.splitlines()  # a slow run tells how it stands besides
 
 
 def test_options_behind_the_task_are_ours_unless_the_task_has_such_a_parameter(cli: Cli) -> None:
