@@ -191,6 +191,22 @@ def test_an_open_page_shows_how_a_run_ends(page: Page, console: str, tmp_path: P
         assert page.evaluate("window.stayed")
 
 
+CHANGES = """async () => {
+    const { Table } = await import("/static/table.js");
+    const two = { parent: [-1, 0], attempts: [1, 1], queued: [0, 1], started: [0, 1], ended: [-1, -1], phase: [0, 0] };
+    const sent = { ...two, id: ["a0", "a"], task: [0, 1], group: [-1, 0], tasks: ["e.main", "e.work"], groups: ["g"] };
+    const table = new Table({ ...sent, phases: ["running"], position: 1, cached: [], critical: [] });
+    const new_ones = { ...two, id: ["a", "b"], task: [0, 1], group: [1, 0], tasks: ["e.work", "e.last"] };
+    table.apply({ ...new_ones, row: [1, 2], groups: ["h", "g"], position: 2 });
+    return [0, 1, 2].map((row) => [table.taskOf(row), table.groupOf(row)]);
+}"""
+
+
+def test_rows_keep_their_names_when_changes_number_names_anew(page: Page) -> None:
+    page.goto("/")
+    assert page.evaluate(CHANGES) == [["e.main", None], ["e.work", "g"], ["e.last", "h"]]
+
+
 def test_a_question_is_answered_on_the_run_s_page(page: Page, console: str) -> None:
     with started(console, console_runs.review, "asking") as address:
         page.goto(address)

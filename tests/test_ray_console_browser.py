@@ -33,6 +33,7 @@ def test_a_run_on_ray_is_followed_from_queued_to_its_end(page: Page, tmp_path: P
     flyte.with_runcontext(name="on-ray").run(console_runs.follow, path=str(end), width=2)
     page.goto("/runs/on-ray")
     expect(page.get_by_role("treeitem", name="group before, 2 actions, 2 succeeded")).to_be_visible()
+    # One row, of which what changed meanwhile tells: the others keep their names.
     page.get_by_role("treeitem", name="nightly.wait_for").locator(".name").click()
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("round 5")
@@ -67,7 +68,7 @@ def test_a_question_of_a_run_on_ray_is_answered(page: Page) -> None:
     expect(page.locator(".run-head")).to_contain_text("succeeded")
     page.goto("/")
     expect(page.get_by_role("row", name="asking-on-ray")).to_contain_text("succeeded")
-    expect(page.get_by_text("CPU")).to_be_visible()
+    expect(page.get_by_text("CPU", exact=True)).to_be_visible()
 
 
 def test_an_app_on_ray_is_looked_at_and_switched_off(page: Page, serving: Path) -> None:

@@ -39,14 +39,17 @@ export class Table {
    * Returns the rows that changed and the numbers of the phases that they had, null for new ones.
    */
   apply(changes) {
-    for (const name of ["tasks", "groups", "phases"]) if (changes[name]) this[name] = changes[name];
+    const ours = { task: numbersOf(this.tasks, changes.tasks), group: numbersOf(this.groups, changes.groups) };
     if (changes.position !== undefined) this.position = changes.position;
     if (changes.critical) this.critical = new Set(changes.critical);
     for (const row of changes.cached ?? []) this.cached.add(row);
     for (const name of ["traces", "earlier"]) for (const [row, list] of byRow(changes[name])) this[name].set(row, list);
     return (changes.row ?? []).map((row, at) => {
       const before = row < this.length ? this.phase[row] : null;
-      for (const name of COLUMNS) this[name][row] = changes[name][at];
+      for (const name of COLUMNS) {
+        const sent = changes[name][at];
+        this[name][row] = name in ours && sent >= 0 ? ours[name][sent] : sent;
+      }
       this.rowOf.set(this.id[row], row);
       return [row, before];
     });
@@ -60,6 +63,11 @@ export class Table {
     }
     return last;
   }
+}
+
+/** Numbers among known names of those that changes bring and count in themselves; new ones become known. */
+function numbersOf(known, sent) {
+  return (sent ?? []).map((name) => (known.includes(name) ? known.indexOf(name) : known.push(name) - 1));
 }
 
 function byRow(sent) {
