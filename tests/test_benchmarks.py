@@ -12,6 +12,7 @@ from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
+from flyte_ray.cluster.session import connect
 
 ON_RAY: dict[str, Any] = {
     "first": hello.first,
@@ -48,7 +49,8 @@ def test_all_measures_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", ON_RAY)
-def test_a_measure_gives_its_rows_on_ray(connected: Path, tmp_path: Path, name: str) -> None:
+def test_a_measure_gives_its_rows_on_ray(connected: Path, ray_address: str, tmp_path: Path, name: str) -> None:
+    connect(ray_address)  # bare Ray is measured first, and would look for a cluster by itself
     assert_shown(ON_RAY[name](Bench("ray", 1, tmp_path)))
 
 
