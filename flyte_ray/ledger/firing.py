@@ -33,6 +33,8 @@ LATE_US: Final = 60_000_000
 """A fire that is noticed later than this was missed."""
 AT_ONCE: Final = 1000
 """Missed fires that are made up for in one go."""
+AGAIN_US: Final = 60_000_000
+"""How long a revision counts as the same, so that a trigger which was deleted and made anew is noticed."""
 _log: Final = logging.getLogger("flyte_ray.ledger")
 
 
@@ -67,6 +69,7 @@ class _Watched:
     record: TriggerRecord
     fired: Fired
     next_us: int | None
+    read_us: int
 
 
 class Firing:
@@ -92,6 +95,8 @@ class Firing:
         """
         self._store, self._start, self._is_active, self._now_us = store, start, is_active, now_us
         self._watched: dict[str, _Watched] = {}
+        self._told: dict[str, str] = {}
+        """Why triggers cannot be used here, as was said last."""
 
     def look(self) -> None:
         """Read which triggers there are, and go on with those that wait for a run to end.
@@ -105,23 +110,42 @@ class Firing:
             del self._watched[name]
         for name, key in keys.items():
             known = self._watched.get(name)
-            if known is None or known.key != key:
-                self._take_up(name, key)
+            is_known = known is not None and known.key == key and self._now_us() - known.read_us < AGAIN_US
+            if not is_known:
+                self._look_at(name, key)
         for watched in list(self._watched.values()):
             if watched.fired.queue:
                 self._release(watched)
 
+    def _look_at(self, name: str, key: str) -> None:
+        try:
+            self._take_up(name, key)
+            self._told.pop(name, None)
+        except StoreError:
+            raise
+        except Exception as raised:  # as in _fire; such as a time zone that this machine does not know
+            self._watched.pop(name, None)
+            text = f"{type(raised).__name__}: {raised}"
+            if self._told.get(name) != text:
+                self._told[name] = text
+                _log.warning("trigger %s does not fire: %s", name, text)
+
     def _take_up(self, name: str, key: str) -> None:
-        record = read_trigger(self._store, key)
-        if record is None or not record.active or record.automation is None:
+        record, known, now = read_trigger(self._store, key), self._watched.get(name), self._now_us()
+        if record is None:
+            self._watched.pop(name, None)
+            return
+        if known is not None and known.record == record:
+            known.read_us = now
+            return
+        if not record.active or record.automation is None:
             # It has to be known all the same, so that it is not read each time.
-            if record is not None:
-                self._watched[name] = _Watched(key, record, Fired(), None)
+            self._watched[name] = _Watched(key, record, Fired(), None, now)
             return
         fired = load_fired(self._store, record.task, record.name)
         # What waited before it was switched off does not come back when it is switched on.
         queue = tuple(fire for fire in fired.queue if fire > record.activated_us)
-        watched = _Watched(key, record, dataclasses.replace(fired, queue=queue), None)
+        watched = _Watched(key, record, dataclasses.replace(fired, queue=queue), None, now)
         self._plan(watched)
         self._watched[name] = watched
 
@@ -143,6 +167,9 @@ class Firing:
         now = self._now_us()
         for watched in list(self._watched.values()):
             if watched.next_us is not None and watched.next_us <= now:
+                if read_trigger(self._store, watched.key) != watched.record:
+                    watched.read_us = now - AGAIN_US  # deleted, and perhaps made anew: the next look says
+                    continue
                 watched.fired = accept(watched.record, watched.fired, now)
                 self._plan(watched)
                 self._release(watched)

@@ -201,6 +201,30 @@ def test_a_trigger_without_a_schedule_is_left_alone() -> None:
     assert World(trigger(None)).at("05:00") == []
 
 
+def test_a_trigger_that_is_deleted_and_made_anew_fires_as_it_says_now() -> None:
+    world = World(trigger())
+    assert world.at("00:40") == []
+    delete_trigger(world.store, "e.f", "hourly")
+    add_trigger(world.store, trigger(flyte.Cron("45 * * * *"), activated_us=us("00:40")))
+    assert [world.at(text) for text in ("00:40:05", "00:45:01", "01:00:01", "01:45")] == [[], ["00:45"], [], ["01:45"]]
+
+
+def test_a_trigger_that_is_deleted_and_made_anew_does_not_fire_as_it_said_before() -> None:
+    world = World(trigger())
+    assert world.at("00:59:58") == []
+    delete_trigger(world.store, "e.f", "hourly")
+    add_trigger(world.store, trigger(flyte.Cron("45 * * * *"), activated_us=us("00:59:59")))
+    assert [world.at(text) for text in ("01:00", "01:00:05", "01:45")] == [[], [], ["01:45"]]
+
+
+def test_a_trigger_that_cannot_be_read_keeps_no_other_from_firing(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(trigger())
+    zone = {"kind": "cron", "expression": "* * * * *", "timezone": "Mars/Base"}
+    add_trigger(world.store, dataclasses.replace(trigger(), name="a-first", automation=zone))
+    assert [world.at(text) for text in ("00:45", "01:00")] == [[], ["01:00"]]
+    assert [record.getMessage()[:36] for record in caplog.records] == ["trigger e.f/a-first does not fire: I"]
+
+
 def test_a_run_is_named_by_trigger_and_moment_and_gets_the_moment() -> None:
     record = trigger(name="Nightly_Report.of-all.the.shops.we.have")
     name = run_name(record, us("02:00"))
