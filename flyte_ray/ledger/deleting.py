@@ -43,4 +43,5 @@ def delete_run(store: Store, run: RunId) -> int:
     # The start comes last: as long as it is there, the run can be deleted again.
     store.delete([key for key in store.keys(run_prefix(run)) if key != spec_key(run)])
     store.delete([spec_key(run)])
+    unlist(store, run, spec["started_us"])  # a ledger may have entered its end, or packed it, since
     return len(kept)

@@ -122,10 +122,12 @@ class FoldedRun:
 
     def is_replaced(self, clock: Callable[[], float] = time.monotonic) -> bool:
         """Whether another run has its name by now; looks that up each 10 s."""
-        if clock() - self._checked_s < SAME_S:
+        now = clock()
+        if now - self._checked_s < SAME_S:
             return False
-        self._checked_s = clock()
-        return bool(load_spec(self._store, self.state.id).get("nonce") != self.spec.get("nonce"))
+        found = load_spec(self._store, self.state.id)
+        self._checked_s = now  # not before: of one that was deleted every look says so
+        return bool(found.get("nonce") != self.spec.get("nonce"))
 
     def _fold(self, event: Event, position: int) -> None:
         kind, name = event.kind, event.action

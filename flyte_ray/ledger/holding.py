@@ -5,6 +5,7 @@ Invariant: a store that does not answer, or hangs with one run, keeps nobody wai
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.lease import KEEP_S, Lease
 from flyte_ray.ledger.listing import list_end
-from flyte_ray.ledger.paths import ACTIVE, run_prefix
+from flyte_ray.ledger.paths import ACTIVE, run_prefix, spec_key
 from flyte_ray.ledger.places import PROCESS, free_places
 from flyte_ray.ledger.reception import Reception
 from flyte_ray.ledger.requests import Ended
@@ -92,13 +93,21 @@ class HeldRun:
             book.recorder.close()
             # Before the snapshot: what has ended is not to be taken for cut off.
             patience.ask(self.lease.release)
-            if not book.recorder.fenced:
+            if not book.recorder.fenced and patience.ask(lambda: self._is_there(store)):
                 patience.ask(lambda: write_snapshot(store, book.state, book.recorder.position))
                 patience.ask(lambda: list_end(store, self.entry, book.state))
                 patience.ask(lambda: sweep(store, (run_prefix(book.state.id), ACTIVE)))
         except Exception:
             # The run's record is whole without its snapshot; readers fold the segments.
             _log.exception("run %s has ended, but its snapshot could not be written", book.state.id)
+
+    def _is_there(self, store: Store) -> bool:
+        """Whether it was not deleted since its end was told: its snapshot would be taken for that of the next one."""
+        try:
+            start = json.loads(store.get(spec_key(self.book.state.id)))
+        except ObjectMissing:
+            return False
+        return bool(start.get("nonce") == self.entry.get("nonce"))
 
     def _answer_marks(self, error: Exception | None) -> None:
         for _, told in self.marks:

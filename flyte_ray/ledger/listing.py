@@ -80,6 +80,9 @@ def pack_list(store: Store) -> bool:
             if entry is not None and entry["name"] not in held:
                 taken.append(key)
                 entries[entry["name"]] = later(entries.get(entry["name"]), entry)
+    # What another ledger has packed meanwhile is in its pack, and a run that was deleted must not come back.
+    there = {place_of_key(key) for key in store.keys(ENDED)}
+    entries = {name: entry for name, entry in entries.items() if place_in_list(name, entry["started_us"]) in there}
     put_pack(store, entries.values())
     # In this order: an entry is always in one of both.
     store.delete(taken)
@@ -127,11 +130,21 @@ def unlist(store: Store, run: RunId, started_us: int) -> None:
     """Take a run off the list; a pack that holds it is replaced by one that does not."""
     place = place_in_list(run, started_us)
     store.delete([key for key in (*store.keys(INDEX), *store.keys(ENDED)) if place_of_key(key) == place])
-    for key in store.keys(LISTED):
-        entries = _entries(store, key)
-        if any(entry["name"] == run for entry in entries):
-            put_pack(store, [entry for entry in entries if entry["name"] != run])
-            store.delete([key])
+    # Until none is left: who takes another run off at the same time replaces the same pack by one that holds this run.
+    while any(_take_off(store, key, place) for key in store.keys(LISTED)):
+        pass
+
+
+def _take_off(store: Store, key: str, place: str) -> bool:
+    """Replace a pack by one without a run; False if it does not hold that."""
+    entries = _entries(store, key)
+    kept = [entry for entry in entries if place_in_list(entry["name"], entry["started_us"]) != place]
+    if len(kept) == len(entries):
+        return False
+    if store.exists(key):  # else it was replaced since it was read, by one that lacks what was taken off there
+        put_pack(store, kept)
+        store.delete([key])
+    return True
 
 
 def _entries(store: Store, key: str) -> list[dict[str, Any]]:

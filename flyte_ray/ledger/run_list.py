@@ -67,7 +67,9 @@ class RunList:
 
     def _merge(self) -> list[Listed]:
         with ThreadPoolExecutor(READERS, "flyte-ray-list") as pool:
-            index, ended, packs, held = pool.map(self._store.keys, (INDEX, ENDED, LISTED, ACTIVE))
+            # Packs after what is packed, so that what is put there meanwhile is in one of both.
+            index, ended = pool.map(self._store.keys, (INDEX, ENDED))
+            packs, held = pool.map(self._store.keys, (LISTED, ACTIVE))
             if not (index or ended or packs):
                 packs = self._make_anew()
             known = {place_of_key(key) for key in ended}

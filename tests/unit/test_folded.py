@@ -6,7 +6,10 @@ import json
 import uuid
 from unittest import mock
 
+import pytest
+
 from benchmarks.console import make_run
+from flyte_ray.errors import RunNotFoundError
 from flyte_ray.ledger.events import CALLED, LOGGED, STARTED, SUCCEEDED, TASK, TRACED, Event
 from flyte_ray.ledger.folded import FoldedRuns
 from flyte_ray.ledger.log import RunLog
@@ -123,3 +126,15 @@ def test_a_run_that_was_deleted_and_made_anew_is_read_anew() -> None:
     with mock.patch("flyte_ray.ledger.folded.SAME_S", 0.0):
         assert runs.get("r").state.phase is ActionPhase.SUCCEEDED
     assert runs.get("r").state.phase is ActionPhase.SUCCEEDED
+
+
+def test_a_run_that_was_deleted_is_missing_at_every_look() -> None:
+    store = MemoryStore()
+    make_run(store, "r", 3, 1_000_000)
+    runs = FoldedRuns(store)
+    runs.get("r")
+    store.objects.clear()
+    with mock.patch("flyte_ray.ledger.folded.SAME_S", 0.0), pytest.raises(RunNotFoundError):
+        runs.get("r")
+    with pytest.raises(RunNotFoundError):
+        runs.get("r")

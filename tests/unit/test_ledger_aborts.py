@@ -11,6 +11,7 @@ import pytest
 from flyte_ray.errors import RunFencedError
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.book import LAST_WORDS_S
+from flyte_ray.ledger.deleting import delete_run
 from flyte_ray.ledger.messages import Call, Cancel, Limits, Outcome, Result, TaskRef, Work
 from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.service import Ledger
@@ -101,6 +102,21 @@ def test_the_end_of_a_run_waits_a_moment_and_no_longer_for_a_slot_that_says_noth
     assert cluster.ledger.runs == [RUN]
     cluster.after(0.2)
     assert cluster.ledger.runs == []
+
+
+def test_a_run_that_is_deleted_by_who_is_told_of_its_end_leaves_nothing_behind(play: Play) -> None:
+    cluster, slot = play(task())
+
+    def delete(_: object) -> None:
+        delete_run(cluster.store, RUN)
+
+    cluster.ledger.wait(RUN, delete)
+    slot.say(ended("a0"))
+    cluster.book.recorder.commit()
+    cluster.ledger.tick()
+    assert cluster.ledger.runs == []
+    cluster.ledger.close()
+    assert cluster.store.keys("") == []
 
 
 def test_an_abort_of_one_action_is_answered_when_it_is_stored(play: Play) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from benchmarks.console import make_run
-from flyte_ray.ledger.listing import PACK, list_end, list_run, pack_list
+from flyte_ray.ledger.listing import PACK, list_end, list_run, pack_list, unlist
 from flyte_ray.ledger.overview import Wanted, describe_runs, select_runs
-from flyte_ray.ledger.paths import ENDED, INDEX, LISTED, lease_key
+from flyte_ray.ledger.paths import ENDED, INDEX, LISTED, ended_key, lease_key
 from flyte_ray.ledger.query import load_spec, load_state
 from flyte_ray.ledger.run_list import RunList
 from flyte_ray.ledger.state import ActionState, RunState
@@ -110,6 +110,59 @@ def test_a_packed_run_that_is_continued_has_no_end_and_then_a_later_one() -> Non
     store.delete([lease_key(RunId("run-0"))])
     end = RunList(store).runs()[-1].end
     assert end is not None and (end["phase"], end["number"]) == ("succeeded", 1)
+
+
+class MeddledStore(MemoryStore):
+    """Somebody else does something after the first reading of an object, or listing, of a kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meddle: dict[str, Callable[[], object]] = {}
+
+    def get(self, key: str) -> bytes:
+        found = super().get(key)
+        for told in (key, key.partition("/")[0]):
+            self.meddle.pop(f"got {told}", int)()
+        return found
+
+    def keys(self, prefix: str) -> list[str]:
+        found = super().keys(prefix)
+        self.meddle.pop(f"listed {prefix}", int)()
+        return found
+
+
+def packed(store: MemoryStore, count: int = PACK) -> None:
+    for number in range(count):
+        list_run(store, RunId(f"run-{number}"), spec_of(f"run-{number}", number + 1))
+        list_end_without_packing(store, f"run-{number}", number + 1)
+
+
+def test_runs_that_are_packed_while_a_list_is_read_are_in_it() -> None:
+    store = MeddledStore()
+    packed(store)
+    whole = names(store)
+    store.meddle[f"listed {ENDED}"] = lambda: pack_list(store)
+    assert names(store) == whole
+    assert not store.keys(ENDED)
+
+
+def test_a_run_that_is_deleted_while_it_is_packed_does_not_come_back() -> None:
+    store = MeddledStore()
+    packed(store)
+    store.meddle[f"got {ended_key(RunId('run-7'), 8, 0)}"] = lambda: unlist(store, RunId("run-7"), 8)
+    assert pack_list(store)
+    assert sorted(names(store)) == sorted(f"run-{number}" for number in range(PACK) if number != 7)
+
+
+@pytest.mark.parametrize("second", ["run-7", "run-8"])
+def test_two_runs_that_are_deleted_from_a_pack_at_a_time_are_both_gone(second: str) -> None:
+    store = MeddledStore()
+    packed(store)
+    pack_list(store)
+    store.meddle["got listed"] = lambda: unlist(store, RunId(second), int(second[4:]) + 1)
+    unlist(store, RunId("run-7"), 8)
+    left = {f"run-{number}" for number in range(PACK)} - {"run-7", second}
+    assert sorted(names(store)) == sorted(left)
 
 
 def test_a_list_that_is_missing_is_made_of_the_runs() -> None:
