@@ -70,6 +70,8 @@ class _Watched:
     fired: Fired
     next_us: int | None
     read_us: int
+    stored: Fired | None = None
+    """What of `fired` is known to be stored."""
 
 
 class Firing:
@@ -110,7 +112,7 @@ class Firing:
             del self._watched[name]
         for name, key in keys.items():
             known = self._watched.get(name)
-            is_known = known is not None and known.key == key and self._now_us() - known.read_us < AGAIN_US
+            is_known = known is not None and known.key == key and 0 <= self._now_us() - known.read_us < AGAIN_US
             if not is_known:
                 self._look_at(name, key)
         for watched in list(self._watched.values()):
@@ -135,7 +137,7 @@ class Firing:
         if record is None:
             self._watched.pop(name, None)
             return
-        if known is not None and known.record == record:
+        if known is not None and known.record == record and known.fired.seen_us <= now + LATE_US:
             known.read_us = now
             return
         if not record.active or record.automation is None:
@@ -143,6 +145,8 @@ class Firing:
             self._watched[name] = _Watched(key, record, Fired(), None, now)
             return
         fired = load_fired(self._store, record.task, record.name)
+        if fired.seen_us > now + LATE_US:  # the clock was wrong then: what is decided twice starts one run all the same
+            fired = dataclasses.replace(fired, seen_us=now)
         # What waited before it was switched off does not come back when it is switched on.
         queue = tuple(fire for fire in fired.queue if fire > record.activated_us)
         watched = _Watched(key, record, dataclasses.replace(fired, queue=queue), None, now)
@@ -184,7 +188,9 @@ class Firing:
                     watched.fired = dataclasses.replace(fired, queue=(), skipped=fired.skipped + len(fired.queue))
                 break
             watched.fired = self._fire(record, fired)
-        put_fired(self._store, record, watched.fired)
+        if watched.fired != watched.stored:
+            put_fired(self._store, record, watched.fired)
+            watched.stored = watched.fired
 
     def _fire(self, record: TriggerRecord, fired: Fired) -> Fired:
         fire_us, *rest = fired.queue

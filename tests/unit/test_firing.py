@@ -11,6 +11,7 @@ import pytest
 import flyte_ray as flyte
 from flyte_ray.errors import ObjectMissing, RunAlreadyExistsError, StoreError
 from flyte_ray.ledger.firing import Firing
+from flyte_ray.ledger.paths import fired_key
 from flyte_ray.ledger.triggers import (
     TIME,
     TriggerRecord,
@@ -215,6 +216,24 @@ def test_a_trigger_that_is_deleted_and_made_anew_does_not_fire_as_it_said_before
     delete_trigger(world.store, "e.f", "hourly")
     add_trigger(world.store, trigger(flyte.Cron("45 * * * *"), activated_us=us("00:59:59")))
     assert [world.at(text) for text in ("01:00", "01:00:05", "01:45")] == [[], [], ["01:45"]]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_clock_that_was_hours_ahead_and_is_set_right_silences_no_trigger(restarts: bool) -> None:
+    world = World(trigger())
+    assert world.at("05:00") == ["05:00"]
+    if restarts:
+        world.restart()
+    assert [world.at(text) for text in ("01:30", "02:00", "03:00")] == [[], ["02:00"], ["03:00"]]
+
+
+def test_what_waits_is_stored_once() -> None:
+    world = World(trigger(overlap="queue"))
+    world.at("01:00")
+    world.at("02:00")
+    before = world.store.objects[fired_key("e.f", "hourly")]
+    assert world.at("02:10") == []
+    assert world.store.objects[fired_key("e.f", "hourly")] is before
 
 
 def test_a_trigger_that_cannot_be_read_keeps_no_other_from_firing(caplog: pytest.LogCaptureFixture) -> None:
