@@ -185,7 +185,8 @@ def test_a_table_that_was_deleted_is_named(root: Path) -> None:
     done = run(same, pa.table({"a": [1]}))
     (stored,) = (root / "runs" / done.name / "data").iterdir()
     stored.unlink()
-    with pytest.raises(FileNotFoundError, match=f"Expected a stored object at file://{stored}, found none"):
+    gone = f"file://{stored} was removed from the store. 'flyte-ray resume {done.name}"
+    with pytest.raises(FileNotFoundError, match=gone):
         flyte.remote.Run.get(done.name).outputs(same)
 
 
