@@ -17,8 +17,8 @@ def describe_cluster(store: Store) -> dict[str, Any]:
     """Describe the connected cluster.
 
     Returns:
-        `address`, `ray`, `ledger` (whether it serves this root) and `nodes`, each with `node`, `ip`, `head`, `alive`
-        and `resources`: what it has by name, memory in bytes.
+        `address`, `ray`, `ledger` (whether it serves this root), `free` (what nobody uses, by name) and `nodes`, each
+        with `node`, `ip`, `head`, `alive` and `resources`: what it has by name, memory in bytes.
 
     """
     return {
