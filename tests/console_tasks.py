@@ -32,6 +32,11 @@ def values(words: str, scale: float) -> tuple[pa.Table, File, Dir, str, Unknown,
 
 
 @env.task
+def returned(file: File) -> File:
+    return file
+
+
+@env.task
 def price(row: int) -> int:
     print(f"row {row}")
     if row == 2:

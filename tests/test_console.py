@@ -16,6 +16,7 @@ from benchmarks.console import make, make_run, measure
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.runs import Following
 from flyte_ray.console.building import build_console
+from flyte_ray.io import File
 from flyte_ray.ledger import recorder
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.storage import open_store
@@ -117,6 +118,16 @@ def test_a_value_is_downloaded_and_nothing_in_it_runs(console: Client) -> None:
     text = console.get(f"{place}/o3/content")
     assert text.text == "w" * 2000 and text.headers["content-disposition"].startswith("attachment")
     assert console.get(f"{place}/o9/content").status_code == 404
+
+
+def test_no_file_of_the_server_is_sent_but_what_lies_with_the_run(console: Client, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    for uri in (f"file://{secret}", f"local://{secret}"):
+        run = flyte.with_runcontext(mode="local").run(shown.returned, file=File.from_existing_remote(uri)).name
+        for place in ("inputs/file", "outputs/o0"):
+            answer = console.get(f"/api/runs/{run}/actions/a0/values/{place}/content")
+            assert answer.status_code == 400 and "should lie with its run" in answer.json()["detail"]
 
 
 def test_a_failed_action_says_which_one_below_it_caused_that(console: Client) -> None:

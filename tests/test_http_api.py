@@ -189,7 +189,7 @@ def test_inputs_that_do_not_fit_start_nothing(api: httpx.Client, inputs: dict[st
 def test_no_file_of_the_server_is_read(api: httpx.Client, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("x")
-    for path in (str(secret), f"file://{secret}", "../secret", "run:x"):
+    for path in (str(secret), f"file://{secret}", f"local://{secret}", f"Dir::local://{secret}", "../secret", "run:x"):
         for file in (path, {"path": path}):
             status, detail = said(api.post("/api/runs", json={"task": "api.read", "inputs": {"file": file}}))
             assert status == 400 and "must be named by a URL such as s3://" in detail

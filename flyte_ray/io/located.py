@@ -26,7 +26,7 @@ from typing_extensions import Self
 from flyte_ray.errors import StoreError
 from flyte_ray.storage.files import Found, look_at
 from flyte_ray.storage.local import local_path
-from flyte_ray.storage.providers import Options
+from flyte_ray.storage.providers import ELSEWHERE, Options, protocol_of
 from flyte_ray.storage.working import Place, current_options, working_place
 from flyte_ray.types.hashing import SEEN
 from flyte_ray.types.place import OWN_MARK, Blobs, current_place
@@ -77,10 +77,10 @@ class Located(BaseModel):
         """Turn what a record says into a path of this process.
 
         Raises:
-            ValueError: It was sent from outside and is no URL.
+            ValueError: It was sent from outside and is no URL of a store or of the web.
 
         """
-        if _is_from_outside(context) and ("://" not in self.path or self.path.startswith("file:")):
+        if _is_from_outside(context) and protocol_of(self.path) not in ELSEWHERE:
             raise ValueError(f"a {self._kind} must be named by a URL such as s3://…, got {self.path!r:.80}")
         place = current_place()
         self._recorded = place is not None

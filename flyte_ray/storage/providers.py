@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _ALIASES: Final = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "": "file", "local": "file"}
 _DEFAULT_BACKOFF: Final = timedelta(seconds=5)
+STORES: Final = frozenset({"s3", "gs", "abfs"})
+"""Protocols of object stores, as `protocol_of` names them."""
+ELSEWHERE: Final = STORES | {"http", "https"}
+"""Protocols that never lead to this machine's disk; fsspec knows many by which one may, such as `local`."""
 DEBUG: Final = "flyte_ray_debug"
 """Among a client's arguments: it is to log its requests."""
 _log: Final = logging.getLogger("flyte_ray.store")

@@ -1,6 +1,6 @@
 """Read inputs and outputs of an action: what they are, rows of tables, and what can be downloaded.
 
-Invariants: nothing is unpickled; of this machine's disk nothing is read but what lies in the root.
+Invariants: nothing is unpickled; nothing is read but what lies with a run, or in an object store that a value names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from flyte_ray.ledger.overview import pick_action
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.storage.files import open_uri
-from flyte_ray.storage.local import local_path
+from flyte_ray.storage.providers import STORES, protocol_of
 from flyte_ray.types.grids import MOST_ROWS, read_grid, read_schema
 from flyte_ray.types.previews import Stored, preview
 from flyte_ray.types.references import place_of
@@ -81,14 +81,14 @@ def get_content(run: str, action: str, side: Side, name: str, path: str = "") ->
 def _readable(stored: Stored, path: str) -> str:
     """Return the URL of what may be read on behalf of a client."""
     uri = str(stored.uri)
-    if not stored.is_own and (local_path(uri) is not None or uri.startswith("http")):
+    if not stored.is_own and protocol_of(uri) not in STORES:
         raise ValueError(
             f"{stored.name!r} should lie with its run to be downloaded here, but lies at {uri}. Get it there."
         )
     if not path:
         return uri
     contents = stored.blobs.contents(stored.blobs.relative(uri) or "")
-    if contents is None or path not in contents:
+    if contents is None or path not in contents or ".." in path.split("/"):
         raise ObjectMissing(f"{uri}/{path}", f"Folder {stored.name!r} has no file {path!r}.")
     return f"{uri}/{path}"
 
