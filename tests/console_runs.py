@@ -119,6 +119,12 @@ async def follow(path: str, width: int = 3) -> int:
     return await wait_for(path)
 
 
+@env.task
+async def ask_twice() -> bool:
+    answers = [await flyte.new_condition(name, f"Is it {name}?", timeout=60).wait.aio() for name in ("new", "good")]
+    return all(answers)
+
+
 @env.task(report=True)
 async def hostile(text: str = HOSTILE) -> str:
     print(text)

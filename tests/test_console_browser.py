@@ -194,17 +194,18 @@ def test_an_open_page_shows_how_a_run_ends(page: Page, console: str, tmp_path: P
 CHANGES = """async () => {
     const { Table } = await import("/static/table.js");
     const two = { parent: [-1, 0], attempts: [1, 1], queued: [0, 1], started: [0, 1], ended: [-1, -1], phase: [0, 0] };
-    const sent = { ...two, id: ["a0", "a"], task: [0, 1], group: [-1, 0], tasks: ["e.main", "e.work"], groups: ["g"] };
-    const table = new Table({ ...sent, phases: ["running"], position: 1, cached: [], critical: [] });
+    const names = { task: [0, 1], group: [-1, 0], tasks: ["e.main", "e.work"], groups: ["g"] };
+    const sent = { ...two, ...names, id: ["a0", "a"], cached: [0, 1] };
+    const table = new Table({ ...sent, phases: ["running"], position: 1, critical: [] });
     const new_ones = { ...two, id: ["a", "b"], task: [0, 1], group: [1, 0], tasks: ["e.work", "e.last"] };
-    table.apply({ ...new_ones, row: [1, 2], groups: ["h", "g"], position: 2 });
-    return [0, 1, 2].map((row) => [table.taskOf(row), table.groupOf(row)]);
+    table.apply({ ...new_ones, row: [1, 2], groups: ["h", "g"], position: 2, cached: [2] });
+    return [0, 1, 2].map((row) => [table.taskOf(row), table.groupOf(row), table.cached.has(row)]);
 }"""
 
 
-def test_rows_keep_their_names_when_changes_number_names_anew(page: Page) -> None:
+def test_rows_keep_their_names_and_take_what_is_new_when_changes_number_names_anew(page: Page) -> None:
     page.goto("/")
-    assert page.evaluate(CHANGES) == [["e.main", None], ["e.work", "g"], ["e.last", "h"]]
+    assert page.evaluate(CHANGES) == [["e.main", None, True], ["e.work", "g", False], ["e.last", "h", True]]
 
 
 def test_a_question_is_answered_on_the_run_s_page(page: Page, console: str) -> None:
@@ -220,6 +221,26 @@ def test_a_question_is_answered_on_the_run_s_page(page: Page, console: str) -> N
         expect(page.locator(".run-head")).to_contain_text("succeeded")
         page.get_by_text("Inputs and outputs").click()
         expect(page.get_by_role("region", name="Output o0")).to_contain_text("true")
+
+
+def test_a_question_that_follows_another_one_is_shown_at_once(page: Page, console: str) -> None:
+    with started(console, console_runs.ask_twice, "asking-twice") as address:
+        page.goto(address)
+        for name in ("new", "good"):
+            page.get_by_role("form", name=f"Question {name}").get_by_role("button", name="Yes").click()
+        expect(page.locator(".run-head")).to_contain_text("succeeded")
+
+
+def test_a_tree_that_was_read_before_the_run_s_end_is_brought_up_to_date(
+    page: Page, console: str, tmp_path: Path
+) -> None:
+    end = tmp_path / "end"
+    with started(console, console_runs.follow, "read-before", path=str(end)) as address:
+        before = httpx.get(f"{console}/api{address}/table", trust_env=False).text
+        end.touch()
+    page.route("**/table", lambda route: route.fulfill(body=before, content_type="application/json"))
+    page.goto(address)
+    expect(page.get_by_role("treeitem", name="nightly.follow, a0, succeeded")).to_be_visible()
 
 
 def test_what_tasks_say_is_shown_and_none_of_it_runs(page: Page, console: str) -> None:

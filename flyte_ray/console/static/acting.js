@@ -98,8 +98,8 @@ export function rerun(run, { schema, inputs, action = null, recover = false }) {
 
 const SCHEMA_OF = { bool: "boolean", int: "integer", float: "number", str: "string" };
 
-/** Make the box in which a waiting condition is answered; `done` is called when it was. */
-export function question(run, condition, done) {
+/** Make the box in which a waiting condition is answered; when it was, that is said in its place. */
+export function question(run, condition) {
   const answer =
     condition.data_type === "bool"
       ? null
@@ -112,7 +112,7 @@ export function question(run, condition, done) {
         name: condition.action_name,
         value: typeof value === "function" ? value() : value,
       });
-      done();
+      fill(box, h("p", { class: "hint", role: "status" }, "Answered. The run goes on."));
     } catch (error) {
       fill(said, error.message);
     }
@@ -123,7 +123,7 @@ export function question(run, condition, done) {
     ? [answer.element, h("button", { class: "primary" }, "Send")]
     : [button("Yes", () => send(true), { class: "primary" }), button("No", () => send(false))];
   const submit = (event) => (event.preventDefault(), answer && send(answer.value));
-  return h(
+  const box = h(
     "form",
     { class: "question", novalidate: true, "aria-label": `Question ${condition.name}`, on: { submit } },
     h("header", {}, h("b", {}, condition.name), h("span", { class: "hint" }, "waits for an answer")),
@@ -132,6 +132,7 @@ export function question(run, condition, done) {
     h("div", { class: "row answer" }, buttons),
     said,
   );
+  return box;
 }
 
 /** Of what an action was started with, what a form can show: plain values that came whole. The rest is kept. */

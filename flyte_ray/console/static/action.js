@@ -33,6 +33,8 @@ export async function open(context) {
   });
 }
 
+const attemptsOf = (action) => action.attempt_list.map((each) => each.attempt);
+
 class ActionPage {
   constructor(context, address, action) {
     Object.assign(this, { context, address, action });
@@ -105,12 +107,8 @@ class ActionPage {
     this.part("cache", action.cache, () => fill(this.parts.cache, cacheUse(action.cache)));
     this.part("debug", action.debug_line, () => fill(this.parts.debug, debugLine(action.debug_line)));
     this.tabs.mark({ Report: action.reports?.length ? counted(action.reports.length, "report") : null, Logs: null });
-    if (
-      last !== action &&
-      ["Events", "Report"].includes(this.tabs.chosen()) &&
-      JSON.stringify([last.events, last.reports]) !== JSON.stringify([action.events, action.reports])
-    )
-      this.tabs.renew();
+    const shown = { Logs: attemptsOf, Events: (each) => each.events, Report: (each) => each.reports }[this.tabs.chosen()];
+    if (shown && JSON.stringify(shown(last)) !== JSON.stringify(shown(action))) this.tabs.renew();
   }
 
   /** Draw a part anew if what it shows has changed. */
@@ -182,7 +180,7 @@ class ActionPage {
     const asked = all.filter((each) => each.phase === "paused" && action.conditions.includes(each.action_name));
     fill(
       this.parts.notices,
-      asked.map((each) => acting.question(run, each, () => {})),
+      asked.map((each) => acting.question(run, each)),
     );
   }
 
@@ -222,7 +220,7 @@ class ActionPage {
   }
 
   showLogs(panel, signal, attempt) {
-    const attempts = this.action.attempt_list.map((each) => each.attempt);
+    const attempts = attemptsOf(this.action);
     fill(
       panel,
       log(`${this.address}/logs`, {

@@ -13,7 +13,7 @@ export class Outline {
     this.table = table;
     this.children = []; // lines below each row
     this.tops = [];
-    this.groups = []; // {parent, name, members, counts}
+    this.groups = []; // {parent, name, members, counts}, and `span` where its time was computed
     this.groupAt = new Map();
     this.steps = []; // [row, number of the step]
     this.withSteps = new Map(); // how many steps of a row are among the lines
@@ -62,8 +62,10 @@ export class Outline {
   recount(row, before) {
     const { table } = this;
     const number = this.groupAt.get(`${table.parent[row]}/${table.group[row]}`);
-    if (number === undefined || before === table.phase[row]) return;
+    if (number === undefined) return;
     const { counts } = this.groups[number];
+    this.groups[number].span = null;
+    if (before === table.phase[row]) return;
     counts.set(before, counts.get(before) - 1);
     counts.set(table.phase[row], (counts.get(table.phase[row]) ?? 0) + 1);
   }

@@ -43,6 +43,7 @@ class RunPage {
       live: h("span", { class: "live-state hint", role: "status" }),
     };
     this.failure = -1;
+    this.questions = new Map(); // boxes by the condition's action
     this.lay();
     this.showRun(run);
     this.showNotices();
@@ -293,34 +294,39 @@ class RunPage {
   async showNotices() {
     const { signal } = this.context;
     const { run } = this;
+    const waiting = (this.waiting = this.paused());
     const notices = [];
     if (["failed", "timed_out", "aborted"].includes(run.phase)) {
       const root = await read(at("api", "runs", run.name, "actions", ROOT), signal).catch(() => null);
       const error = root?.error;
       if (error) notices.push(failure(run.name, typeof error === "string" ? { message: error } : error));
-    } else if (run.actions.paused) {
+    } else if (waiting) {
       const asked = await read(`${at("api", "runs", run.name)}/conditions`, signal).catch(() => []);
       notices.push(...asked.filter((each) => each.phase === "paused").map((each) => this.question(each)));
     }
-    if (!signal.aborted) fill(this.parts.notices, notices);
-    this.asked = run.actions.paused ?? 0;
+    if (!signal.aborted && waiting === this.waiting) fill(this.parts.notices, notices);
   }
 
+  /** Name the actions that wait for an answer: as many may be others. */
+  paused() {
+    return this.table.id.filter((_, row) => this.table.phaseOf(row) === "paused").join(" ");
+  }
+
+  /** The box of a question; while others come and go it keeps what was typed. */
   question(condition) {
-    const asked = acting.question(this.name, condition, () =>
-      fill(asked, h("p", { class: "hint", role: "status" }, "Answered. The run goes on.")),
-    );
-    return asked;
+    const { action_name: id } = condition;
+    if (!this.questions.has(id)) this.questions.set(id, acting.question(this.name, condition));
+    return this.questions.get(id);
   }
 
   begin() {
     const { signal } = this.context;
-    if (hasEnded(this.run.phase)) return;
+    if (hasEnded(this.run.phase) && hasEnded(this.table.phaseOf(0))) return; // the tree may be read a moment before
     const changed = (run) => {
       const before = this.run;
       this.showRun(run);
       if (before.phase !== run.phase || before.hold?.is_cut_off !== run.hold?.is_cut_off) this.renewVerbs();
-      if (before.phase !== run.phase || (run.actions?.paused ?? 0) !== this.asked) this.showNotices();
+      if (before.phase !== run.phase || this.paused() !== this.waiting) this.showNotices();
     };
     follow(
       `${at("api", "runs", this.name)}/changes${write({ after: this.table.position })}`,

@@ -42,6 +42,7 @@ export class Table {
     const ours = { task: numbersOf(this.tasks, changes.tasks), group: numbersOf(this.groups, changes.groups) };
     if (changes.position !== undefined) this.position = changes.position;
     if (changes.critical) this.critical = new Set(changes.critical);
+    for (const row of changes.row ?? []) this.cached.delete(row);
     for (const row of changes.cached ?? []) this.cached.add(row);
     for (const name of ["traces", "earlier"]) for (const [row, list] of byRow(changes[name])) this[name].set(row, list);
     return (changes.row ?? []).map((row, at) => {
