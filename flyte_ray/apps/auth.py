@@ -18,6 +18,8 @@ KEEP_S: Final = 5.0
 """How long an answer of the store counts: a token that was deleted is of use that long."""
 MOST: Final = 10_000
 """Texts that are remembered; what nobody ever made up is among them."""
+LONGEST: Final = 256
+"""Characters of a token at most; what is longer is none, and is not remembered."""
 
 
 class Tokens:
@@ -35,6 +37,8 @@ class Tokens:
             StoreError: The store does not answer.
 
         """
+        if len(text) > LONGEST:
+            return None
         known = self._known.get(text)
         if known is not None and self._clock() - known[0] < KEEP_S:
             return known[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from flyte_ray.apps.auth import KEEP_S, Guarded, Tokens
+from flyte_ray.apps.auth import KEEP_S, LONGEST, Guarded, Tokens
 from flyte_ray.apps.timeouts import Timely
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.tokens import create_token, delete_token, find_token
@@ -111,3 +111,11 @@ def test_what_does_not_begin_to_answer_in_time_gets_504_and_is_cancelled() -> No
     refused = ask(Timely(waiting(begin=False), 0.05))
     assert (refused.status_code, ends) == (504, ["cancelled"])
     assert refused.json() == {"detail": "The app did not begin to answer within 0.05 s."}
+
+
+def test_what_is_too_long_for_a_token_is_neither_looked_up_nor_remembered() -> None:
+    asked: list[str] = []
+    tokens = Tokens(lambda text: asked.append(text))
+    for text in ("x" * LONGEST, "y" * (LONGEST + 1)):
+        assert asyncio.run(tokens.find(text)) is None
+    assert asked == ["x" * LONGEST]
