@@ -1,6 +1,7 @@
-"""Do something for several runs at a time, so that one whose store hangs holds back no other.
+"""Do something for several runs at a time, so that one whose store hangs does not hold back the others.
 
-Invariants: of one run one thing is done at a time; no more threads than `MOST` run. Knows nothing of what is done.
+Invariants: of one run one thing is done at a time; no more threads than `MOST` run, so that as many that
+hang hold back the rest. Knows nothing of what is done.
 """
 
 from __future__ import annotations
