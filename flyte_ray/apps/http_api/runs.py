@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query
@@ -146,16 +147,21 @@ def watch(run: str) -> StreamingResponse:
 async def _events(run: Run) -> AsyncIterator[str]:
     steps = run.watch()
     last = None
-    while True:
-        step = asyncio.ensure_future(asyncio.to_thread(next, steps, None))
-        while not (await asyncio.wait((step,), timeout=BEAT_S))[0]:
-            yield ": still here\n\n"
-        live = step.result()
-        if live is None:
-            break
-        text = json.dumps(live, default=str)
-        if text != last:
-            yield f"event: run\ndata: {text}\n\n"
-        last = text
+    # Each waits on a thread of its own: the loop's few are there for what ends soon.
+    own = ThreadPoolExecutor(1, "flyte-ray-watch")
+    try:
+        while True:
+            step = asyncio.get_running_loop().run_in_executor(own, next, steps, None)
+            while not (await asyncio.wait((step,), timeout=BEAT_S))[0]:
+                yield ": still here\n\n"
+            live = step.result()
+            if live is None:
+                break
+            text = json.dumps(live, default=str)
+            if text != last:
+                yield f"event: run\ndata: {text}\n\n"
+            last = text
+    finally:
+        own.shutdown(wait=False)
     described = await asyncio.to_thread(describe_run, current_store(), run.name)
     yield said("end", described).text()
