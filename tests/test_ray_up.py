@@ -55,6 +55,7 @@ def call(home: Path) -> Iterator[Call]:
 
 def test_commands_find_it_and_only_this_machine_reaches_it(call: Call, home: Path) -> None:
     record = json.loads((home / ".flyte-ray" / "up.json").read_text())
+    assert not (home / "ray" / "ray_current_cluster").exists()  # a plain `ray.init()` does not join it
     done = call("submit", "--name", "found", WORKLOADS, "square", "--x", "6", "-o", "json")
     assert json.loads(done.stdout)["result"] == 36, done.stderr
     found = json.loads(call("get", "cluster", "-o", "json").stdout)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -68,18 +70,23 @@ def start_lasting(port: int, cpus: int | None, others: Mapping[str, Callable[[st
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}"]
     command += [f"--port={address.rpartition(':')[2]}", f"--dashboard-host={HOST}", f"--dashboard-port={dashboard}"]
     command += [f"--ray-client-server-port={_free(0)}", f"--dashboard-agent-listen-port={_free(0)}"]
+    # In Ray's usual folder it would leave its address to each `ray.init()` of this machine, which would join it
+    # unasked, and hang when it has ended. Short, because sockets lie below it.
+    folder = tempfile.mkdtemp(prefix="fr-up-", dir=os.environ.get("RAY_TMPDIR") or "/tmp")
+    command += [f"--temp-dir={folder}"]
     command += ["--disable-usage-stats", *([f"--num-cpus={cpus}"] if cpus else [])]
     log = _path(LOG)
     log.parent.mkdir(parents=True, exist_ok=True)
     process = _start(command, log, "w")
-    record = {"address": address, "dashboard": f"{HOST}:{dashboard}", "processes": [_named("ray", process.pid)]}
+    record: dict[str, Any] = {"address": address, "dashboard": f"{HOST}:{dashboard}", "folder": folder}
+    record["processes"] = [_named("ray", process.pid)]
     try:
         _await_start(process, log)
         for name, command_at in others.items():
-            record["processes"].append(_named(name, _start(command_at(address), log, "a").pid))  # type: ignore[attr-defined]
+            record["processes"].append(_named(name, _start(command_at(address), log, "a").pid))
         _path(RECORD).write_text(json.dumps(record))
     except BaseException:
-        _end(record["processes"])  # type: ignore[arg-type]
+        _end(record["processes"])
         raise
     return record
 
@@ -89,6 +96,7 @@ def end_lasting() -> dict[str, Any] | None:
     record = find_lasting()
     if record is not None:
         _end(record["processes"])
+        shutil.rmtree(record["folder"], ignore_errors=True)
     _path(RECORD).unlink(missing_ok=True)
     return record
 
