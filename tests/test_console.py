@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import flyte_ray as flyte
 from benchmarks.console import make, make_run, measure
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.runs import Following
+from flyte_ray.cli.main import main
 from flyte_ray.console.building import build_console
 from flyte_ray.io import File
 from flyte_ray.ledger import recorder
@@ -229,3 +232,12 @@ def test_the_console_is_served_by_the_command_line_and_measured(tmp_path: Path) 
     make(open_store(tmp_path), actions=300, runs=3)
     figures = list(measure(str(tmp_path), repeat=2))
     assert len(figures) == 9 and all(figure.median > 0 for figure in figures)
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = CliRunner().invoke(main, ["console", "--root", str(tmp_path), "--port", port])
+    assert said.exit_code == 1
+    assert f"Port {port} of 127.0.0.1 should be free to listen on, but: Address already in use" in said.stderr
+    assert said.stderr.endswith("--port 0 takes a free one.\n")

@@ -106,6 +106,9 @@ def test_a_tree_is_moved_in_by_keys_and_its_address_can_be_shared(page: Page) ->
     expect(page.get_by_role("treeitem")).to_have_count(6)
     tree.press("f")
     expect(page.get_by_role("treeitem", selected=True, name="nightly.publish")).to_be_visible()
+    for show in ("Failed", "All"):  # who stands on a line that is still shown stays on it
+        page.get_by_role("button", name=show, exact=True).click()
+        expect(page.get_by_role("treeitem", selected=True, name="nightly.publish")).to_be_in_viewport()
     page.reload()
     expect(page.get_by_role("treeitem", selected=True, name="nightly.publish")).to_be_visible()
     page.get_by_role("tree").press("Enter")

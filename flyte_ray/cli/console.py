@@ -34,7 +34,13 @@ def console(
 
     ask_token = ask_token or host not in LOCAL_NAMES
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {port} of {host} should be free to listen on, but: {error.strerror}. --port 0 takes a free one."
+        ) from error
+    with listener:
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"The console of {current_store().uri} is at http://{shown}:{listener.getsockname()[1]}/")
         if ask_token:

@@ -143,7 +143,7 @@ export class Outline {
     const phase = table.phaseOf(row);
     switch (this.filter.show) {
       case "failed":
-        return phase === "failed" || phase === "timed_out" || phase === "aborted";
+        return phase === "failed" || phase === "timed_out"; // what was aborted with them would bury them
       case "running":
         return table.ended[row] < 0;
       case "critical":

@@ -150,7 +150,7 @@ class RunPage {
     const { text, show } = this.outline.filter;
     this.context.setQuery({ q: text.trim(), show: show === "all" ? "" : show });
     for (const each of this.shows) each.setAttribute("aria-pressed", String(each.dataset.show === show));
-    this.view.redraw();
+    this.view.redraw({ reveal: true });
     this.tellFound();
   }
 

@@ -33,9 +33,12 @@ export class TreeView {
     this.redraw();
   }
 
-  redraw() {
+  /** Draw the lines that there are now; who stands on one that is still there stays on it. */
+  redraw({ reveal = false } = {}) {
     this.scroller.reset(this.outline.lines.length);
-    this.at = Math.min(this.at, Math.max(0, this.outline.lines.length - 1));
+    const index = this.outline.lines.indexOf(this.line ?? -1);
+    this.at = index >= 0 ? index : Math.min(this.at, Math.max(0, this.outline.lines.length - 1));
+    if (reveal && index >= 0) this.scroller.reveal(index);
     this.mark();
   }
 
@@ -46,8 +49,8 @@ export class TreeView {
     this.scroller.refresh();
     this.scroller.draw();
     this.mark();
-    const line = this.outline.lines[this.at];
-    this.onMove(line);
+    this.line = this.outline.lines[this.at];
+    this.onMove(this.line);
   }
 
   mark() {
