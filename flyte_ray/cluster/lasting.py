@@ -128,14 +128,19 @@ def _end(processes: list[dict[str, Any]]) -> None:
     for pid in alive:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + POLITE_S
-    while any(map(is_running, alive)) and time.monotonic() < until:
-        time.sleep(0.05)
+    _await_end(alive)
     for pid in alive:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)  # what it has started is of its group, also when it has ended itself
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+    _await_end(alive)  # of what another process has started, which nobody can wait for
+
+
+def _await_end(processes: list[int]) -> None:
+    until = time.monotonic() + POLITE_S
+    while any(map(is_running, processes)) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def _named(name: str, pid: int) -> dict[str, Any]:
