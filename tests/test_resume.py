@@ -88,7 +88,10 @@ class Project:
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
         assert old in path.read_text()
+        later = path.stat().st_mtime + 1
         path.write_text(path.read_text().replace(old, new))
+        # Python takes bytecode for current that has its source's size and second: a quick test edits within one.
+        os.utime(path, (later, later))
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "COUNTS": str(self.counts), "FLYTE_RAY_ROOT": str(self.root)}
