@@ -64,6 +64,20 @@ def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--name`, `--env`, `--label` and `--detach` to a verb that starts a run."""
+    for option in (
+        click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster."),
+        click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable."),
+        click.option(
+            "--env", metavar="K=V", multiple=True, callback=pairs, help="A variable of all slots; repeatable."
+        ),
+        click.option("--name", help="The run's name (default: made up)."),
+    ):
+        command = option(command)
+    return command
+
+
 def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Read a repeatable option of the form KEY=VALUE."""
     found = {}

@@ -20,7 +20,7 @@ from flyte_ray.cli.completing import OfTasks, complete_words
 from flyte_ray.cli.deployed import DEPLOYED, SCRIPT, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
-from flyte_ray.cli.options import common, insist, of_project, pairs, prepare
+from flyte_ray.cli.options import common, insist, of_project, of_run, prepare
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
@@ -39,11 +39,8 @@ from flyte_ray.spec.interface import Parameter
 )
 @common
 @click.option("--local", is_flag=True, help="Run in this process, without Ray.")
-@click.option("--name", help="The run's name (default: made up).")
-@click.option("--env", metavar="K=V", multiple=True, callback=pairs, help="A variable of all slots; repeatable.")
-@click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable.")
+@of_run
 @click.option("--strict-replay", is_flag=True, help="Fail what runs again and calls something else than is on record.")
-@click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
 @click.option("--flyte", is_flag=True, help="Let 'import flyte' mean this package, in this process and in the run.")
 @click.option("--dry-run", is_flag=True, help="Print Ray options and code bundle, run nothing.")
 @of_project

@@ -14,7 +14,7 @@ from flyte_ray.api.scripts import EXIT, script_inputs, script_task
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.cli.deployed import SCRIPT
 from flyte_ray.cli.launching import check_detached, launch
-from flyte_ray.cli.options import common, pairs, prepare
+from flyte_ray.cli.options import common, of_run, prepare
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.spec.ids import choose_run_name
 
@@ -22,10 +22,7 @@ from flyte_ray.spec.ids import choose_run_name
 @click.command(short_help="Run a Python script as a task.")
 @common
 @click.option("--local", is_flag=True, help="Run in this process's machine, without Ray.")
-@click.option("--name", help="The run's name (default: made up).")
-@click.option("--env", metavar="K=V", multiple=True, callback=pairs, help="A variable of the script; repeatable.")
-@click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable.")
-@click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster.")
+@of_run
 @click.option("--cpu", type=float, default=1, show_default=True, help="CPUs that it holds.")
 @click.option("--memory", metavar="SIZE", help="Memory that it may use, such as 4Gi (default: not limited).")
 @click.option("--gpu", type=int, default=0, help="GPUs that it holds.")

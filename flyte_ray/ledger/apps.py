@@ -14,13 +14,13 @@ from typing import Any, Final, Literal
 
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.paths import APPS, address_key, app_key, app_prefix
+from flyte_ray.ledger.revisions import put_next
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.storage import Store
 
 State = Literal["active", "deactivated"]
 Kind = Literal["asgi", "server", "command"]
-_TRIES: Final = 100
 CONSOLE: Final = "console"
 """The app that runs' links lead to."""
 
@@ -103,13 +103,13 @@ def _names(store: Store) -> list[str]:
 def add_revision(store: Store, record: AppRecord) -> AppRecord:
     """Put a revision on record, with the next number that is free; returns it as it was written."""
     before = find_app(store, record.name)
-    number = before.revision + 1 if before else 1
-    for _ in range(_TRIES):
-        made = dataclasses.replace(record, revision=number)
-        if store.put_if_absent(app_key(record.name, number), _dump(made)):
-            return made
-        number += 1
-    raise AssertionError(f"{_TRIES} revisions of app {record.name} were made by others at this moment")
+    number = put_next(
+        store,
+        before.revision + 1 if before else 1,
+        lambda number: app_key(record.name, number),
+        lambda number: _dump(dataclasses.replace(record, revision=number)),
+    )
+    return dataclasses.replace(record, revision=number)
 
 
 def delete_app(store: Store, name: str) -> None:

@@ -10,12 +10,13 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.paths import TRIGGERS, fired_key, trigger_data_place, trigger_key, trigger_prefix
+from flyte_ray.ledger.revisions import put_next
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.schedule import Automation, at, load_automation
 from flyte_ray.spec.trigger import CatchUp, Overlap
@@ -23,7 +24,6 @@ from flyte_ray.storage import Store
 
 TIME: Final = "{TriggerTime}"
 """Stands in the text of a stored input for the moment of the fire."""
-_TRIES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,13 @@ def list_triggers(store: Store, task: str | None = None) -> list[TriggerRecord]:
 def add_trigger(store: Store, record: TriggerRecord) -> TriggerRecord:
     """Put a revision on record, with the next number that is free; returns it as it was written."""
     before = find_trigger(store, record.task, record.name)
-    for number in _numbers(before.revision + 1 if before else 1):
-        made = dataclasses.replace(record, revision=number)
-        if store.put_if_absent(trigger_key(record.task, record.name, number), _dump(made)):
-            return made
-    raise AssertionError(f"{_TRIES} revisions of trigger {record.id} were made by others at this moment")
-
-
-def _numbers(first: int) -> Iterator[int]:
-    yield from range(first, first + _TRIES)
+    number = put_next(
+        store,
+        before.revision + 1 if before else 1,
+        lambda number: trigger_key(record.task, record.name, number),
+        lambda number: _dump(dataclasses.replace(record, revision=number)),
+    )
+    return dataclasses.replace(record, revision=number)
 
 
 def delete_trigger(store: Store, task: str, name: str) -> None:

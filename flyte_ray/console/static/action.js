@@ -2,7 +2,7 @@
 
 import * as acting from "./acting.js";
 import { at, query as write, read, repeat } from "./api.js";
-import { attempts } from "./attempts.js";
+import { attemptPicker, attempts } from "./attempts.js";
 import { button, fill, h } from "./dom.js";
 import { log } from "./log.js";
 import { hasEnded, phaseBadge } from "./phase.js";
@@ -249,19 +249,7 @@ class ActionPage {
     });
     const show = (attempt) => frame.setAttribute("src", `${this.address}/report${write({ attempt })}`);
     show(attempts.at(-1));
-    const picker =
-      attempts.length > 1
-        ? h(
-            "label",
-            { class: "row" },
-            "Attempt ",
-            h(
-              "select",
-              { on: { change: (event) => show(event.target.value) } },
-              attempts.map((each) => h("option", { value: each, selected: each === attempts.at(-1) }, each)),
-            ),
-          )
-        : null;
+    const picker = attemptPicker(attempts, attempts.at(-1), show);
     return [
       h(
         "div",

@@ -64,3 +64,11 @@ function attempt(each, from, to, now, { isTold }) {
     each.traceback && !isTold ? h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, each.traceback)) : null,
   );
 }
+
+/** Choose one of several attempts by its number; null where there is one. */
+export function attemptPicker(numbers, chosen, onChoose) {
+  if (numbers.length < 2) return null;
+  const options = numbers.map((each) => h("option", { value: each, selected: each === chosen }, each));
+  const select = h("select", { on: { change: (event) => onChoose(Number(event.target.value)) } }, options);
+  return h("label", { class: "row" }, "Attempt ", select);
+}

@@ -1,7 +1,7 @@
 // Outcomes that are kept over runs.
 
 import { at, read } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, searchBox } from "./dom.js";
 import { moveInList } from "./runs.js";
 import { ago, bytes, count, counted, moment, shortId } from "./words.js";
 
@@ -13,14 +13,7 @@ export async function open({ main, query, signal, setQuery }) {
   const entries = Array.isArray(answer) ? answer : answer.entries;
   const rows = h("tbody");
   const said = h("p", { class: "empty", role: "status" });
-  const search = h("input", {
-    type: "search",
-    class: "wide",
-    placeholder: "Search tasks, runs, keys",
-    "aria-label": "Search tasks, runs, keys",
-    value: query.get("q") ?? "",
-    spellcheck: "false",
-  });
+  const search = searchBox("Search tasks, runs, keys", { class: "wide", value: query.get("q") ?? "" });
   const show = () => {
     const text = search.value.trim().toLowerCase();
     setQuery({ q: search.value.trim() });

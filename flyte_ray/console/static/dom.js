@@ -94,3 +94,8 @@ export function isTyping(event) {
     (at instanceof Element && at.matches("input, textarea, select, dialog *"))
   );
 }
+
+/** A field to search with, which is named by what it searches. */
+export function searchBox(label, options = {}) {
+  return h("input", { type: "search", placeholder: label, "aria-label": label, spellcheck: "false", ...options });
+}

@@ -1,7 +1,8 @@
 // Show what an attempt printed: follow it while it grows, search in it, keep few lines in the page.
 
 import { follow, query, read } from "./api.js";
-import { button, fill, h, set } from "./dom.js";
+import { attemptPicker } from "./attempts.js";
+import { button, fill, h, searchBox, set } from "./dom.js";
 import { Scroller } from "./scroller.js";
 import { count, counted } from "./words.js";
 
@@ -20,12 +21,7 @@ export function log(address, { attempts, attempt, isLive, onAttempt, signal }) {
   });
   const view = new LogView(box, signal);
   const said = h("span", { class: "hint", role: "status" });
-  const search = h("input", {
-    type: "search",
-    placeholder: "Search the log",
-    "aria-label": "Search the log",
-    spellcheck: "false",
-  });
+  const search = searchBox("Search the log");
   const found = h("span", { class: "hint", role: "status" });
   const following = h("input", { type: "checkbox", checked: true });
   const tell = () =>
@@ -52,19 +48,7 @@ export function log(address, { attempts, attempt, isLive, onAttempt, signal }) {
     );
     tell();
   };
-  const picker =
-    attempts.length > 1
-      ? h(
-          "label",
-          { class: "row" },
-          "Attempt ",
-          h(
-            "select",
-            { on: { change: (event) => onAttempt(Number(event.target.value)) } },
-            attempts.map((each) => h("option", { value: each, selected: each === attempt }, each)),
-          ),
-        )
-      : null;
+  const picker = attemptPicker(attempts, attempt, onAttempt);
   const file = set(h("a", {}, "Download"), { href: `${address}/file${query({ attempt })}`, download: "" });
   load(view, address, attempt, isLive, signal);
   return h(

@@ -2,7 +2,7 @@
 
 import { at, follow, query as write, read, repeat } from "./api.js";
 import * as acting from "./acting.js";
-import { button, fill, h, isTyping } from "./dom.js";
+import { button, fill, h, isTyping, searchBox } from "./dom.js";
 import { Outline, SHOWN } from "./outline.js";
 import { hasEnded, phaseBadge, phaseCounts, shownPhase, phaseText } from "./phase.js";
 import { origin } from "./runs.js";
@@ -108,14 +108,7 @@ class RunPage {
   }
 
   toolbar(query) {
-    const search = h("input", {
-      type: "search",
-      class: "wide",
-      placeholder: "Search tasks, groups, ids",
-      "aria-label": "Search tasks, groups, ids",
-      value: query.get("q") ?? "",
-      spellcheck: "false",
-    });
+    const search = searchBox("Search tasks, groups, ids", { class: "wide", value: query.get("q") ?? "" });
     search.addEventListener("input", () => this.choose({ text: search.value }));
     search.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === "ArrowDown") this.box.focus();
