@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from flyte_ray.api.condition import new_condition
     from flyte_ray.api.config import init_from_config
     from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
-    from flyte_ray.api.deploying import deploy
     from flyte_ray.api.environment import TaskEnvironment
     from flyte_ray.api.fanning import map_task as map
     from flyte_ray.api.foreign import is_control_plane_available
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from flyte_ray.api.settings import init, logger, system_logger
     from flyte_ray.api.task import AsyncFunctionTaskTemplate, Documentation, Link, TaskTemplate
     from flyte_ray.api.trace import trace
+    from flyte_ray.apps.deployment import deploy
     from flyte_ray.apps.handle import AppHandle
     from flyte_ray.apps.serving import serve, with_servecontext
     from flyte_ray.runtime.checkpoint import Checkpoint, latest_checkpoint
@@ -106,7 +106,7 @@ _PLACES = {
     "config": "config",
     "ctx": "api.context:ctx",
     "custom_context": "api.context:custom_context",
-    "deploy": "api.deploying:deploy",
+    "deploy": "apps.deployment:deploy",
     "durable": "durable",
     "errors": "errors",
     "get_custom_context": "api.context:get_custom_context",

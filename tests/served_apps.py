@@ -87,6 +87,7 @@ files = AppEnvironment(
     scaling=Scaling(1),
 )
 
+tasks.add_dependency(files)
 echo = AppEnvironment("echo", resources=flyte.Resources(cpu=0.2), requires_auth=False, scaling=Scaling(1))
 
 

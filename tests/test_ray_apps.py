@@ -162,8 +162,10 @@ def _status(client: httpx.Client) -> int:
 
 
 def test_apps_start_runs_and_tasks_ask_apps(serving: Path) -> None:
-    flyte.serve(served_apps.files)
+    [deployment] = flyte.deploy(served_apps.tasks)  # what it depends on is served
+    assert [app.name for app in deployment.apps] == ["files"] and len(deployment.tasks) == 2
     assert flyte.run(served_apps.ask_files).outputs() == (200,)
+    assert not flyte.deploy(served_apps.files)[0].apps[0].is_changed
     handle = flyte.serve(served_apps.runner)
     with client_of(handle) as client:
         assert client.get("/double?x=4").json() == 8

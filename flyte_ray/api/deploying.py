@@ -1,23 +1,23 @@
-"""Deploy environments: their tasks are put on record with their code, for runs and tasks that have it not."""
+"""Put the tasks of environments on record with their code, for runs and tasks that have it not.
+
+Knows nothing of apps: `apps/deployment.py` deploys both.
+"""
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, get_args
 
-from flyte_ray.api.both import both_forms
 from flyte_ray.api.declared import Environment
 from flyte_ray.api.describing import record_of
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.triggering import deploy_triggers, describe_trigger, have_fired
-from flyte_ray.api.unsupported import ignore_foreign
 from flyte_ray.cluster.bundle import Bundle, CopyStyle
 from flyte_ray.cluster.code import pack_code
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
@@ -29,7 +29,6 @@ from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.task import TaskSpec
 from flyte_ray.storage import Store, ensure_writable
 
-_log: Final = logging.getLogger("flyte_ray")
 UNCHANGED: Final = "unchanged"
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -73,80 +72,67 @@ class DeployedEnvironment:
     tasks: tuple[DeployedEntity, ...]
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """An environment with those that it depends on, by name. Mirrors Flyte's `Deployment`."""
-
-    envs: dict[str, DeployedEnvironment]
-
-    @property
-    def tasks(self) -> tuple[DeployedEntity, ...]:
-        """All tasks of it."""
-        return tuple(task for env in self.envs.values() for task in env.tasks)
-
-    def summary_repr(self) -> str:
-        """Say it in one line per task."""
-        lines = [(f"{task.name} {task.version}: {task.change}", *task.triggers) for task in self.tasks]
-        return "\n".join(line for each in lines for line in each)
-
-
-@both_forms
-def deploy(
-    *envs: Environment,
-    dry_run: bool = False,
-    version: str | None = None,
-    interactive_mode: bool | None = None,
-    copy_style: CopyStyle = "loaded_modules",
-    dryrun: bool | None = None,
-) -> list[Deployment]:
-    """Put the tasks of environments on record, with those of the environments that they depend on.
-
-    A task whose latest deployment has the same content stays as it is. All is checked before anything is stored, tasks
-    are stored one after another: repeat it if it was cut off.
+def plan_tasks(
+    envs: Iterable[TaskEnvironment], *, version: str | None = None, copy_style: CopyStyle = "loaded_modules"
+) -> TaskPlan:
+    """Check what is to be deployed; nothing is stored.
 
     Args:
-        envs: At least one.
-        dry_run: Only say what would be deployed; nothing is stored.
-        version: Of all these tasks; default: of each a digest of its code, environment and interface. A version that
-            was given once stands for that content.
-        interactive_mode: Accepted: what stands in a notebook has no file from which others could import it.
+        envs: Whose tasks they are.
+        version: Of all these tasks; None: of each a digest of its code, environment and interface.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
-        dryrun: Flyte's other name of `dry_run`.
-
-    Returns:
-        One deployment for each of `envs`.
 
     Raises:
-        TypeError: One of them is no environment.
-        InvalidDeclaration: There are none, they have no tasks, or the version has another form.
+        InvalidDeclaration: The version has another form.
         CodeBundleError: A task does not stand at the top level of a file.
         DeploymentError: The version was deployed with another content.
-        StoreError: The root cannot be written.
-
-    Source: `flyte.deploy`.
 
     """
-    ignore_foreign("flyte.deploy", {"interactive_mode": interactive_mode}, ("interactive_mode",))
-    _check(envs, version, copy_style)
-    store, packer, puts = current_store(), _Packer(copy_style), not (dry_run or dryrun)
-    planned: dict[str, tuple[TaskEnvironment, list[_Planned]]] = {}
-    for env in (each for given in envs for each in _with_dependencies(given)):
-        if env.name not in planned:
-            planned[env.name] = env, _plan(store, env, packer, version)
-    tasks = [task for _, found in planned.values() for task in found]
-    _check_any(envs[0], tasks)
-    if puts:
-        ensure_writable(store)
-        tasks = [task.with_triggers(store) for task in tasks]
-        packer.store_in(store)
-    entities = {task.record.name: _put(store, task) if puts else _say(task) for task in tasks}
-    if puts and any(each.active and each.automation for task in tasks for each in task.triggers):
-        have_fired(store)
-    done = {
-        name: DeployedEnvironment(env, tuple(entities[task.record.name] for task in found))
-        for name, (env, found) in planned.items()
-    }
-    return [Deployment({env.name: done[env.name] for env in _with_dependencies(given)}) for given in envs]
+    _check(version, copy_style)
+    store, packer = current_store(), _Packer(copy_style)
+    return TaskPlan(store, packer, {env.name: (env, _plan(store, env, packer, version)) for env in envs})
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """Tasks that are to be deployed."""
+
+    store: Store
+    packer: _Packer
+    planned: Mapping[str, tuple[TaskEnvironment, list[_Planned]]]
+    """By environment."""
+
+    @property
+    def count(self) -> int:
+        """How many tasks there are."""
+        return sum(len(tasks) for _, tasks in self.planned.values())
+
+    def put(self) -> dict[str, DeployedEnvironment]:
+        """Store all that has changed; by environment.
+
+        Raises:
+            StoreError: The root cannot be written.
+
+        """
+        if not self.count:
+            return self._told({})
+        ensure_writable(self.store)
+        tasks = [task.with_triggers(self.store) for _, found in self.planned.values() for task in found]
+        self.packer.store_in(self.store)
+        entities = {task.record.name: _put(self.store, task) for task in tasks}
+        if any(each.active and each.automation for task in tasks for each in task.triggers):
+            have_fired(self.store)
+        return self._told(entities)
+
+    def say(self) -> dict[str, DeployedEnvironment]:
+        """Say what would be deployed; by environment."""
+        return self._told({task.record.name: _say(task) for _, found in self.planned.values() for task in found})
+
+    def _told(self, entities: Mapping[str, DeployedEntity]) -> dict[str, DeployedEnvironment]:
+        return {
+            name: DeployedEnvironment(env, tuple(entities[task.record.name] for task in found))
+            for name, (env, found) in self.planned.items()
+        }
 
 
 class _Planned(NamedTuple):
@@ -177,19 +163,7 @@ def _plan(store: Store, env: TaskEnvironment, packer: _Packer, version: str | No
     return [_Planned(spec, record, check_deployment(store, record)) for spec, record in records]
 
 
-def _check(envs: Sequence[Environment], version: str | None, copy_style: str) -> None:
-    if not envs:
-        raise InvalidDeclaration("flyte.deploy expects at least one environment, got none. Pass one.")
-    for env in envs:
-        if not isinstance(env, Environment):
-            raise TypeError(
-                f"flyte.deploy expects environments, got {type(env).__name__} {env!r:.80}. Pass the TaskEnvironment."
-            )
-        if not isinstance(env, TaskEnvironment):
-            raise UnsupportedError(
-                f"flyte.deploy puts tasks on record, got the app '{env.name}'. Serve it: flyte.serve(...), or"
-                f" 'flyte-ray serve FILE {env.name}'."
-            )
+def _check(version: str | None, copy_style: str) -> None:
     if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
         raise InvalidDeclaration(
             f"A version must be letters, digits and '.', '_' or '-', got {version!r:.200}. Write for example '1.2', or"
@@ -200,28 +174,6 @@ def _check(envs: Sequence[Environment], version: str | None, copy_style: str) ->
             f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {copy_style!r}."
             f" Leave it out to take the modules that are loaded."
         )
-
-
-def _check_any(first: Environment, tasks: Collection[_Planned]) -> None:
-    if not tasks:
-        raise InvalidDeclaration(
-            f"Environment '{first.name}' should have tasks to deploy, but has none. Decorate functions with @env.task."
-        )
-
-
-def _with_dependencies(env: Environment) -> Iterator[TaskEnvironment]:
-    """Yield an environment and all that it depends on, each once."""
-    waiting, seen = [env], set()
-    while waiting:
-        each = waiting.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        waiting += each.depends_on
-        if isinstance(each, TaskEnvironment):
-            yield each
-        else:
-            _log.info("app '%s' is not deployed with the tasks that depend on it: serve it", each.name)
 
 
 class _Packer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flyte_ray.apps.context import AppContext, ctx, get_parameter
+from flyte_ray.apps.deployment import DeployedAppEnvironment
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.handle import AppHandle
 from flyte_ray.spec.app import Domain, Link, Port, Subdomain, Timeouts
@@ -14,6 +15,7 @@ __all__ = [
     "AppEndpoint",
     "AppEnvironment",
     "AppHandle",
+    "DeployedAppEnvironment",
     "Domain",
     "Link",
     "Parameter",

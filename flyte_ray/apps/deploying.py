@@ -16,11 +16,11 @@ from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.local import Patience
-from flyte_ray.apps.parameters import refresh, resolve
+from flyte_ray.apps.parameters import Send, refresh, resolve
 from flyte_ray.apps.reference import refer, source_of
-from flyte_ray.apps.uploads import upload
+from flyte_ray.apps.uploads import future_uri, upload
 from flyte_ray.cluster.bundle import CopyStyle
-from flyte_ray.cluster.code import send_code
+from flyte_ray.cluster.code import pack_code, send_code
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.package import own_digest
 from flyte_ray.cluster.serve_options import HAPROXY_VAR
@@ -112,14 +112,17 @@ def plan(
     patience: Patience,
     copy_style: CopyStyle = "loaded_modules",
     raw_data_path: str | None = None,
+    stores: bool = True,
 ) -> AppRecord:
-    """Store the code of an app, and describe what is to be deployed; arguments as of `deploy`."""
+    """Describe what is to be deployed, and store its code and files unless `stores` is False; see `deploy`."""
     source = source_of(env)
     reference = refer(env, source)
-    code = send_code(store, source, copy_style, inclusions_of(source), settings.root_dir)
+    packing = source, copy_style, inclusions_of(source), settings.root_dir
+    packed = None if stores else pack_code(*packing)
     return record_of(
         *(store, env, reference),
-        code=code,
+        code=send_code(store, *packing) if stores else packed and packed[0],
+        send=partial(upload if stores else future_uri, store),
         parameters=parameters,
         env_vars=env_vars,
         patience=patience,
@@ -137,6 +140,7 @@ def record_of(
     env_vars: Mapping[str, str],
     patience: Patience,
     raw_data_path: str | None = None,
+    send: Send | None = None,
 ) -> AppRecord:
     """Describe what is to be deployed.
 
@@ -149,10 +153,11 @@ def record_of(
         env_vars: Variables that count in place of those declared.
         patience: See `deploy`.
         raw_data_path: What the app's context says.
+        send: Has files of this machine where the app can read them; by default it stores them in the root.
 
     """
     assert env.kind is not None, "checked by who calls"
-    resolved = resolve(store, env.app_spec, parameters, partial(upload, store))
+    resolved = resolve(store, env.app_spec, parameters, send or partial(upload, store))
     record = AppRecord(
         name=env.name,
         revision=0,

@@ -52,11 +52,7 @@ class Server:
         refuse_while_loading()
         if not isinstance(app_env, AppEnvironment):
             raise TypeError(f"flyte.serve expects a flyte.app.AppEnvironment, got {app_env!r:.80}. Declare one.")
-        if app_env.kind is None:
-            raise InvalidDeclaration(
-                f"App '{app_env.name}' should have a process, got none. Give it a command, decorate a function with"
-                f" @env.server, or make it a FastAPIAppEnvironment."
-            )
+        check_served(app_env)
         parameters = self.parameter_values.get(app_env.name, {})
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
         _miss_secrets(app_env, remote)
@@ -76,6 +72,20 @@ class Server:
         app = LocalApp(app_env, values, self.patience, AppContext("local", raw_data_path=self.raw_data_path))
         app.activate(wait=True)
         return app
+
+
+def check_served(env: AppEnvironment) -> None:
+    """Refuse what has nothing to serve.
+
+    Raises:
+        InvalidDeclaration: The app has no process.
+
+    """
+    if env.kind is None:
+        raise InvalidDeclaration(
+            f"App '{env.name}' should have a process, got none. Give it a command, decorate a function with"
+            f" @env.server, or make it a FastAPIAppEnvironment."
+        )
 
 
 def _miss_secrets(env: AppEnvironment, remote: bool) -> None:

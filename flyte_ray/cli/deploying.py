@@ -1,4 +1,4 @@
-"""The verbs for deployed tasks: deploy, get task, delete task."""
+"""Deploy a file's environments, and the verbs for deployed tasks: deploy, get task, delete task."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from flyte_ray.api.deploying import DeployedEntity, Deployment
-from flyte_ray.api.deploying import deploy as deploy_environments
+from flyte_ray.api.deploying import DeployedEntity
 from flyte_ray.api.settings import current_store
+from flyte_ray.apps.deployment import DeployedAppEnvironment, Deployment
+from flyte_ray.apps.deployment import deploy as deploy_environments
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_environments
 from flyte_ray.cli.options import again, common, insist, of_project, prepare
@@ -18,7 +19,7 @@ from flyte_ray.ledger.interfaces import interface_text, version_changes
 from flyte_ray.ledger.tasks import TaskRecord, delete_deployed, list_deployed, list_versions
 
 
-@click.command(short_help="Deploy the tasks of a file, for runs and tasks that lack its code.")
+@click.command(short_help="Deploy the tasks and apps of a file.")
 @common
 @click.option("--version", help="Of all these tasks (default: of each a digest of its content).")
 @click.option("--dry-run", is_flag=True, help="Print the plan, store nothing.")
@@ -26,9 +27,10 @@ from flyte_ray.ledger.tasks import TaskRecord, delete_deployed, list_deployed, l
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("env", required=False)
 def deploy(file: str, env: str | None, **options: Any) -> None:
-    """Put the tasks of the environment ENV of FILE on record, or those of all its environments; needs no cluster.
+    """Deploy the environment ENV of FILE, or all its environments.
 
-    What these depend on (`depends_on`) is deployed with them. What has not changed stays as it is.
+    Tasks are put on record, for runs and tasks that lack their code, which needs no cluster. Apps are served on the
+    cluster. What these depend on (`depends_on`) is deployed with them. What has not changed stays as it is.
     """
     prepare(options["root"], options["address"], options["verbose"])
     environments = pick_environments(file, env, options["root_dir"])
@@ -36,35 +38,54 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
     found: list[Deployment] = deploy_environments(
         *environments, dry_run=options["dry_run"], version=options["version"], copy_style=options["copy_style"]
     )
-    tasks = {task.name: task for deployment in found for task in deployment.tasks}
+    tasks = list({task.name: task for deployment in found for task in deployment.tasks}.values())
+    apps = list({app.name: app for deployment in found for app in deployment.apps}.values())
     if options["dry_run"]:
-        _show_plan(list(tasks.values()), options["output"])
-        return
-    _show_tasks(list(tasks.values()), options["output"])
-    if options["output"] == "table":
-        changed = [task for task in tasks.values() if task.is_changed]
-        click.echo(f"Deployed {len(changed)} of {len(tasks)} tasks." if changed else "Nothing has changed.")
-        name = next(iter(tasks))
-        click.echo(f"Run one: {again('submit', 'deployed-task', name, '--help')}")
+        _show_plan(tasks, apps, options["output"])
+    elif options["output"] == "json":
+        click.echo(json.dumps([*map(_deployed_row, tasks), *map(_app_row, apps)], indent=2))
+    else:
+        _show_done(tasks, apps)
 
 
-def _show_tasks(tasks: list[DeployedEntity], output: str) -> None:
-    show([_deployed_row(task) for task in tasks], output)
-    if output == "table":
+def _show_done(tasks: list[DeployedEntity], apps: list[DeployedAppEnvironment]) -> None:
+    _show_all(tasks, apps)
+    changed = {"tasks": sum(task.is_changed for task in tasks), "apps": sum(app.is_changed for app in apps)}
+    for kind, of in (("tasks", len(tasks)), ("apps", len(apps))):
+        if changed[kind]:
+            click.echo(f"Deployed {changed[kind]} of {of} {kind}.")
+    if not any(changed.values()):
+        click.echo("Nothing has changed.")
+    if tasks:
+        click.echo(f"Run one: {again('submit', 'deployed-task', tasks[0].name, '--help')}")
+    if apps:
+        click.echo(f"Look at it: {again('get app', apps[-1].name)}")
+
+
+def _show_all(tasks: list[DeployedEntity], apps: list[DeployedAppEnvironment]) -> None:
+    if tasks:
+        show([_deployed_row(task) for task in tasks], "table")
         for sentence in (sentence for task in tasks for sentence in task.triggers):
             click.echo(sentence)
+    if apps:
+        show([_app_row(app) for app in apps], "table")
 
 
 def _deployed_row(task: DeployedEntity) -> dict[str, Any]:
     return {"task": task.name, "version": task.version, "change": task.change, "interface": task.interface}
 
 
-def _show_plan(tasks: list[DeployedEntity], output: str) -> None:
+def _app_row(app: DeployedAppEnvironment) -> dict[str, Any]:
+    return {"app": app.name, "change": app.change, "url": app.endpoint}
+
+
+def _show_plan(tasks: list[DeployedEntity], apps: list[DeployedAppEnvironment], output: str) -> None:
     plans = {task.record.environment["name"]: json.loads(task.record.ref.options) for task in tasks}
     if output == "json":
-        click.echo(json.dumps({"tasks": [_deployed_row(task) for task in tasks], "environments": plans}, indent=2))
+        rows = {"tasks": [_deployed_row(task) for task in tasks], "apps": [_app_row(app) for app in apps]}
+        click.echo(json.dumps({**rows, "environments": plans}, indent=2))
         return
-    _show_tasks(tasks, output)
+    _show_all(tasks, apps)
     for name, plan in plans.items():
         click.echo(f"Environment {name}: {json.dumps(plan, indent=2)}")
     click.echo("Nothing was deployed: this is the plan.")

@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from flyte_ray.api.environment import TaskEnvironment
+from flyte_ray.api.declared import Environment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.cluster.bundle import find_base
@@ -57,10 +57,10 @@ def pick_app(file: str, name: str | None, root_dir: str | None = None) -> AppEnv
     return apps[name]
 
 
-def pick_environments(file: str, name: str | None, root_dir: str | None = None) -> list[TaskEnvironment]:
+def pick_environments(file: str, name: str | None, root_dir: str | None = None) -> list[Environment]:
     """Return an environment of a file by its name; without one all that the file declares. Unknown ones: exit 2."""
     module = import_file(file, root_dir)
-    held = {value.name: value for value in vars(module).values() if isinstance(value, TaskEnvironment)}
+    held = {value.name: value for value in vars(module).values() if isinstance(value, Environment)}
     if name is None:
         own = [env for env in held.values() if env.spec.declaring_file == module.__file__]
         if not held:
