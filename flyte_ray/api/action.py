@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -157,7 +157,11 @@ class Action:
 
         """
         self.wait()
-        tasks = {} if task else self._run.state().tasks
+        tasks: Mapping[str, str] = {}
+        if task is None or not self.phase.has_succeeded:  # else nothing of the record is needed
+            state = self._run.state()
+            self._run.raise_error(state, self.name)
+            tasks = state.tasks
         return outputs_of(self._run.name, tasks, self._state, self._run.blobs(), task)
 
     @both_forms_of_method

@@ -18,6 +18,7 @@ from flyte_ray.runtime.interrupt import CtrlC
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Interrupted = Callable[[], KeyboardInterrupt]
 _END: Final = object()
 LOOK_S: Final = 0.05
 """Time between two looks whether somebody pressed Ctrl-C."""
@@ -26,16 +27,27 @@ LOOK_S: Final = 0.05
 class Both(Generic[P, R]):
     """A function with an awaitable form that does not block the caller's loop."""
 
-    def __init__(self, call: Callable[P, R]) -> None:
-        """Wrap the blocking form."""
-        self._call = call
+    def __init__(self, call: Callable[P, R], interrupted: Interrupted | None = None) -> None:
+        """Wrap the blocking form.
+
+        Args:
+            call: It.
+            interrupted: Returns what is raised where Ctrl-C ends a call, unless what was raised says what that did.
+
+        """
+        self._call, self._interrupted = call, interrupted
         functools.update_wrapper(self, call)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and block."""
-        if not is_in_loop():
-            return self._call(*args, **kwargs)
-        return _on_a_thread(functools.partial(self._call, *args, **kwargs))
+        try:
+            if not is_in_loop():
+                return self._call(*args, **kwargs)
+            return _on_a_thread(functools.partial(self._call, *args, **kwargs))
+        except KeyboardInterrupt as error:
+            if self._interrupted is None or error.args:
+                raise
+            raise self._interrupted() from None
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call on a thread and await the result."""
@@ -89,14 +101,21 @@ class BothIterators(Generic[P, R]):
 class BothOfMethod(Generic[P, R]):
     """`Both`, bound to what a method is called on."""
 
-    def __init__(self, call: Callable[Concatenate[Any, P], R], *, on_class: bool) -> None:
+    def __init__(
+        self,
+        call: Callable[Concatenate[Any, P], R],
+        *,
+        on_class: bool,
+        interrupted: Callable[[Any], KeyboardInterrupt] | None = None,
+    ) -> None:
         """Wrap the blocking form."""
-        self._call, self._on_class = call, on_class
+        self._call, self._on_class, self._interrupted = call, on_class, interrupted
         self.__doc__ = call.__doc__
 
     def __get__(self, owner: Any, kind: type | None = None) -> Both[P, R]:
         bound = functools.partial(self._call, kind if self._on_class else owner)
-        return Both(functools.update_wrapper(bound, self._call))
+        interrupted = functools.partial(self._interrupted, owner) if self._interrupted else None
+        return Both(functools.update_wrapper(bound, self._call), interrupted)
 
 
 class BothIteratorsOfMethod(Generic[P, R]):
@@ -120,6 +139,13 @@ def both_forms(call: Callable[P, R]) -> Both[P, R]:
 def both_forms_of_method(call: Callable[Concatenate[Any, P], R]) -> BothOfMethod[P, R]:
     """Decorate a method."""
     return BothOfMethod(call, on_class=False)
+
+
+def both_forms_of_wait(
+    interrupted: Callable[[Any], KeyboardInterrupt],
+) -> Callable[[Callable[Concatenate[Any, P], R]], BothOfMethod[P, R]]:
+    """Decorate a method that waits for something which goes on when Ctrl-C ends the waiting; see `Both`."""
+    return lambda call: BothOfMethod(call, on_class=False, interrupted=interrupted)
 
 
 def both_forms_of_class(call: Callable[Concatenate[Any, P], R]) -> BothOfMethod[P, R]:
@@ -159,12 +185,24 @@ def _on_a_thread(call: Callable[[], R]) -> R:
         while thread.is_alive() and not ctrl_c.pressed:
             thread.join(LOOK_S)
         if ctrl_c.pressed:
-            from flyte_ray.runtime.local import JOIN_S, interrupt_run  # the whole ledger, which slots do without
-
-            if interrupt_run(thread):
-                # An action that does not look up meanwhile is left behind: only a main thread can be interrupted.
-                thread.join(JOIN_S)
-            raise KeyboardInterrupt
+            _interrupt(thread)
     if errors:
         raise errors[0]
+    if ctrl_c.pressed:
+        raise KeyboardInterrupt
     return outcome[0]
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Have Ctrl-C end the run that a thread executes, if it does; what only waits is left behind."""
+    from flyte_ray.api.interrupting import ends_here, still_executed  # these know the whole ledger,
+    from flyte_ray.runtime.local import JOIN_S, executed_by, interrupt_run  # which slots do without
+
+    run = executed_by(thread)
+    if run is None:
+        return
+    if not ends_here(run):
+        raise KeyboardInterrupt(still_executed(run))
+    if interrupt_run(thread):
+        # An action that does not look up meanwhile is left behind: only a main thread can be interrupted.
+        thread.join(JOIN_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flyte_ray.api.cutoff import announce_wait, name_cut_off
+from flyte_ray.api.interrupting import saying_how_to_go_on
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.revising import Plan
 from flyte_ray.api.settings import current_pickling, settings
@@ -68,7 +69,8 @@ def resume_run(
         if plan is None:
             unpack_code(store, own)
         revise = (lambda catalog: _revise(store, spec, plan, pickling, catalog)) if plan else None
-        LocalRun(store, run, pickling).resume(spec, take_over=take_over, revise=revise)
+        with saying_how_to_go_on(run):
+            LocalRun(store, run, pickling).resume(spec, take_over=take_over, revise=revise)
         return
     if not has_cluster(settings.address):
         raise ClusterError(

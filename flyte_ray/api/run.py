@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
-from flyte_ray.api.cutoff import Lookout, out_of_reach
+from flyte_ray.api.both import (
+    both_forms_of_class,
+    both_forms_of_method,
+    both_forms_of_wait,
+    both_iterators_of_method,
+)
+from flyte_ray.api.cutoff import Lookout
 from flyte_ray.api.history import actions_table
+from flyte_ray.api.interrupting import leave_or_abort
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_pickling, current_store
+from flyte_ray.api.steering import abort_action, client_of
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.api.tracebacks import with_user_traceback
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
-from flyte_ray.cluster.session import is_connected
 from flyte_ray.errors import (
-    ActionNotFoundError,
     BaseRuntimeError,
     InvalidDeclaration,
     RunNotFoundError,
-    RuntimeUserError,
 )
 from flyte_ray.ledger.apps import page_of
 from flyte_ray.ledger.overview import describe_runs
@@ -35,7 +38,6 @@ from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.local import local_ledger
 from flyte_ray.runtime.report import list_reported, read_report
-from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("flyte_ray")
 POLL_S: Final = 0.5
 """How often a run that another process holds is looked at."""
+
+
+def _interrupted(run: Run) -> KeyboardInterrupt:
+    return leave_or_abort(run.store, RunId(run.name))
 
 
 class Run:
@@ -119,7 +125,7 @@ class Run:
         """Tell whether the run has ended."""
         return self.phase.is_terminal
 
-    @both_forms_of_method
+    @both_forms_of_wait(_interrupted)
     def wait(self, quiet: bool = False, wait_for: Literal["terminal", "running"] = "terminal") -> None:
         """Return when the run has ended and that is stored.
 
@@ -143,7 +149,7 @@ class Run:
         lookout = Lookout(self._store, RunId(self.name))
         patience = Patience(f"run {self.name}")  # who waits for a run waits for its store, too
         while not (state := patience.ask(self.state)).phase.is_terminal:
-            client = self._client()
+            client = client_of(self._store)
             try:
                 if client is not None:
                     client.wait(RunId(self.name))
@@ -188,7 +194,7 @@ class Run:
         text = load_spec(self._store, RunId(self.name))["inputs"]
         return inputs_of(text, self.blobs(), task or self._task)
 
-    @both_forms_of_method
+    @both_forms_of_wait(_interrupted)
     def outputs(self, task: TaskTemplate | None = None) -> tuple[Any, ...]:
         """Wait, and return the outputs as Flyte's tuple: one element per output, `(None,)` if there are none.
 
@@ -203,6 +209,7 @@ class Run:
         """
         self.wait()
         state = self.state()
+        self.raise_error(state, ROOT_ACTION)
         return outputs_of(self.name, state.tasks, state.root, self.blobs(), task or self._task)
 
     @both_forms_of_method
@@ -329,7 +336,7 @@ class Run:
         if local is not None:
             found = local.look(RunId(self.name))
             return {**found, "waits": []} if found else None  # a thread is always to be had
-        client = self._client()
+        client = client_of(self._store)
         return client.look(RunId(self.name)) if client else None
 
     def state(self) -> RunState:
@@ -349,32 +356,18 @@ class Run:
             RuntimeUserError: It has ended already, or no ledger that can be reached holds the run.
 
         """
-        run = RunId(self.name)
-        local = local_ledger(run)
-        if local is not None and local.abort(run, action, reason, current_user()):
-            stored: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-            local.when_stored(run, stored.put)
-            with contextlib.suppress(queue.Empty):
-                if error := stored.get(timeout=timeout_s):
-                    raise error
-            return
-        client = self._client() if local is None else None
-        if client is not None and client.abort(run, action, reason, current_user(), timeout_s):
-            return
-        known = self.state().actions.get(action)
-        if known is None:
-            raise ActionNotFoundError(f"Run {self.name!r} has no action {action!r}; `get action` lists those it has.")
-        if known.phase.is_terminal:
-            message = (
-                f"Action {action} of run {self.name!r} has ended already: {known.phase.value}. Nothing was aborted."
-            )
-        else:
-            message = f"Nothing was aborted. {out_of_reach(self._store, run)}"
-        raise RuntimeUserError("NotAborted", message)
+        abort_action(self._store, RunId(self.name), action, reason, timeout_s)
+
+    def raise_error(self, state: RunState, action: str) -> None:
+        """Raise the error of an action that has ended without success, with the user's own frames as its cause."""
+        error = error_of(state.actions[action])
+        if error is not None:
+            with_user_traceback(error, state, load_spec(self._store, RunId(self.name)), action)
+            raise error
 
     def nudge(self) -> None:
         """Have a ledger that can be reached look for signals and store what it has recorded at once."""
-        ledger = local_ledger(RunId(self.name)) or self._client()
+        ledger = local_ledger(RunId(self.name)) or client_of(self._store)
         if ledger is not None:
             ledger.nudge(RunId(self.name))
 
@@ -387,10 +380,3 @@ class Run:
         """Return where the run's large values lie."""
         run = RunId(self.name)
         return blobs_at(self._store, data_place(run, load_spec(self._store, run)), current_pickling())
-
-    def _client(self) -> Any:
-        if not is_connected():
-            return None
-        from flyte_ray.cluster.client import find_client  # imports ray, which is connected by now
-
-        return find_client(self._store)

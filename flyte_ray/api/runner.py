@@ -18,6 +18,7 @@ from flyte_ray.api.both import both_forms
 from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
+from flyte_ray.api.interrupting import saying_how_to_go_on
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.references import LazyEntity, template_of
 from flyte_ray.api.rerunning import (
@@ -250,7 +251,8 @@ class Runner:
         if isinstance(task, TaskSpec) or not self.lasting:
             name_cut_off(store, run)
         if isinstance(task, TaskSpec):
-            LocalRun(store, run, pickling, self.faults).start(task, inputs, custom, nonce, about, cache)
+            with saying_how_to_go_on(run):
+                LocalRun(store, run, pickling, self.faults).start(task, inputs, custom, nonce, about, cache)
             return
         connect(settings.address)
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now

@@ -36,7 +36,7 @@ def _plain(raw: Any, blobs: Blobs) -> Any:
 def outputs_of(
     run: str, tasks: Mapping[str, str], action: ActionState, blobs: Blobs, task: TaskTemplate | None
 ) -> tuple[Any, ...]:
-    """Read the outputs of an action that has ended: one element per output, `(None,)` if there are none.
+    """Read the outputs of an action that has succeeded: one element per output, `(None,)` if there are none.
 
     Args:
         run: The run's name.
@@ -46,13 +46,9 @@ def outputs_of(
         task: Its task, for the types; without it tables and pickled values come back as they were, all else as JSON.
 
     Raises:
-        BaseRuntimeError: It did not succeed: its error, of the recorded class.
         ObjectMissing: A value was removed from the store since.
 
     """
-    error = error_of(action)
-    if error is not None:
-        raise error
     try:
         return _outputs(tasks, action, blobs, task)
     except ObjectMissing as missing:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import click
 
 from flyte_ray.api.run import Run
+from flyte_ray.api.tracebacks import told_by
 from flyte_ray.cli.live import Watcher, shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
@@ -26,7 +25,7 @@ from flyte_ray.errors import (
     StoreError,
 )
 from flyte_ray.ledger.query import load_spec
-from flyte_ray.ledger.state import ActionState, RunState
+from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.interrupt import INTERRUPTED
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
@@ -34,14 +33,6 @@ from flyte_ray.storage import Store
 
 AWAY_S: Final = 1.0
 """How long a store that is away is waited for to take an abort."""
-ERRORS_SHOWN: Final = 3
-"""How many errors of children that one holds are told in full."""
-_HEADING: Final = "Traceback (most recent call last):\n"
-_CAUSED: Final = re.compile(
-    "^(?:The above exception was the direct cause of the following exception"
-    f"|During handling of the above exception, another exception occurred):\n\n{re.escape(_HEADING)}",
-    re.MULTILINE,
-)
 LINES_SHOWN: Final = 20
 """How much of an output a terminal shows."""
 
@@ -96,9 +87,7 @@ def report(store: Store, run: Run, output: str) -> RunState:
         for number, value in enumerate(run.outputs()):
             click.echo(f"o{number} = {show_value(value, run.name)}")
     else:
-        spec = load_spec(store, RunId(run.name))
-        code = state.code or spec["code"]
-        click.echo(in_users_files(user_traceback(state), spec["source"], code), err=True, nl=False)
+        click.echo(told_by(state, load_spec(store, RunId(run.name))), err=True, nl=False)
     click.echo(f"Look at it: {again('get action', run.name)}")
     return state
 
@@ -116,92 +105,6 @@ def show_value(value: Any, run: str) -> str:
         left = f"... {len(lines) - LINES_SHOWN:,} more lines; all of it: {again('get io', run)}"
         lines = [*lines[:LINES_SHOWN], left]
     return "\n".join(lines)
-
-
-def user_traceback(state: RunState) -> str:
-    """Join the tracebacks from the root action down to the action where the error began.
-
-    It reads as if the tasks had been plain functions: each parent's frames, then those of the child whose error it
-    passed on, and the error itself once. An error that holds those of children, a group or one raised from them, is
-    followed by theirs.
-    """
-    failed: dict[str, list[ActionState]] = {}
-    for action in state.actions.values():
-        if action.phase.is_terminal and not action.has_succeeded and action.parent is not None:
-            failed.setdefault(action.parent, []).append(action)
-    return _told(state.root, failed)
-
-
-def _told(action: ActionState, failed: Mapping[str, list[ActionState]]) -> str:
-    above = ""
-    while True:
-        body = _error_of(action)
-        told = body.get("traceback") or ""
-        same = [child for child in failed.get(action.id, ()) if _cause(_error_of(child)) == _cause(body)]
-        if not same:
-            text = _below(above, told or f"{body.get('code', 'Unknown')}: {body.get('message', '')}\n")
-            held = [child for child in failed.get(action.id, ()) if _holds(told, _error_of(child))][:ERRORS_SHOWN]
-            return text + "".join(f"\nAction {each.id} failed with that:\n{_told(each, failed)}" for each in held)
-        above += _frames(told)
-        action = same[0]
-
-
-def _holds(told: str, error: dict[str, Any]) -> bool:
-    first = str(error.get("message") or "").partition("\n")[0]
-    return bool(first) and f"RuntimeUserError: {first}" in told
-
-
-def in_users_files(text: str, source: str, code: str | None) -> str:
-    """Name the files that the user submitted in place of their copies in a code bundle, where they are at hand.
-
-    Args:
-        text: A traceback.
-        source: The file that was submitted.
-        code: Marker of the code that the run used last, None if none travelled.
-
-    """
-    digest, *folders = (code or "").split(":")
-    if not digest:
-        return text
-    own = Path(source).parent
-    # One of the folders is the file's own, below the project's root.
-    inside = [
-        parts for parts in (PurePosixPath(folder).parts for folder in folders) if own.parts[-len(parts) :] == parts
-    ]
-    root = Path(*own.parts[: len(own.parts) - max(map(len, inside), default=0)])
-
-    def name(found: re.Match[str]) -> str:
-        return f'File "{root / found[1]}"' if (root / found[1]).is_file() else found[0]
-
-    return re.sub(rf'File "[^"]*/{re.escape(digest)}/([^"]+)"', name, text)
-
-
-def _error_of(action: ActionState) -> dict[str, Any]:
-    body = json.loads(action.result or "{}")
-    return body if isinstance(body, dict) else {}
-
-
-def _cause(body: dict[str, Any]) -> tuple[Any, Any]:
-    return body.get("code"), body.get("message")
-
-
-def _frames(told: str) -> str:
-    """Return a traceback without the error at its end: frames are indented, the error's first line is not."""
-    frames = []
-    for line in told.splitlines(keepends=True):
-        if not line.startswith(" "):
-            break
-        frames.append(line)
-    return "".join(frames)
-
-
-def _below(above: str, told: str) -> str:
-    """Put a traceback below the frames of its callers: of an error with causes, which are told first, the last part."""
-    parts = list(_CAUSED.finditer(told))
-    if not parts:
-        return above + told
-    heading = _HEADING if told.startswith(" ") else ""  # a cause that was never raised has no frames
-    return heading + told[: parts[-1].end()] + above + told[parts[-1].end() :]
 
 
 def _is_recorded(store: Store, run: Run) -> bool:

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_store
+from flyte_ray.api.tracebacks import in_users_files
 from flyte_ray.apps.served import App
 from flyte_ray.cli.completing import complete_runs
-from flyte_ray.cli.following import in_users_files
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.cli.watching import LOOK_S, watchable
 from flyte_ray.ledger.attempts import describe_failure

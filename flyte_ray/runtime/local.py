@@ -148,16 +148,22 @@ def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
 
 _told: set[tuple[str, str]] = set()
 _ledgers: dict[RunId, Ledger] = {}
-_ctrl_cs: dict[int | None, CtrlC] = {}
-"""By the thread that executes a run: Ctrl-C reaches the main thread only."""
+_executed: dict[int | None, tuple[RunId, CtrlC]] = {}
+"""By the thread that executes it: Ctrl-C reaches the main thread only."""
 
 
 def interrupt_run(thread: threading.Thread) -> bool:
     """Have a run that another thread executes end as by Ctrl-C there; False if it executes none."""
-    found = _ctrl_cs.get(thread.ident)
+    found = _executed.get(thread.ident)
     if found is not None:
-        found.pressed = True
+        found[1].pressed = True
     return found is not None
+
+
+def executed_by(thread: threading.Thread) -> RunId | None:
+    """Return the run that a thread executes."""
+    found = _executed.get(thread.ident)
+    return found[0] if found else None
 
 
 def local_ledger(run: RunId) -> Ledger | None:
@@ -219,8 +225,8 @@ class LocalRun:
         stop = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stop, ctrl_c), name="flyte-ray-tick", daemon=True)
         thread = threading.get_ident()
-        outer = _ctrl_cs.get(thread)  # of a run whose action has started this one
-        _ledgers[self._run], _ctrl_cs[thread] = self.ledger, ctrl_c
+        outer = _executed.get(thread)  # of a run whose action has started this one
+        _ledgers[self._run], _executed[thread] = self.ledger, (self._run, ctrl_c)
         ticker.start()
         try:
             with capture_output():
@@ -231,9 +237,9 @@ class LocalRun:
             for slot in self._launcher.threads:
                 if slot not in self._abandoned:
                     slot.join(JOIN_S)
-            del _ledgers[self._run], _ctrl_cs[thread]
+            del _ledgers[self._run], _executed[thread]
             if outer is not None:
-                _ctrl_cs[thread] = outer
+                _executed[thread] = outer
 
     def _serve_first(self) -> None:
         # A first slot that has nothing to do for a while says bye; the next one that is needed is again this thread.
