@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 import flyte_ray as flyte
 from flyte_ray.console.building import build_console
-from tests import console_runs
+from tests import console_deployed, console_runs
 from tests.browser import open_browser
 from tests.console_server import served
 
@@ -34,6 +34,7 @@ def main() -> None:
             console_runs.local(console_runs.score, f"score-{night}", {"team": "forecast"}, model="forest", depth=night)
         console_runs.local(console_runs.main, "nightly-11", {"team": "forecast"}, parts=4)
         console_runs.local(console_runs.main, "nightly-12", {"team": "forecast", "region": "north"}, parts=10)
+        console_deployed.deploy(Path(root) / "project")
         asking = threading.Thread(target=console_runs.local, args=(console_runs.review, "release-12"))
         asking.start()
         with served(build_console()) as address, open_browser() as browser:
@@ -64,6 +65,9 @@ def _take_all(browser: Browser, address: str, folder: Path) -> None:
             page.get_by_role("link", name="action").click()
             page.get_by_text("1 to 50 of").wait_for()
             _save(page, folder, f"action-{scheme}")
+            page.goto(f"{address}/tasks/reports.report")
+            page.get_by_role("switch").first.wait_for()
+            _save(page, folder, f"task-{scheme}")
     for name, size in (("train", WIDE), ("clean", NARROW)):
         with _page(browser, size, "light") as page:
             page.goto(f"{run}?q={name}")

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.rerunning import find_source, load_recorded
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Runner
 from flyte_ray.api.settings import current_store, init, settings
 from flyte_ray.apps.inputs import read_inputs
+from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.session import address_here, is_connected
+from flyte_ray.ledger.tasks import load_deployed
 from flyte_ray.runtime.user import acting_for
 from flyte_ray.spec.ids import ROOT_ACTION
 
@@ -33,13 +36,18 @@ class Asked:
     """What is asked, and by whom."""
 
     run: str
+    """Which one is continued or begun anew from; empty where a deployed task is started."""
     by: str
     name: str | None = None
     """Of the new run; None continues `run` itself."""
     action: str = ROOT_ACTION
     recover: bool = False
     inputs: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """JSON in place of recorded inputs, by parameter."""
+    """JSON by parameter, for a run that is begun anew in place of recorded inputs."""
+    task: str = ""
+    """The deployed task that is started."""
+    version: str | None = None
+    labels: dict[str, str] = dataclasses.field(default_factory=dict)
     root: str = ""
     address: str | None = None
     storage: str = ""
@@ -64,11 +72,25 @@ def main(file: str) -> None:
     init(asked.root, asked.address, pickle.loads(base64.b64decode(asked.storage)))
     try:
         with acting_for(asked.by):
-            _rerun(asked) if asked.name else Run.get(asked.run).resume()
+            if asked.task:
+                _start(asked)
+            elif asked.name:
+                _rerun(asked)
+            else:
+                Run.get(asked.run).resume()
     except Exception as error:
         told = {"code": getattr(error, "code", type(error).__name__), "detail": str(error)}
         path.with_suffix(FAILURE).write_text(json.dumps(told))
         raise
+
+
+def _start(asked: Asked) -> None:
+    store = current_store()
+    record = load_deployed(store, asked.task, asked.version)
+    unpack_code(store, record.code)  # its classes are those of its inputs
+    task = TaskDetails(record)
+    labels = {"started_by": asked.by, **asked.labels}
+    Runner(name=asked.name, labels=labels).run(task, **read_inputs(task.interface, asked.inputs))
 
 
 def _rerun(asked: Asked) -> None:

@@ -15,8 +15,8 @@ from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_environments
 from flyte_ray.cli.options import again, common, insist, of_project, prepare
 from flyte_ray.cli.reading import format_time, get, show
-from flyte_ray.ledger.interfaces import interface_text, version_changes
-from flyte_ray.ledger.tasks import TaskRecord, delete_deployed, list_deployed, list_versions
+from flyte_ray.ledger.deployed import describe_task, describe_versions
+from flyte_ray.ledger.tasks import delete_deployed, list_deployed, list_versions
 
 
 @click.command(short_help="Deploy the tasks and apps of a file.")
@@ -115,13 +115,13 @@ def get_task(
     store = current_store()
     if name is None:
         records = [record for record in list_deployed(store) if record.about["entrypoint"] or not entrypoint]
-        show([_row(record) for record in records[:limit]], output)
+        show([_row(describe_task(record)) for record in records[:limit]], output)
         return
     versions = list_versions(store, name)
     rows = [
-        {**_row(record), "changed": changed}
-        for record, changed in zip(versions, version_changes(versions), strict=True)
-        if version in (None, record.version)
+        {**_row(about), "changed": about["changed"]}
+        for about in describe_versions(versions)
+        if version in (None, about["version"])
     ]
     if not rows:
         raise click.ClickException(
@@ -131,15 +131,12 @@ def get_task(
     show(rows[:limit], output)
 
 
-def _row(record: TaskRecord) -> dict[str, Any]:
+def _row(about: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: about[name] for name in ("task", "version", "interface")}
     return {
-        "task": record.name,
-        "version": record.version,
-        "interface": interface_text(record.interface),
-        "deployed": format_time(record.at_us),
-        "by": record.by,
-        "image": record.environment["image"],
-        "code": (record.code or "").partition(":")[0][:12],
+        **shown,
+        "deployed": format_time(about["at_us"]),
+        **{name: about[name] for name in ("by", "image", "code")},
     }
 
 

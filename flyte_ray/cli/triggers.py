@@ -22,10 +22,11 @@ from flyte_ray.cli.parameters import read_value
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.cli.tokens import create
 from flyte_ray.cluster.session import has_cluster
+from flyte_ray.ledger.deployed import describe_trigger, next_fires
 from flyte_ray.ledger.tasks import load_deployed
 from flyte_ray.ledger.triggers import TriggerRecord, list_triggers, load_fired, load_trigger, run_name
 from flyte_ray.runtime.deployed import interface_of
-from flyte_ray.spec.schedule import Automation, Cron, FixedRate, at, next_fire, us_of
+from flyte_ray.spec.schedule import Automation, Cron, FixedRate, us_of
 from flyte_ray.spec.trigger import Trigger as Declared
 from flyte_ray.spec.trigger import TriggerTime
 
@@ -86,7 +87,7 @@ def _automation(options: dict[str, Any]) -> Automation | None:
 
 
 def _say(record: TriggerRecord, done: str, output: str) -> None:
-    fire = _next_us(record)
+    [fire] = next_fires(record, time.time_ns() // 1000) or [0]
     if output == "json":
         click.echo(json.dumps({"trigger": record.id, "active": record.active, "next": format_time(fire)}))
         return
@@ -94,16 +95,6 @@ def _say(record: TriggerRecord, done: str, output: str) -> None:
     click.echo(f"Trigger {record.id} is {done} and {state}." + (f" It fires at {format_time(fire)}." if fire else ""))
     if fire and not has_cluster(settings.address):
         click.echo(_NO_CLUSTER)
-
-
-def _next_us(record: TriggerRecord) -> int:
-    """When it fires next, in microseconds since the epoch; 0 if it does not."""
-    schedule = record.schedule
-    if schedule is None or not record.active:
-        return 0
-    now = max(time.time_ns() // 1000, record.activated_us)
-    fire = next_fire(schedule, at(now), at(record.activated_us))
-    return us_of(fire) if fire else 0
 
 
 @get.command("trigger", short_help="List triggers, with their next and last fires.")
@@ -126,20 +117,18 @@ def get_trigger(
 
 def _row(record: TriggerRecord) -> dict[str, Any]:
     fired = load_fired(current_store(), record.task, record.name)
+    about = describe_trigger(record, fired, time.time_ns() // 1000)
     return {
         "trigger": record.id,
-        "fires": str(record.schedule or "on demand"),
-        "active": "yes" if record.active else "no",
-        "next": format_time(_next_us(record)),
-        "last": format_time(fired.last_us),
-        "run": fired.last_run,
-        "waiting": len(fired.queue) or "",
-        "left_out": fired.skipped or "",
-        "version": record.version or "latest",
-        "catchup": record.catchup,
-        "overlap": record.overlap,
-        "description": record.description,
-        "error": fired.error,
+        "fires": about["fires"],
+        "active": "yes" if about["active"] else "no",
+        "next": format_time(*about["next_us"] or [0]),
+        "last": format_time(about["last_us"]),
+        "run": about["last_run"],
+        "waiting": about["waiting"] or "",
+        "left_out": about["skipped"] or "",
+        "version": about["version"] or "latest",
+        **{name: about[name] for name in ("catchup", "overlap", "description", "error")},
     }
 
 

@@ -24,7 +24,7 @@ def build_console(
     """Build the console, an ASGI app.
 
     Args:
-        tasks: Those that may be started from it; none by default.
+        tasks: Those that may be started from it besides deployed ones.
         ask_token: Let in who has a token of the root, with the scope `api:read`, and `api:write` for what changes
             something. Without it everybody is let in who reaches it by one of `names`.
         names: See there.
@@ -36,7 +36,7 @@ def build_console(
         app.include_router(login_router(tokens))
         add_pages(app)
 
-    return Guard(build_api(tasks, extend, docs=False), tokens, current_user(), names)
+    return Guard(build_api(tasks, extend, docs=False, deployed=True), tokens, current_user(), names)
 
 
 def _find(text: str) -> Token | None:

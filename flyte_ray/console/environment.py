@@ -23,7 +23,7 @@ class ConsoleEnvironment(FastAPIAppEnvironment):
 
         Args:
             name: Its name; the links of runs lead to the one that is called `console`.
-            tasks: Those that may be started from it.
+            tasks: Those that may be started from it besides deployed ones.
             ask_token: People log in with a token of the root, which has the scope `api:read` or `api:write`.
             fields: Those of `AppEnvironment`. The console asks for tokens itself, because a browser sends no header:
                 `requires_auth` is False.

@@ -30,7 +30,10 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-PAGES: Final = ("/", "/runs/{run}", "/runs/{run}/actions/{action}", "/apps", "/apps/{name}", "/cache", "/login")
+PAGES: Final = (
+    *("/", "/runs/{run}", "/runs/{run}/actions/{action}", "/tasks", "/tasks/{name}", "/triggers"),
+    *("/apps", "/apps/{name}", "/cache", "/login"),
+)
 """Addresses that show a page."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from flyte_ray.ledger.paths import TASKS, task_key, task_prefix
 from flyte_ray.storage import Store
 
 _TRIES: Final = 100
+_READERS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,17 @@ class TaskRecord:
 
 def list_deployed(store: Store) -> list[TaskRecord]:
     """Read the latest deployment of all tasks, by name."""
-    names = {key.split("/")[1] for key in store.keys(TASKS)}
-    found = (next(_newest_first(store, name), None) for name in sorted(names))
-    return [record for record in found if record is not None]
+    newest = {key.split("/")[1]: key for key in sorted(store.keys(TASKS))}
+    with ThreadPoolExecutor(_READERS, "flyte-ray-tasks") as pool:
+        found = pool.map(lambda name: _read_newest(store, name, newest[name]), sorted(newest))
+        return [record for record in found if record is not None]
+
+
+def _read_newest(store: Store, name: str, key: str) -> TaskRecord | None:
+    try:
+        return _read(store.get(key))
+    except ObjectMissing:  # deleted meanwhile: an earlier one may be left
+        return find_deployed(store, name)
 
 
 def list_versions(store: Store, name: str) -> list[TaskRecord]:

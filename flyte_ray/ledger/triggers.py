@@ -89,9 +89,13 @@ class Fired:
 
 def run_name(record: TriggerRecord, fire_us: int) -> RunId:
     """Name the run of a fire."""
+    return RunId(f"{name_runs(record)}{at(fire_us).strftime('%Y%m%dt%H%M%S')}")
+
+
+def name_runs(record: TriggerRecord) -> str:
+    """Return how the names of a trigger's runs begin."""
     plain = re.sub(r"[^a-z0-9]+", "-", record.name.lower()).strip("-")[:24].strip("-") or "trigger"
-    mark = hashlib.sha256(record.id.encode()).hexdigest()[:6]
-    return RunId(f"{plain}-{mark}-{at(fire_us).strftime('%Y%m%dt%H%M%S')}")
+    return f"{plain}-{hashlib.sha256(record.id.encode()).hexdigest()[:6]}-"
 
 
 def inputs_at(record: TriggerRecord, fire_us: int) -> dict[str, Any]:

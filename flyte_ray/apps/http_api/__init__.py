@@ -2,9 +2,9 @@
 
 A FastAPI app with OpenAPI at `/openapi.json`. Reading asks for the scope `api:read`, all else for `api:write`.
 
-Invariants: only tasks that are named in it can be started, and runs on record anew, with their code; nothing that a
-client sends is unpickled or read from the server's disk, and nothing on record is unpickled in the server; what changes
-something is recorded with the name of the token.
+Invariants: only tasks that are named in it can be started, deployed ones where it says so, and runs on record anew,
+with their code; nothing that a client sends is unpickled or read from the server's disk, and nothing on record is
+unpickled in the server; what changes something is recorded with the name of the token.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from flyte_ray.apps.bounds import Bounded
 from flyte_ray.apps.http_api.acting import acting_router
 from flyte_ray.apps.http_api.actions import actions_router
 from flyte_ray.apps.http_api.conditions import conditions_router
+from flyte_ray.apps.http_api.deployed import deployed_router
 from flyte_ray.apps.http_api.runs import runs_router
 from flyte_ray.apps.http_api.serving import serving_router
 from flyte_ray.apps.http_api.values import values_router
@@ -29,6 +30,7 @@ from flyte_ray.errors import (
     ClusterError,
     DeclarationError,
     ObjectMissing,
+    RemoteTaskNotFoundError,
     RunAlreadyExistsError,
     RunFencedError,
     RunNotFoundError,
@@ -42,6 +44,7 @@ _STATUS: Final = {
     RunNotFoundError: 404,
     ActionNotFoundError: 404,
     ObjectMissing: 404,
+    RemoteTaskNotFoundError: 404,
     RunAlreadyExistsError: 409,
     RunFencedError: 409,
     ClusterError: 409,
@@ -57,7 +60,11 @@ _LATE: Final = ("NotAborted", "NotSignalled", "NotResumed", "NotStarted", "Deplo
 
 
 def build_api(
-    tasks: Sequence[TaskTemplate] = (), extend: Callable[[FastAPI], None] | None = None, *, docs: bool = True
+    tasks: Sequence[TaskTemplate] = (),
+    extend: Callable[[FastAPI], None] | None = None,
+    *,
+    docs: bool = True,
+    deployed: bool = False,
 ) -> Any:
     """Build the API, an ASGI app.
 
@@ -65,6 +72,7 @@ def build_api(
         tasks: Those that may be started; none by default.
         extend: Puts more on it, such as the console's pages.
         docs: Show its description under `/docs`, for which a browser loads scripts from elsewhere.
+        deployed: Deployed tasks may be started, too.
 
     """
     shown: dict[str, Any] = {} if docs else {"docs_url": None, "redoc_url": None}
@@ -72,7 +80,7 @@ def build_api(
     api = FastAPI(title="flyte-ray", version=VERSION, description=about, **shown)
     allowed = {task.name: task for task in tasks}
     reading = (runs_router(allowed), actions_router(), values_router(), conditions_router())
-    for router in (*reading, acting_router(allowed), serving_router()):
+    for router in (*reading, acting_router(allowed, deployed=deployed), deployed_router(), serving_router()):
         api.include_router(router)
     for kind in (
         BaseRuntimeError,

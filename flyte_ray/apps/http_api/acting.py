@@ -22,12 +22,13 @@ from flyte_ray.errors import RunAlreadyExistsError, RuntimeUserError
 from flyte_ray.ledger.cutoff import hold_of
 from flyte_ray.ledger.overview import pick_action
 from flyte_ray.ledger.paths import spec_key
-from flyte_ray.spec.ids import RunId, make_run_name, validate_run_name
+from flyte_ray.ledger.tasks import load_deployed
+from flyte_ray.spec.ids import RunId, choose_run_name
 from flyte_ray.storage import Store
 
 
-def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
-    """Make the routes; only these tasks can be started."""
+def acting_router(tasks: dict[str, TaskTemplate], *, deployed: bool = False) -> APIRouter:
+    """Make the routes; only these tasks can be started, and with `deployed` those on record."""
     router = APIRouter(prefix="/api", tags=["act"])
 
     @router.get("/tasks", tags=["read"])
@@ -37,12 +38,17 @@ def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
 
     @router.post("/runs", status_code=201)
     def start(start: Start, request: Request) -> dict[str, str]:
-        """Start a run; it is under way when this returns."""
-        task = tasks.get(start.task)
+        """Start a run; it is under way when this returns.
+
+        A deployed task runs in a process of the server, in local mode until its end: it ends with the server then.
+        """
+        task = None if start.version else tasks.get(start.task)
+        if task is None and deployed:
+            return {"run": _start_deployed(start, who(request))}
         if task is None:
             refused = f"Task {start.task!r} may not be started here. Allowed are: {', '.join(tasks) or 'none'}."
             return JSONResponse({"detail": refused}, 403)  # type: ignore[return-value]
-        name = validate_run_name(start.name) if start.name else make_run_name(os.urandom)
+        name = choose_run_name(start.name or None, os.urandom)
         runner = Runner(name=name, labels={"started_by": who(request), **start.labels})
         with acting(request):
             runner.run(task, **read_inputs(task.spec.interface, start.inputs))
@@ -52,6 +58,23 @@ def acting_router(tasks: dict[str, TaskTemplate]) -> APIRouter:
     router.add_api_route("/runs/{run}/resume", resume, methods=["POST"])
     router.add_api_route("/runs/{run}/rerun", rerun, methods=["POST"], status_code=201)
     return router
+
+
+def _start_deployed(start: Start, by: str) -> str:
+    """Start a deployed task; returns the run's name."""
+    store = current_store()
+    load_deployed(store, start.task, start.version)
+    name = _free_name(store, start.name)
+    asked = Asked("", by, name, inputs=start.inputs, task=start.task, version=start.version, labels=start.labels)
+    launch(asked, lambda: store.exists(spec_key(name)))
+    return name
+
+
+def _free_name(store: Store, wanted: str | None) -> RunId:
+    name = choose_run_name(wanted or None, os.urandom)
+    if store.exists(spec_key(name)):
+        raise RunAlreadyExistsError(f"A new run needs a name of its own, but there is a run {name!r}. Choose another.")
+    return name
 
 
 def abort(run: str, abort: Abort, request: Request) -> dict[str, str]:
@@ -95,9 +118,7 @@ def rerun(run: str, rerun: Rerun, request: Request) -> dict[str, str]:
     check_request(rerun.action, rerun.recover, None, allow_missing=False)
     folded = folded_runs().get(named(run))
     pick_action(folded.state.actions, run, rerun.action)
-    name = RunId(validate_run_name(rerun.name) if rerun.name else make_run_name(os.urandom))
-    if store.exists(spec_key(name)):
-        raise RunAlreadyExistsError(f"A new run needs a name of its own, but there is a run {name!r}. Choose another.")
+    name = _free_name(store, rerun.name)
     asked = Asked(run, who(request), name, rerun.action, rerun.recover, rerun.inputs)
     launch(asked, lambda: store.exists(spec_key(name)))
     return {"run": name}

@@ -18,10 +18,11 @@ BY: Final = "flyte_ray.by"
 class Start(BaseModel):
     """What a run is started with."""
 
-    task: str = Field(description="Qualified name of an allowed task, such as `env.function`.")
+    task: str = Field(description="Qualified name of a task, such as `env.function`.")
     inputs: dict[str, Any] = Field(default_factory=dict, description="Its arguments, as JSON, by parameter.")
     name: str | None = Field(default=None, description="The run's name, unique in the root; made up if left out.")
     labels: dict[str, str] = Field(default_factory=dict)
+    version: str | None = Field(default=None, description="Of a deployed task; the latest if left out.")
 
 
 class Abort(BaseModel):

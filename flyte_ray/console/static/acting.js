@@ -96,6 +96,25 @@ export function rerun(run, { schema, inputs, action = null, recover = false }) {
   );
 }
 
+/** Start a deployed task in one of its versions; resolves to `{run}`. */
+export function launch({ task, version, inputs: schema }) {
+  const form = fields(schema, {});
+  const name = field("Run's name", { type: "string", description: "Made up if left out." }, "");
+  return ask(
+    `Launch ${task}`,
+    "Launch",
+    [h("p", {}, "A new run of version ", h("code", {}, version), "."), form.count ? form.element : null, name.element],
+    () => {
+      const given = Object.entries(form.value());
+      const changed = given.filter(
+        ([each, value]) =>
+          schema.required?.includes(each) || JSON.stringify(value) !== JSON.stringify(schema.properties[each].default),
+      );
+      return act(at("api", "runs"), { task, version, inputs: Object.fromEntries(changed), name: name.value() || null });
+    },
+  );
+}
+
 const SCHEMA_OF = { bool: "boolean", int: "integer", float: "number", str: "string" };
 
 /** Make the box in which a waiting condition is answered; when it was, that is said in its place. */

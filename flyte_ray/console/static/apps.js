@@ -2,7 +2,7 @@
 
 import { at, read, repeat } from "./api.js";
 import { fill, h } from "./dom.js";
-import { moveInList } from "./runs.js";
+import { list, moveInList } from "./runs.js";
 
 const LIVE_S = 3;
 
@@ -26,21 +26,7 @@ export async function open({ main, signal }) {
       "div",
       { class: "page" },
       h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Apps")),
-      h(
-        "table",
-        { class: "list" },
-        h("caption", { class: "unseen" }, "Apps"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["State", "App", "URL", "Revision", "Token", "Parameters"].map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        rows,
-      ),
+      list("Apps", ["State", "App", "URL", "Revision", "Token", "Parameters"], rows),
       said,
     ),
   );

@@ -2,7 +2,7 @@
 
 import { at, read } from "./api.js";
 import { fill, h, searchBox } from "./dom.js";
-import { moveInList } from "./runs.js";
+import { list, moveInList } from "./runs.js";
 import { ago, bytes, count, counted, moment, shortId } from "./words.js";
 
 const AT_ONCE = 200;
@@ -44,21 +44,7 @@ export async function open({ main, query, signal, setQuery }) {
       { class: "page" },
       h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Cache")),
       h("div", { class: "toolbar" }, search),
-      h(
-        "table",
-        { class: "list" },
-        h("caption", { class: "unseen" }, "Kept outcomes"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["Task", "Made by", "When", "Size", "Key"].map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        rows,
-      ),
+      list("Kept outcomes", ["Task", "Made by", "When", "Size", "Key"], rows),
       said,
     ),
   );

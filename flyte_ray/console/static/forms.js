@@ -15,10 +15,10 @@ export function field(name, schema, value, { required = false } = {}) {
     name,
   );
   const kind = plain.enum ? "one of these" : (plain.type ?? "JSON");
-  const hint = [kind === "object" || kind === "array" ? "JSON" : kind, required ? "" : "optional"]
+  const hint = [{ object: "JSON", array: "JSON" }[kind] ?? plain.format ?? kind, required ? "" : "optional"]
     .filter(Boolean)
     .join(", ");
-  const said = schema.description ?? plain.description;
+  const said = schema.description ?? plain.description ?? shape(plain);
   const element = h(
     "div",
     { class: "field" },
@@ -35,10 +35,12 @@ export function fields(schema, values) {
   const all = Object.entries(
     root.properties ?? Object.fromEntries(Object.keys(values ?? {}).map((name) => [name, {}])),
   );
-  const parts = all.map(([name, part]) => [
-    name,
-    field(name, resolve(part, root), values?.[name] ?? part.default, { required: root.required?.includes(name) }),
-  ]);
+  const parts = all.map(([name, part]) => {
+    const required = root.required?.includes(name);
+    // What has a default that is no JSON keeps it while nothing is typed.
+    const isLeft = !required && !(name in (values ?? {})) && !("default" in part);
+    return [name, field(name, { ...resolve(part, root), isLeft }, values?.[name] ?? part.default, { required })];
+  });
   return {
     element: h(
       "div",
@@ -53,13 +55,23 @@ export function fields(schema, values) {
 
 function resolve(part, root) {
   const name = part.$ref?.match(/^#\/(\$defs|definitions)\/(.+)$/);
-  return name ? { ...root[name[1]]?.[name[2]], ...part } : part;
+  const found = name ? { ...root[name[1]]?.[name[2]], ...part } : part;
+  return found.anyOf ? { ...found, anyOf: found.anyOf.map((option) => resolve(option, root)) } : found;
+}
+
+/** Say what an object's JSON holds: `{width: integer, height?: integer}`. */
+function shape({ properties, required = [] }) {
+  const parts = Object.entries(properties ?? {}).map(
+    ([name, part]) => `${name}${required.includes(name) ? "" : "?"}: ${part.type ?? "…"}`,
+  );
+  return parts.length ? `{${parts.join(", ")}}` : "";
 }
 
 /** Of `T or null` take T: an empty field is null. */
 function simple(schema) {
   const options = (schema.anyOf ?? schema.oneOf ?? []).filter((option) => option.type !== "null");
-  if (options.length === 1) return { ...options[0], isNullable: true };
+  const { isLeft } = schema;
+  if (options.length === 1) return { ...options[0], isLeft, isNullable: true };
   if (Array.isArray(schema.type))
     return { ...schema, type: schema.type.find((type) => type !== "null"), isNullable: true };
   return schema;
@@ -71,15 +83,15 @@ function yesNo(id, schema, value) {
   const input = h(
     "select",
     { id },
-    ["true", "false", ...(schema.isNullable ? [""] : [])].map((each) =>
+    ["true", "false", ...(schema.isNullable || schema.isLeft ? [""] : [])].map((each) =>
       h(
         "option",
-        { value: each, selected: String(value ?? (schema.isNullable ? "" : "true")) === each },
-        { true: "yes", false: "no", "": "none" }[each],
+        { value: each, selected: String(value ?? (schema.isNullable || schema.isLeft ? "" : "true")) === each },
+        { true: "yes", false: "no", "": schema.isLeft ? "default" : "none" }[each],
       ),
     ),
   );
-  return [input, () => (input.value ? input.value === "true" : null)];
+  return [input, () => (input.value ? input.value === "true" : nothing(schema))];
 }
 
 function number(id, schema, value, name) {
@@ -89,13 +101,13 @@ function number(id, schema, value, name) {
     inputmode: whole ? "numeric" : "decimal",
     value: value ?? "",
     autocomplete: "off",
-    required: !schema.isNullable,
+    required: !schema.isNullable && !schema.isLeft,
   });
   return [
     input,
     () => {
       const typed = input.value.trim();
-      if (!typed && schema.isNullable) return null;
+      if (!typed && (schema.isNullable || schema.isLeft)) return nothing(schema);
       const read = Number(typed);
       const known = typed && Number.isFinite(read) && (!whole || Number.isInteger(read));
       return known
@@ -110,16 +122,22 @@ function text(id, schema, value) {
   const input = long
     ? h("textarea", { id, rows: 4, spellcheck: "false" }, value)
     : h("input", { id, type: "text", value: value ?? "", autocomplete: "off", spellcheck: "false" });
-  return [input, () => (!input.value && schema.isNullable ? null : input.value)];
+  return [input, () => (!input.value && (schema.isNullable || schema.isLeft) ? nothing(schema) : input.value)];
+}
+
+/** What an empty field stands for: the default, or null. */
+function nothing({ isLeft }) {
+  return isLeft ? undefined : null;
 }
 
 function choice(id, schema, value) {
   const input = h(
     "select",
     { id },
+    schema.isLeft ? h("option", { value: "" }, "default") : null,
     schema.enum.map((each) => h("option", { value: JSON.stringify(each), selected: each === value }, String(each))),
   );
-  return [input, () => JSON.parse(input.value)];
+  return [input, () => (input.value ? JSON.parse(input.value) : undefined)];
 }
 
 function jsonText(id, schema, value, name) {

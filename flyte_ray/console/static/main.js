@@ -7,6 +7,9 @@ import * as cache from "./cache.js";
 import * as login from "./login.js";
 import * as run from "./run.js";
 import * as runs from "./runs.js";
+import * as task from "./task.js";
+import * as tasks from "./tasks.js";
+import * as triggers from "./triggers.js";
 import { BASE, Refused } from "./api.js";
 import { fill, h, isTyping } from "./dom.js";
 import { showKeys } from "./keys.js";
@@ -15,6 +18,9 @@ const ROUTES = [
   [/^\/$/, runs, []],
   [/^\/runs\/([^/]+)$/, run, ["run"]],
   [/^\/runs\/([^/]+)\/actions\/([^/]+)$/, action, ["run", "action"]],
+  [/^\/tasks$/, tasks, []],
+  [/^\/tasks\/([^/]+)$/, task, ["name"]],
+  [/^\/triggers$/, triggers, []],
   [/^\/apps$/, apps, []],
   [/^\/apps\/([^/]+)$/, app, ["name"]],
   [/^\/cache$/, cache, []],
@@ -98,7 +104,7 @@ function showTrouble(error) {
 }
 
 function markPlace(path) {
-  const place = path.startsWith("/apps") ? "apps" : path.startsWith("/cache") ? "cache" : "runs";
+  const place = path.split("/")[1] || "runs";
   for (const link of document.querySelectorAll("nav [data-place]")) {
     if (link.dataset.place === place) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

@@ -14,6 +14,7 @@ const SINCE = [
   ["2592000", "last 30 days"],
 ];
 const LIVE_S = 2;
+export const COLUMNS = ["Phase", "Run", "Task", "Started", "Duration", "Actions", "Who", "Labels"];
 
 export async function open({ main, query, signal, go, setQuery }) {
   document.title = "Runs · flyte-ray";
@@ -59,23 +60,7 @@ export async function open({ main, query, signal, go, setQuery }) {
       { class: "page runs" },
       h("header", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Runs"), cluster),
       filterBar(filters, change, go),
-      h(
-        "table",
-        { class: "list" },
-        h("caption", { class: "unseen" }, "Runs, the newest first"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["Phase", "Run", "Task", "Started", "Duration", "Actions", "Who", "Labels"].map((name) =>
-              h("th", { scope: "col" }, name),
-            ),
-          ),
-        ),
-        rows,
-      ),
+      list("Runs, the newest first", COLUMNS, rows),
       said,
       pages,
     ),
@@ -84,6 +69,25 @@ export async function open({ main, query, signal, go, setQuery }) {
   await refresh();
   showCluster(cluster, signal);
   repeat(LIVE_S, signal, () => refresh().catch(report));
+}
+
+/** Make a table of things, named for who hears it, with the titles of its columns. */
+export function list(caption, columns, rows) {
+  return h(
+    "table",
+    { class: "list" },
+    h("caption", { class: "unseen" }, caption),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    rows,
+  );
 }
 
 /** Move the focus from link to link of a list by j and k. */
@@ -131,8 +135,8 @@ function filterBar(filters, change, go) {
   );
 }
 
-/** Bring rows up to date; those that stay the same are left alone, so that the focus stays where it is. */
-function update(rows, runs) {
+/** Bring rows of runs up to date; those that stay the same are left alone, so that the focus stays where it is. */
+export function update(rows, runs) {
   const known = new Map([...rows.children].map((row) => [row.dataset.run, row]));
   const focused = document.activeElement?.closest("tr")?.dataset.run;
   const made = runs.map((run) => {

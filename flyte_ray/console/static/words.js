@@ -37,15 +37,24 @@ function day(date) {
 export function ago(us) {
   if (!us) return "";
   const ms = Date.now() - us / 1000;
-  if (ms < 5000) return "just now";
-  const seconds = ms / 1000;
+  return ms < 5000 ? "just now" : `${span(ms / 1000)} ago`;
+}
+
+/** Write how long it is until a moment. */
+export function until(us) {
+  if (!us) return "";
+  const ms = us / 1000 - Date.now();
+  return ms < 1000 ? "now" : `in ${span(ms / 1000)}`;
+}
+
+function span(seconds) {
   const [size, unit] = [
     [86400, "d"],
     [3600, "h"],
     [60, "min"],
     [1, "s"],
   ].find(([size]) => seconds >= size);
-  return `${Math.floor(seconds / size)} ${unit} ago`;
+  return `${Math.floor(seconds / size)} ${unit}`;
 }
 
 /** Write a size. */
