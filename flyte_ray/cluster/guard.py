@@ -87,6 +87,7 @@ def _connect(address: str, mark: str) -> socket.socket | None:
 
 def _start(address: str) -> None:
     quiet = subprocess.DEVNULL
-    command = [sys.executable, "-I", "-S", reaper.__file__, address, str(os.getppid())]
+    raylet = os.environ.get("RAY_RAYLET_PID") or str(os.getppid())  # once it has ended, the parent is another process
+    command = [sys.executable, "-I", "-S", reaper.__file__, address, raylet, str(os.getpid())]
     command += [nearby.__file__, str(nearby.nearby_folder())]
     subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, timeout=_START_S, check=True)

@@ -3,9 +3,11 @@
 A killed slot cannot clean up, and Ray ends at most what that process has started itself, not what came of it. So each
 slot says to this process who it is (`guard.py`); it waits for the slot's end and then ends what carries its mark.
 
-Runs as a script, `python -I -S reaper.py ADDRESS RAYLET SCRIPT FOLDER`: it knows the standard library alone, costs
-10 ms and 10 MB, and leaves with the node's Ray. SCRIPT, run in the same way, removes from FOLDER what killed slots kept
-there (`storage/nearby.py`). Its address in Linux's abstract namespace is also its lock: one per node.
+Runs as a script, `python -I -S reaper.py ADDRESS RAYLET SLOT SCRIPT FOLDER`: it knows the standard library alone, costs
+10 ms and 10 MB, and leaves with the node's Ray, but not before SLOT, which has started it: a process of Ray's may begin
+a slot within the second in which it has not noticed that its raylet has ended. SCRIPT, run in the same way, removes
+from FOLDER what killed slots kept there (`storage/nearby.py`). Its address in the abstract namespace is also its lock:
+one per node.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from typing import Final
 
 MARK: Final = "FLYTE_RAY_SLOT"
@@ -30,33 +33,37 @@ HELLO_S: Final = 2.0
 class Reaper:
     """Waits for the end of slots."""
 
-    def __init__(self, server: socket.socket, raylet: int, cleaning: list[str]) -> None:
-        """Take slots that connect to a listening socket, as long as the raylet lives, and they.
+    def __init__(self, server: socket.socket, serving: Iterable[int], cleaning: list[str]) -> None:
+        """Take slots that connect to a listening socket, as long as some processes live, and they.
 
         Args:
             server: The socket.
-            raylet: Process id.
+            serving: Ids of these processes: the raylet, and who has started this one.
             cleaning: Arguments for Python that have removed what a killed slot kept.
 
         """
         self._server, self._cleaning = server, cleaning
-        self._raylet = os.pidfd_open(raylet)
         self._poll = select.poll()
-        for source in (self._server, self._raylet):
-            self._poll.register(source, select.POLLIN)
+        self._poll.register(self._server, select.POLLIN)
+        self._serving = set()
+        for process in serving:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                self._serving.add(os.pidfd_open(process))
+        for ending in self._serving:
+            self._poll.register(ending, select.POLLIN)
         self._slots: dict[int, tuple[int, str, socket.socket]] = {}
         """Process, mark and connection of a slot, by the descriptors of both."""
 
     def run(self) -> None:
-        """Serve until raylet and slots have ended."""
-        goes_on = True
-        while goes_on or self._slots:
+        """Serve until these processes and all slots have ended."""
+        while self._serving or self._slots:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._server.fileno():
                     self._greet()
-                elif descriptor == self._raylet:
-                    goes_on = False
+                elif descriptor in self._serving:
+                    self._serving.remove(descriptor)
                     self._poll.unregister(descriptor)
+                    os.close(descriptor)
                 elif descriptor in self._slots:
                     self._hear(descriptor)
 
@@ -149,7 +156,7 @@ def _read(path: str) -> bytes:
         return b""  # it has ended, or is none of ours
 
 
-def main(address: str, raylet: int, *cleaning: str) -> None:
+def main(address: str, raylet: int, slot: int, *cleaning: str) -> None:
     """Serve at an address as a daemon; returns in the calling process as soon as somebody listens there."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -157,7 +164,7 @@ def main(address: str, raylet: int, *cleaning: str) -> None:
     except OSError:
         return  # another one was first
     server.listen(128)
-    reaper = Reaper(server, raylet, list(cleaning))
+    reaper = Reaper(server, (raylet, slot), list(cleaning))
     os.setsid()
     os.chdir("/")
     if os.fork() == 0:
@@ -166,4 +173,4 @@ def main(address: str, raylet: int, *cleaning: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

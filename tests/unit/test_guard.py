@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -25,6 +26,8 @@ from flyte_ray.cluster.guard import guarded
 def speak(process):
     print(process, flush=True)
 
+while "orphaned" in sys.argv and os.getppid() == int(os.environ["RAY_RAYLET_PID"]):
+    time.sleep(0.01)
 with guarded("slot", sys.argv[1]):
     # One that loses its parent, one in a session of its own, one that has no variables of ours, one by fork alone.
     subprocess.run(["sh", "-c", "sleep 600 >/dev/null & echo $!"])
@@ -39,11 +42,17 @@ os._exit(0)
 """
 
 
+RAYLET = """
+import os, subprocess, sys
+
+subprocess.run([sys.executable, "-c", *sys.argv[1:]], env={**os.environ, "RAY_RAYLET_PID": str(os.getpid())})
+"""
+
+
 @pytest.fixture
-def raylet() -> Iterator[subprocess.Popen[str]]:
+def raylet(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """What starts the slot's process, and keeps the reaper as long as it lives."""
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
-    command = [sys.executable, "-c", code, SLOT, uuid.uuid4().hex]
+    command = [sys.executable, "-c", RAYLET, SLOT, uuid.uuid4().hex, *getattr(request, "param", ())]
     variables = {**os.environ, "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(
         command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -59,14 +68,15 @@ def started(raylet: subprocess.Popen[str]) -> list[int]:
 
 
 def reaper_of(raylet: subprocess.Popen[str]) -> list[int]:
-    """The process that was told of this raylet."""
+    """The process that serves this raylet's node."""
+    node = cast("list[str]", raylet.args)[4]
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"reaper.py" in b"".join(words) and str(raylet.pid).encode() in words:
+        if b"reaper.py" in b"".join(words) and any(word.endswith(node.encode()) for word in words):
             found.append(int(path.parent.name))
     return found
 
@@ -103,10 +113,21 @@ def test_the_nodes_reaper_leaves_with_its_raylet(raylet: subprocess.Popen[str]) 
     wait_until(lambda: not reaper_of(raylet), "it stays")
 
 
+@pytest.mark.parametrize("raylet", [["orphaned"]], indirect=True)
+def test_a_slot_that_begins_when_its_raylet_has_ended_leaves_no_reaper(raylet: subprocess.Popen[str]) -> None:
+    wait_until(Path(f"/proc/{raylet.pid}/task/{raylet.pid}/children").read_text, "it starts no process")
+    os.kill(raylet.pid, signal.SIGKILL)
+    processes = started(raylet)
+    assert len(reaper_of(raylet)) == 1
+    os.kill(slot_of(processes[0]), signal.SIGKILL)
+    wait_until(lambda: not any(lives(process) for process in processes), "a process goes on")
+    wait_until(lambda: not reaper_of(raylet), "it stays")
+
+
 def test_the_nodes_reaper_outlives_who_says_nonsense(raylet: subprocess.Popen[str]) -> None:
     processes = started(raylet)
     (reaper,) = reaper_of(raylet)
-    address = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\0")[-5]
+    address = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\0")[-6]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
         stranger.connect(b"\0" + address)
         stranger.sendall(b"\xff")
