@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
-
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.settings import init, settings
 from flyte_ray.cluster.lasting import find_lasting
@@ -176,6 +174,8 @@ def _read(path: Path) -> dict[str, Found]:
 def _section(path: Path, text: str) -> Any:
     if path.suffix == ".toml":
         return parse_toml(text, path).get("tool", {}).get(SECTION, {})
+    import yaml  # takes longer than all else that is read here, and most have no such file
+
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:

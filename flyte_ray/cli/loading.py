@@ -9,16 +9,18 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from flyte_ray.api.declared import Environment
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.cluster.bundle import find_base
 from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.spec.origin import is_own
+
+if TYPE_CHECKING:
+    from flyte_ray.apps.environment import AppEnvironment
 
 _IMPORTLIB: Final = os.path.dirname(importlib.__file__)
 
@@ -39,6 +41,8 @@ def load_tasks(file: str, root_dir: str | None = None) -> dict[str, TaskTemplate
 
 def load_apps(file: str, root_dir: str | None = None) -> dict[str, AppEnvironment]:
     """Import a file, see `import_file`, and return its apps by name."""
+    from flyte_ray.apps.environment import AppEnvironment  # who submits a task does without it
+
     held = vars(import_file(file, root_dir)).values()
     return {value.name: value for value in held if isinstance(value, AppEnvironment)}
 

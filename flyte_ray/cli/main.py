@@ -7,7 +7,6 @@ interrupted.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import sys
 import traceback
 from typing import Any, Final, NamedTuple
@@ -157,9 +156,11 @@ def _told(ctx: click.Context, kind: type[Refused], error: Exception | str) -> Re
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
+    from importlib import metadata  # with the rest of 'email' that it imports; no other option needs it
+
     try:
-        version = importlib.metadata.version("flyte-ray")
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version("flyte-ray")
+    except metadata.PackageNotFoundError:
         version = "(not installed: used from its sources)"
     click.echo(f"flyte-ray {version}")
     context.exit()

@@ -14,16 +14,14 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path, PurePath
 from typing import Any, Final, Literal, Union
 
 import click
-from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from flyte_ray.cli.moments import parse_duration, parse_moment
-from flyte_ray.io import DataFrame, Dir, File
-from flyte_ray.io.located import PathMismatch
 from flyte_ray.spec.interface import Interface, Parameter
+from flyte_ray.storage.local import PathMismatch
+from flyte_ray.types.models import is_model
 
 _NONE: Final = type(None)
 _SHOWN: Final[dict[Any, str]] = {
@@ -147,16 +145,12 @@ def describe(annotation: Any) -> str:
         return f"[{'|'.join(plain.__members__)}]"
     if (origin or plain) in _SHOWN:
         return _SHOWN[origin or plain]
-    if _is_located(plain):
+    if is_located(plain):
+        from flyte_ray.io import DataFrame, Dir  # who has one of them has imported them
+
         return "FOLDER" if issubclass(plain, Dir) else "TABLE FILE" if issubclass(plain, DataFrame) else "FILE"
     name = getattr(plain, "__name__", str(plain))
-    return f"JSON OBJECT {name}" if _is_object(plain) else name
-
-
-def _is_object(plain: Any) -> bool:
-    if not isinstance(plain, type):
-        return False
-    return dataclasses.is_dataclass(plain) or issubclass(plain, BaseModel) or typing.is_typeddict(plain)
+    return f"JSON OBJECT {name}" if is_object(plain) else name
 
 
 def read_value(annotation: Any, text: str, default: Any = None) -> Any:
@@ -181,7 +175,7 @@ def read_value(annotation: Any, text: str, default: Any = None) -> Any:
     if plain is str:
         return text
     if plain is Any:
-        return _json_or_text(text)
+        return json_or_text(text)
     if plain is _NONE:
         return _read_choice(text.lower(), {"none": None, "null": None})
     if plain is bool:
@@ -196,7 +190,9 @@ def read_value(annotation: Any, text: str, default: Any = None) -> Any:
         return parse_moment(text).date()
     if isinstance(plain, type) and issubclass(plain, enum.Enum):
         return _read_member(plain, text)
-    return _read_document(annotation, text, default)
+    from flyte_ray.cli.documents import read_document  # it says why
+
+    return read_document(annotation, text, default)
 
 
 def _read_number(kind: Any, text: str) -> Any:
@@ -238,57 +234,21 @@ def _read_union(plain: Any, text: str, default: Any) -> Any:
     raise mismatch or ValueError(f"expected {describe(plain)}, got {text!r}")
 
 
-def _json_or_text(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """Read JSON; what is none is a text."""
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def _read_document(annotation: Any, text: str, default: Any) -> Any:
-    """Read whatever has a JSON form: from JSON, from a JSON or YAML file, else from the text as it stands."""
-    is_file = text.lower().endswith((".json", ".yaml", ".yml")) and not _is_path(annotation)
-    raw = _load_file(Path(text)) if is_file else _json_or_text(text)
-    if not isinstance(raw, (list, dict, str)):
-        raw = text  # the digits of a UUID or of a Decimal are no number
-    try:
-        adapter = TypeAdapter(annotation)
-        if isinstance(raw, dict) and _is_object(type(default)):
-            raw = {**TypeAdapter(type(default)).dump_python(default, mode="json"), **raw}
-        # As JSON, because there a list may become a set or a tuple, and a text a date. YAML has dates of its own.
-        return adapter.validate_json(json.dumps(raw, default=str))
-    except ValidationError as error:
-        first = error.errors()[0]
-        if isinstance(mismatch := first.get("ctx", {}).get("error"), PathMismatch):
-            raise mismatch from error
-        where = ".".join(str(part) for part in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise ValueError(f"expected {describe(annotation)}, got {text!r}: {reason}") from error
-    except PydanticSchemaGenerationError as error:
-        raise ValueError(
-            f"expected a type that can be written as text, got {describe(annotation)}: start the run from Python"
-        ) from error
+def is_object(plain: Any) -> bool:
+    """Tell a class whose values are objects in JSON."""
+    if not isinstance(plain, type):
+        return False
+    return dataclasses.is_dataclass(plain) or is_model(plain) or typing.is_typeddict(plain)
 
 
-def _is_path(annotation: Any) -> bool:
-    plain = _plain(annotation)
-    return isinstance(plain, type) and issubclass(plain, (PurePath, File, Dir, DataFrame))
-
-
-def _is_located(plain: Any) -> bool:
-    return isinstance(plain, type) and issubclass(plain, (File, Dir, DataFrame))
-
-
-def _load_file(path: Path) -> Any:
-    try:
-        text = path.read_text()
-        if path.suffix.lower() == ".json":
-            return json.loads(text)
-        import yaml  # only this form of input needs it
-
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(str(error)) from error
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a JSON or YAML file, got {str(path)!r}: {error}") from error
+def is_located(plain: Any) -> bool:
+    """Tell files, folders and tables, without importing them, which takes longer than what else a command does."""
+    return isinstance(plain, type) and hasattr(plain, "lies_beside_the_log")

@@ -25,7 +25,7 @@ from typing_extensions import Self
 
 from flyte_ray.errors import StoreError
 from flyte_ray.storage.files import Found, look_at
-from flyte_ray.storage.local import local_path
+from flyte_ray.storage.local import PathMismatch, local_path
 from flyte_ray.storage.providers import ELSEWHERE, Options, protocol_of
 from flyte_ray.storage.working import Place, current_options, working_place
 from flyte_ray.types.hashing import SEEN
@@ -38,10 +38,6 @@ _log: Final = logging.getLogger("flyte_ray.store")
 
 FROM_OUTSIDE: Final = "flyte_ray.from_outside"
 """Key of pydantic's validation context that says: nothing of this machine's disk may be named or looked for."""
-
-
-class PathMismatch(ValueError):
-    """What is named as a value does not lie there, or is of another kind."""
 
 
 class Located(BaseModel):

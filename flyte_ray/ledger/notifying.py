@@ -11,15 +11,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flyte_ray.ledger import delivery
-from flyte_ray.ledger.notices import Mail, Request, variables_of, write
 from flyte_ray.ledger.paths import notified_key
 from flyte_ray.ledger.requests import Ended
 from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.notification import load_notification
 from flyte_ray.storage import Store
+
+if TYPE_CHECKING:
+    from flyte_ray.ledger.notices import Mail, Request
 
 PROMPT_S: Final = 10.0
 """How long the end of a run is kept back until its notifications are sent: who waits for it may end the process."""
@@ -35,14 +36,15 @@ class Notifier:
         self,
         store: Store,
         now_us: Callable[[], int],
-        send: Callable[[Request | Mail], None] = delivery.send,
+        send: Callable[[Request | Mail], None] | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             store: Holds the marks.
             now_us: The clock.
-            send: Sends; raises `Refused` where that is final, anything else where it may be tried again.
+            send: Sends; raises `Refused` where that is final, anything else where it may be tried again. Default:
+                `delivery.send`.
 
         """
         self._store, self._now_us, self._send = store, now_us, send
@@ -73,6 +75,9 @@ class Notifier:
         self._closed.set()
 
     def _deliver(self, mark: str, recorded: Mapping[str, Any], run: RunId, ended: Ended) -> None:
+        from flyte_ray.ledger import delivery, notices  # mail and HTTP take 20 ms, and most runs have nobody told
+
+        send = self._send or delivery.send
         what = f"the {recorded['kind']} notification of run {run}"
         failure = ""
         for pause_s in (0.0, *PAUSES_S):
@@ -82,7 +87,7 @@ class Notifier:
             try:
                 if self._store.exists(mark):
                     return
-                self._send(write(load_notification(recorded), variables_of(run, ended)))
+                send(notices.write(load_notification(recorded), notices.variables_of(run, ended)))
                 failure = ""
                 break
             except delivery.Refused as error:

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from flyte_ray.ledger.delivery import send
-from flyte_ray.ledger.notices import Request
 from flyte_ray.spec.condition import ConditionWebhook
 from flyte_ray.storage import Store
 
@@ -72,11 +70,13 @@ class Webhooks:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _try(self, mark: str, prepare: Callable[[], ConditionWebhook]) -> None:
+        from flyte_ray.ledger import delivery, notices  # see Notifier
+
         try:
             if not self._store.exists(mark):
                 webhook = prepare()
                 body = json.dumps(webhook.payload).encode()
-                send(Request(webhook.url, "POST", {"Content-Type": "application/json"}, body))
+                delivery.send(notices.Request(webhook.url, "POST", {"Content-Type": "application/json"}, body))
                 self._store.put(mark, b"{}")
         except Exception as error:  # the server's failure, the network's or the store's: the same to who waits
             with self._lock:

@@ -12,6 +12,10 @@ TEMPORARY: Final = ".writing-"
 """Begins the name of a file or folder that is not whole yet."""
 
 
+class PathMismatch(ValueError):
+    """What is named as a value does not lie there, or is of another kind."""
+
+
 def local_path(uri: str) -> str | None:
     """Return the path of what lies on this machine's disk, None for other URLs."""
     if uri.startswith("file://"):

@@ -7,7 +7,6 @@ is itself, so it may be a dict, bytes, a table or a `File`.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import inspect
 import logging
 import threading
@@ -106,7 +105,9 @@ class Registry:
         with self._lock:
             if not self._are_plugins_loaded:
                 self._are_plugins_loaded = True
-                for entry in importlib.metadata.entry_points(group=GROUP):
+                from importlib import metadata  # with the rest of 'email', which who knows all types does without
+
+                for entry in metadata.entry_points(group=GROUP):
                     _load_plugin(entry)
         return self.find(cls)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flyte_ray.errors import StoreError
-from flyte_ray.ledger import conditions, webhooks
+from flyte_ray.ledger import conditions, delivery, webhooks
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.conditions import ConditionDesk, Decision, RunConditions, condition_ref
 from flyte_ray.ledger.messages import DISPLACED, Call, Outcome, Result
@@ -208,7 +208,7 @@ def test_a_webhook_that_has_worked_is_not_called_again_after_a_restart(monkeypat
         if len(calls) < 3:
             raise OSError("refused")
 
-    monkeypatch.setattr(webhooks, "send", post)
+    monkeypatch.setattr(delivery, "send", post)
     store = MemoryStore()
     first = webhooks.Webhooks(store, lambda: now[0])
     deadline = time.monotonic() + 30

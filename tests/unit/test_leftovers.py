@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import flyte_ray as flyte
-from flyte_ray.ledger import webhooks
+from flyte_ray.ledger import delivery, webhooks
 from flyte_ray.ledger.requests import Start
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.spec.condition import ConditionWebhook
@@ -54,7 +54,7 @@ def test_why_a_slot_waited_is_forgotten_when_it_waits_no_more_or_is_gone() -> No
 
 
 def test_webhooks_of_a_run_that_has_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "send", lambda request: None)
+    monkeypatch.setattr(delivery, "send", lambda request: None)
     store = MemoryStore()
     calls = webhooks.Webhooks(store)
     for mark in ("runs/r/a", "runs/r2/a"):
