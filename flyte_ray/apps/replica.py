@@ -24,6 +24,7 @@ from flyte_ray.apps.functions import Hooked
 from flyte_ray.apps.lifespan import Lifespan
 from flyte_ray.apps.parameters import Values, materialize
 from flyte_ray.apps.process import Command
+from flyte_ray.apps.proxy import Proxy
 from flyte_ray.apps.reference import find_top, load
 from flyte_ray.apps.supervision import Supervisor
 from flyte_ray.apps.timeouts import Timely
@@ -164,8 +165,6 @@ class InChild:
 
     def __init__(self, env: AppEnvironment, record: AppRecord, values: Values) -> None:
         """Prepare it."""
-        from flyte_ray.apps.proxy import Proxy  # aiohttp takes a fifth of a second
-
         words, variables = list(env.app_spec.argv), {**values.variables, **context.as_variables(values.parameters)}
         self._file = None
         if record.kind == "server":

@@ -18,7 +18,8 @@ from websockets.sync.client import connect
 
 import flyte_ray as flyte
 from flyte_ray.app.extras import FastAPIAppEnvironment
-from flyte_ray.apps.proxy import SMALL, Proxy
+from flyte_ray.apps.proxy import Proxy
+from flyte_ray.apps.upstream import WHOLE
 from tests.ray_cluster import free_port
 
 app = FastAPI()
@@ -40,7 +41,7 @@ async def echo(request: Request) -> Response:
 
 @app.get("/large")
 async def large() -> Response:
-    return PlainTextResponse("x" * (SMALL + 1))
+    return PlainTextResponse("x" * (WHOLE + 1))
 
 
 @app.get("/redirect")
@@ -143,7 +144,7 @@ def test_answers_pass_as_they_are(client: httpx.Client) -> None:
         assert b"".join(answer.iter_raw()) == b"not really"
     cookies = client.get("/cookies").headers.get_list("set-cookie")
     assert [each.partition(";")[0] for each in cookies] == ["a=1", "b=2"]
-    assert len(client.get("/large").text) == SMALL + 1
+    assert len(client.get("/large").text) == WHOLE + 1
     assert client.get("/nowhere").status_code == 404
     assert client.head("/echo/x").status_code == 200
 
@@ -208,8 +209,7 @@ def test_a_server_that_is_away_is_503_and_one_that_hangs_up_502() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
-            for _ in range(2):  # what can be asked again without harm is asked again
-                listener.accept()[0].close()
+            listener.accept()[0].close()
 
         thread = threading.Thread(target=hang_up)
         thread.start()
