@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from flyte_ray.api import interrupting
+from flyte_ray.api.interrupting import leave_or_abort
 from flyte_ray.api.run import Run
+from flyte_ray.spec.ids import RunId
 from flyte_ray.storage import open_store
 
 PROGRAM = """
@@ -75,3 +78,28 @@ def test_an_error_that_ends_a_script_shows_the_users_file_and_the_errors_class(t
     assert "in asks\n" in first and "flyte_ray/" not in first and "ZeroDivisionError: division by zero" in first
     assert rest.rstrip().splitlines()[-2] == "flyte_ray.errors.RuntimeUserError: division by zero"
     assert "ZeroDivisionError in task long.divide, action " in rest.rstrip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("y", "run mine was stopped. Continue it: flyte-ray resume mine"),
+        ("", "run mine goes on without this. Abort it: flyte-ray abort mine or flyte.remote.Run.get('mine').abort()"),
+        (None, "run mine goes on without this."),
+    ],
+)
+def test_who_stops_waiting_in_a_notebook_is_asked_if_he_can_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str | None, told: str
+) -> None:
+    def ask(question: str) -> str:
+        assert question == "Abort run mine, which goes on otherwise? [y/N] "
+        if answer is None:
+            raise NotImplementedError  # as IPython's input does where the front end takes none
+        return answer
+
+    aborted: list[object] = []
+    monkeypatch.setattr(interrupting, "abort_action", lambda store, run, *_: aborted.append(run))
+    monkeypatch.setattr(interrupting, "kernel_shell", object)
+    monkeypatch.setattr("builtins.input", ask)
+    assert str(leave_or_abort(open_store(str(tmp_path)), RunId("mine"))).startswith(told)
+    assert aborted == (["mine"] if answer == "y" else [])

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
+from flyte_ray.api.notebook import picture, show
 from flyte_ray.api.run import POLL_S, Run
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
@@ -38,6 +39,13 @@ class Action:
 
     def __repr__(self) -> str:
         return f"Action({self.run_name!r}, {self.name!r}, task_name={self.task_name!r}, phase={self.phase.value!r})"
+
+    def _ipython_display_(self) -> None:
+        if not show(self._run, self.name):
+            raise NotImplementedError  # IPython's terminal shows its repr then
+
+    def _repr_html_(self) -> str:
+        return picture(self._run, self.name)
 
     @both_forms_of_class
     def get(cls, run_name: str, name: str = ROOT_ACTION) -> Action:  # noqa: N805 - it takes the class

@@ -40,6 +40,7 @@ class Both(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and block."""
+        __tracebackhide__ = True  # IPython and pytest show the caller's frames then, and not this one
         try:
             if not is_in_loop():
                 return self._call(*args, **kwargs)
@@ -169,10 +170,12 @@ def is_in_loop() -> bool:
 
 
 def _on_a_thread(call: Callable[[], R]) -> R:
+    __tracebackhide__ = True
     outcome: list[R] = []
     errors: list[BaseException] = []
 
     def work() -> None:
+        __tracebackhide__ = True
         try:
             outcome.append(call())
         except BaseException as error:

@@ -6,24 +6,16 @@ cell, and whoever catches it prints nothing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from flyte_ray.api.kernel import kernel_shell
 from flyte_ray.api.settings import again
 from flyte_ray.api.steering import abort_action
-from flyte_ray.errors import BaseRuntimeError
+from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError
 from flyte_ray.runtime.interrupt import INTERRUPTED
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.storage import Store
-
-
-def kernel_shell() -> Any:
-    """Return IPython's shell where this process is a notebook's kernel, else None; imports nothing."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    return shell if hasattr(shell, "kernel") else None
 
 
 @contextmanager
@@ -45,7 +37,7 @@ def leave_or_abort(store: Store, run: RunId) -> KeyboardInterrupt:
         return KeyboardInterrupt(goes_on)
     try:
         abort_action(store, run, ROOT_ACTION, INTERRUPTED, None)
-    except (BaseRuntimeError, OSError) as error:
+    except (ActionNotFoundError, BaseRuntimeError, OSError) as error:
         return KeyboardInterrupt(str(error))
     return KeyboardInterrupt(_stopped(run))
 

@@ -16,6 +16,7 @@ from flyte_ray.api.both import (
 from flyte_ray.api.cutoff import Lookout
 from flyte_ray.api.history import actions_table
 from flyte_ray.api.interrupting import leave_or_abort
+from flyte_ray.api.notebook import look_again, picture, show, shown
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_pickling, current_store
@@ -67,6 +68,13 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, '{self._store.uri}/runs/{self.name}')"
+
+    def _ipython_display_(self) -> None:
+        if not show(self):
+            raise NotImplementedError  # IPython's terminal shows its repr then
+
+    def _repr_html_(self) -> str:
+        return picture(self)
 
     @both_forms_of_class
     def get(cls, name: str) -> Run:  # noqa: N805 - it takes the class
@@ -158,6 +166,7 @@ class Run:
                 pass  # this cluster's ledger does not hold it: it ended just now, or another one holds it
             lookout.look()
             time.sleep(POLL_S)
+        look_again(self)
         self._warn(state)
 
     def _warn(self, state: RunState) -> None:
@@ -207,6 +216,7 @@ class Run:
             ObjectMissing: A value was removed from the store since; `resume` computes it again.
 
         """
+        __tracebackhide__ = True  # what failed is the user's code, whose frames are the error's cause
         self.wait()
         state = self.state()
         self.raise_error(state, ROOT_ACTION)
@@ -262,7 +272,8 @@ class Run:
             self._task = TaskTemplate(plan.root)
             for judged in plan.judged:
                 _log.info("run %s %s", self.name, judged)
-        resume_run(self._store, RunId(self.name), take_over=take_over, plan=plan)
+        with shown(self):
+            resume_run(self._store, RunId(self.name), take_over=take_over, plan=plan)
         return self
 
     @both_iterators_of_method
@@ -360,6 +371,7 @@ class Run:
 
     def raise_error(self, state: RunState, action: str) -> None:
         """Raise the error of an action that has ended without success, with the user's own frames as its cause."""
+        __tracebackhide__ = True
         error = error_of(state.actions[action])
         if error is not None:
             with_user_traceback(error, state, load_spec(self._store, RunId(self.name)), action)
@@ -370,6 +382,11 @@ class Run:
         ledger = local_ledger(RunId(self.name)) or client_of(self._store)
         if ledger is not None:
             ledger.nudge(RunId(self.name))
+
+    @property
+    def task(self) -> TaskTemplate | None:
+        """Its root's task, where it was run from here."""
+        return self._task
 
     @property
     def store(self) -> Store:

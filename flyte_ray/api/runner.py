@@ -19,6 +19,7 @@ from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.interrupting import saying_how_to_go_on
+from flyte_ray.api.notebook import shown
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.references import LazyEntity, template_of
 from flyte_ray.api.rerunning import (
@@ -134,8 +135,10 @@ class Runner:
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = self._code_of(store, task, about)
         ref = self._refer(task.spec, about, pickling) if about["mode"] == "remote" else None
-        self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
-        return Run(store, run, task)
+        started = Run(store, run, task)
+        with shown(started):
+            self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
+        return started
 
     @both_forms
     def rerun(
@@ -191,8 +194,10 @@ class Runner:
             target = ref if plan else ref._replace(bodies=source.ref.bodies)
         assert target is not None, "what does not run as it is was imported"
         context = {**json.loads(source.context or "{}"), **self.custom_context}
-        self._launch(store, run, target, encoded.text, context, cache, about, pickling)
-        return Run(store, run, TaskTemplate(task) if task is not None else None)
+        started = Run(store, run, TaskTemplate(task) if task is not None else None)
+        with shown(started):
+            self._launch(store, run, target, encoded.text, context, cache, about, pickling)
+        return started
 
     def _about(
         self, file: str, pickling: Pickling, earlier: Mapping[str, Any] = MappingProxyType({})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from flyte_ray.api.kernel import name_cells
 from flyte_ray.api.settings import again
 from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger.state import ActionState, RunState
@@ -44,7 +45,7 @@ def with_user_traceback(error: BaseRuntimeError, state: RunState, spec: Mapping[
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
-    told = told_by(state, spec, action).rstrip()
+    told = name_cells(told_by(state, spec, action)).rstrip()
     first.__cause__ = UserTraceback(f"{_HEADING}{told}" if told.startswith(" ") else told)
     origin = _origin(state.actions[action], _failed_below(state))[-1]
     where = "" if origin.id == ROOT_ACTION else f"action {origin.id} of "

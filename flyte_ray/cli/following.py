@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from flyte_ray.api.run import Run
+from flyte_ray.api.sight import Watcher
 from flyte_ray.api.tracebacks import told_by
-from flyte_ray.cli.live import Watcher, shown
+from flyte_ray.cli.live import shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
 from flyte_ray.errors import (

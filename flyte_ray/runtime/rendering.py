@@ -48,7 +48,7 @@ def _shown(value: Any) -> str:
         show = getattr(value, name, None)
         text = show() if show is not None and not isinstance(value, type) else None
         if isinstance(text, str):
-            return _framed(text)
+            return framed(text)
     for name in ("_repr_svg_", "_repr_png_"):
         show = getattr(value, name, None)
         picture = show() if show is not None and not isinstance(value, type) else None
@@ -60,7 +60,7 @@ def _shown(value: Any) -> str:
     )
 
 
-def _framed(text: str) -> str:
+def framed(text: str) -> str:
     """Put a whole page into a frame of its own."""
     if text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
         return f'<iframe srcdoc="{html.escape(text)}" style="width:100%;height:70vh;border:0"></iframe>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flyte_ray.cli.live import Watcher
+from flyte_ray.api.sight import Watcher
 
 
 class Clock:
