@@ -1,7 +1,7 @@
 """Keep runs folded for who looks at them again and again: what is new is folded onto what was read before.
 
-Invariants: a folded run holds no values: neither inputs nor outputs nor what was printed, and of errors their first
-words, so that 50,000 actions take some 50 MB; which log is read is decided by the log's own rules.
+Invariants: a folded run holds no values but those of the action that was looked at last: neither inputs nor outputs nor
+what was printed, and of errors their first words, so that 50,000 actions take some 50 MB; which log is read is decided by the log's own rules.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ HOLD_S: Final = 2.0
 """How long what was seen of its holder counts."""
 WORDS: Final = 400
 """Characters of an error's message that are kept."""
+MOST_KEPT: Final = 1 << 20
+"""Characters of the record of one action that are kept for who looks at it each second."""
 
 
 class Ended(NamedTuple):
@@ -55,6 +57,14 @@ class Traced(NamedTuple):
     name: str
     seconds: float
     has_succeeded: bool
+
+
+class Looked(NamedTuple):
+    """The record of the action that was looked at last, as far as it was read."""
+
+    action: str
+    places: int
+    events: list[Event]
 
 
 class FoldedRun:
@@ -77,7 +87,9 @@ class FoldedRun:
         self.changed: dict[str, int] = {}
         """For each action behind which position it has changed last."""
         self.places: dict[str, tuple[int, ...]] = {}
-        """For each action the positions of the segments that hold some of it."""
+        """For each action the positions of the segments that hold some of it besides what it printed."""
+        self.printed: dict[str, list[int]] = {}
+        """For each action that printed the positions of the segments that hold some of that."""
         self.earlier: dict[str, list[Ended]] = {}
         """Attempts of actions that another one followed."""
         self.traced: dict[str, list[Traced]] = {}
@@ -87,6 +99,7 @@ class FoldedRun:
         self._epoch = 0
         self._read_s = self._checked_s = -1e9
         self._hold: tuple[float, Hold] | None = None
+        self._looked = Looked("", 0, [])
 
     def refresh(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Fold what was stored since; costs two reads of the store where nothing was."""
@@ -106,11 +119,26 @@ class FoldedRun:
         """Have the next `refresh` read, however soon that is."""
         self._read_s, self._hold = -1e9, None
 
-    def read_events(self, action: str, behind: int = 0) -> list[Event]:
-        """Read the record of one action with its values, in the order of the log, but for its first `behind` places."""
+    def read_events(self, action: str) -> list[Event]:
+        """Read the record of one action with its values, in the order of the log, without what it printed.
+
+        Of the action that was read last only what is new is read: who looks at it does so each second.
+        """
         with self.lock:
-            places = self.places.get(action, ())[behind:]
-        return read_events(self._store, self.state.id, action, places)
+            places, looked = self.places.get(action, ()), self._looked
+        known = looked if looked.action == action else Looked(action, 0, [])
+        new = read_events(self._store, self.state.id, action, places[known.places :]) if places else []
+        events = [*known.events, *(event for event in new if event.kind != kinds.LOGGED)]
+        if sum(len(event.body or "") for event in events) <= MOST_KEPT:
+            self._looked = Looked(action, len(places), events)
+        return list(events)
+
+    def read_printed(self, action: str, behind: int = 0) -> list[Event]:
+        """Read the events that tell what an action printed, but for those in the first `behind` of its places."""
+        with self.lock:
+            places = self.printed.get(action, [])[behind:]
+        found = read_events(self._store, self.state.id, action, places)
+        return [event for event in found if event.kind == kinds.LOGGED]
 
     def hold(self, clock: Callable[[], float] = time.monotonic) -> Hold | None:
         """Say who holds it, as far as was seen within the last two seconds; None if it has ended."""
@@ -131,12 +159,15 @@ class FoldedRun:
 
     def _fold(self, event: Event, position: int) -> None:
         kind, name = event.kind, event.action
+        if kind == kinds.LOGGED:
+            printed = self.printed.setdefault(name, [])
+            if not printed or printed[-1] != position - 1:
+                printed.append(position - 1)
+            return
         if name:
             places = self.places.get(name, ())
             if not places or places[-1] != position - 1:
                 self.places[name] = (*places, position - 1)
-        if kind == kinds.LOGGED:
-            return
         if kind == kinds.TRACED:
             self._trace(event)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -22,18 +23,24 @@ from flyte_ray.spec.nearest import did_you_mean
 from flyte_ray.storage import Store
 
 AS_LISTED: Final = "'flyte-ray get run' lists those it holds."
+_READERS: Final = 16
 _UNSUCCESSFUL: Final = (kinds.RETRIED, kinds.LOST, kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED)
 
 
 def list_kept(store: Store) -> dict[str, dict[str, Any]]:
     """Read all kept outcomes that are whole: what `docs/ledger.md` says of an entry, by its key."""
-    found = {}
-    for path in store.keys(CACHE):
-        try:
-            found[path.rpartition("/")[2].removesuffix(".json")] = json.loads(store.get(path))
-        except (ObjectMissing, ValueError):  # deleted meanwhile, or damaged: a miss
-            continue
-    return found
+    paths = store.keys(CACHE)
+    with ThreadPoolExecutor(_READERS, "flyte-ray-cache") as pool:
+        entries = zip(paths, pool.map(lambda path: _read_kept(store, path), paths), strict=True)
+        return {path.rpartition("/")[2].removesuffix(".json"): entry for path, entry in entries if entry is not None}
+
+
+def _read_kept(store: Store, path: str) -> dict[str, Any] | None:
+    try:
+        entry: dict[str, Any] = json.loads(store.get(path))
+    except (ObjectMissing, ValueError):  # deleted meanwhile, or damaged: a miss
+        return None
+    return entry
 
 
 def load_spec(store: Store, run: RunId) -> dict[str, Any]:

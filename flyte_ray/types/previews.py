@@ -144,7 +144,7 @@ def preview(stored: Stored) -> dict[str, Any]:
         return {**found, **_binary(stored)}
     if stored.mark == JSON_MARK:
         about = stored.raw[JSON_MARK]
-        text = _beginning(stored.blobs.get(about["uri"]))
+        text = _beginning(stored.blobs, about["uri"])
         kind = "text" if text.startswith('"') else "json"
         return {**found, "kind": kind, "size": about["bytes"], "preview": text}
     return {**found, **_plain(stored.raw)}
@@ -159,8 +159,17 @@ def _plain(raw: Any) -> dict[str, Any]:
     return {**about, "value": raw if whole else None}
 
 
-def _beginning(data: bytes) -> str:
-    return data[: 4 * CUT].decode("utf-8", "replace")[:CUT]
+def _beginning(blobs: Blobs, uri: str) -> str:
+    """Read of a large text what is shown, and not the rest."""
+    path = blobs.local_path(uri)
+    if path is not None:
+        with open(path, "rb") as file:
+            data = file.read(4 * CUT)
+    else:
+        there, system = blobs.arrow_place(uri)
+        with system.open_input_file(there) as remote:
+            data = remote.read(4 * CUT)
+    return data.decode("utf-8", "replace")[:CUT]
 
 
 def _table(stored: Stored) -> dict[str, Any]:

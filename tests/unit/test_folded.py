@@ -106,14 +106,34 @@ def test_an_action_is_read_alike_when_its_log_was_packed_meanwhile() -> None:
         log.append([Event(LOGGED, 3 + number, "a0", body=f"{number}\n")])
         log.append([Event(CALLED, 3 + number, f"x{number}", parent="a0", task="e.t@1", body="{}")])
     run = FoldedRuns(store).get("r")
-    before = run.read_events("a0")
-    assert len(before) == 132 and before[0].body == '{"x": 1}'
+    before, printed = run.read_events("a0"), run.read_printed("a0")
+    assert [event.body for event in before] == ['{"x": 1}', None]
+    assert [event.body for event in printed] == [f"{number}\n" for number in range(130)]
     while log.pack():
         pass
     assert any("-" in key.rpartition("/")[2] for key in store.keys(log_prefix(RUN)))
-    assert run.read_events("a0") == before
-    assert run.read_events("a0", 2) == before[2:]
     assert run.read_events("x7")[0].at == 10
+    assert run.read_events("a0") == before and run.read_printed("a0") == printed
+    assert run.read_printed("a0", 2) == printed[2:]
+
+
+def test_who_looks_at_an_action_again_and_again_reads_what_is_new() -> None:
+    store = MemoryStore()
+    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
+    log = RunLog(store, RUN, uuid.uuid4().hex)
+    log.open("me", 1, lambda event: None)
+    log.append([Event(TASK, 1, task="e.t@1", body="[]"), Event(CALLED, 1, "a0", task="e.t@1", body="{}")])
+    log.append([Event(STARTED, 2, "a0", slot="s")])
+    for number in range(20):
+        log.append([Event(LOGGED, 3 + number, "a0", body=f"{number}\n")])
+    run = FoldedRuns(store).get("r")
+    assert [event.kind for event in run.read_events("a0")] == [CALLED, STARTED]
+    log.append([Event(LOGGED, 50, "a0", body="end\n"), Event(SUCCEEDED, 51, "a0", body="1")])
+    run.refresh(lambda: 1e9)
+    with mock.patch.object(store, "get", wraps=store.get) as got:
+        assert [event.kind for event in run.read_events("a0")] == [CALLED, STARTED, SUCCEEDED]
+        assert got.call_count == 1
+        assert run.read_printed("a0", 20)[0].body == "end\n" and got.call_count == 2
 
 
 def test_a_run_that_was_deleted_and_made_anew_is_read_anew() -> None:

@@ -135,9 +135,9 @@ class _Lines:
         with self._run.lock:
             item = self._run.state.actions[self._action]
             is_over = item.phase.is_terminal or item.attempt > self._attempt
-            places = len(self._run.places.get(self._action, ()))
+            places = len(self._run.printed.get(self._action, ()))
         # What was read is not read again: a log may be long.
-        events = self._run.read_events(self._action, self._places) if places > self._places else []
+        events = self._run.read_printed(self._action, self._places) if places > self._places else []
         self._places = places
         text, self._after = _printed(order_pieces(events), self._attempt, self._after)
         told = {"attempt": self._attempt, "text": text, "next": self._after}
@@ -161,7 +161,7 @@ def _from(piece: Piece, start: int) -> Piece:
 
 
 def _pieces(run: FoldedRun, action: str) -> list[Piece]:
-    return order_pieces(run.read_events(action))
+    return order_pieces(run.read_printed(action))
 
 
 def _last(run: FoldedRun, action: str) -> int:

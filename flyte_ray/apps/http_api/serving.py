@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.apps.http_api.app_history import sample
@@ -23,6 +23,8 @@ from flyte_ray.ledger.query import list_kept
 from flyte_ray.spec.app import APP_NAME
 from flyte_ray.spec.phase import ActionPhase
 
+MOST_KEPT: Final = 1000
+"""Kept outcomes that are listed at most."""
 MOST_RUNS: Final = 10
 """Active runs of which it is added up what they wait for."""
 
@@ -81,7 +83,7 @@ def refresh(name: str, request: Request) -> dict[str, Any]:
     return get_app(name)
 
 
-def get_cache(limit: int = 500) -> dict[str, Any]:
+def get_cache(limit: Annotated[int, Query(ge=1, le=MOST_KEPT)] = 500) -> dict[str, Any]:
     """List kept outcomes, the newest first: `entries` with `key`, `task`, `version`, `run`, `action`, `created_us`."""
     kept = sorted(list_kept(current_store()).items(), key=lambda pair: -int(pair[1]["at_us"]))
     shown = ("task", "version", "run", "action")

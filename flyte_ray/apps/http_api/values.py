@@ -1,6 +1,7 @@
 """Read inputs and outputs of an action: what they are, rows of tables, and what can be downloaded.
 
-Invariants: nothing is unpickled; nothing is read but what lies with a run, or in an object store that a value names.
+Invariants: nothing is unpickled; nothing is read but what lies with runs, and the files in object stores that a `File` of
+that very action names. What else a value says of places leads nowhere, and of the root nothing but its runs' data is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from flyte_ray.storage.files import open_uri
 from flyte_ray.storage.providers import STORES, protocol_of
 from flyte_ray.types.grids import MOST_ROWS, read_grid, read_schema
 from flyte_ray.types.previews import Stored, preview
-from flyte_ray.types.references import place_of
+from flyte_ray.types.references import is_located, place_of
 
 _log: Final = logging.getLogger("flyte_ray")
 Side = Literal["inputs", "outputs"]
@@ -81,9 +82,10 @@ def get_content(run: str, action: str, side: Side, name: str, path: str = "") ->
 def _readable(stored: Stored, path: str) -> str:
     """Return the URL of what may be read on behalf of a client."""
     uri = str(stored.uri)
-    if not stored.is_own and protocol_of(uri) not in STORES:
+    if not stored.is_own and not _is_file_elsewhere(stored, uri):
         raise ValueError(
-            f"{stored.name!r} should lie with its run to be downloaded here, but lies at {uri}. Get it there."
+            f"{stored.name!r} should lie with its run, or be a File in an object store outside of the root, to be"
+            f" downloaded here, but lies at {uri}. Get it there."
         )
     if not path:
         return uri
@@ -91,6 +93,13 @@ def _readable(stored: Stored, path: str) -> str:
     if contents is None or path not in contents or ".." in path.split("/"):
         raise ObjectMissing(f"{uri}/{path}", f"Folder {stored.name!r} has no file {path!r}.")
     return f"{uri}/{path}"
+
+
+def _is_file_elsewhere(stored: Stored, uri: str) -> bool:
+    """Whether it is a `File` in an object store, and not a part of the root, where tokens lie."""
+    if not isinstance(stored.raw, dict) or not is_located(stored.raw) or protocol_of(uri) not in STORES:
+        return False
+    return ".." not in uri.split("/") and not uri.startswith(f"{current_store().uri.rstrip('/')}/")
 
 
 def _chunks(uri: str, stored: Stored) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ import { act, at } from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { field, fields } from "./forms.js";
 import { markdown } from "./markdown.js";
+import { shortId, shortTask } from "./words.js";
 
 let made = 0;
 
@@ -52,14 +53,14 @@ function ask(title, verb, body, submit, { danger = false } = {}) {
 /** Abort a run, or an action with all below it. */
 export function abort(run, action = null) {
   const reason = field("Reason", { type: "string" }, "");
-  const what = action ? `action ${action} and all below it` : "the run";
+  const what = action ? `${action.task} (${shortId(action.id)}) and all below it` : "the run";
   return ask(
-    `Abort ${action ? `action ${action}` : run}?`,
+    `Abort ${action ? shortTask(action.task) : run}?`,
     "Abort",
     [h("p", {}, `This ends ${what}. What has succeeded stays; 'resume' goes on from there.`), reason.element],
     () =>
       act(at("api", "runs", run, "abort"), {
-        ...(action ? { action } : {}),
+        ...(action ? { action: action.id } : {}),
         ...(reason.value() ? { reason: reason.value() } : {}),
       }),
     { danger: true },
@@ -77,13 +78,13 @@ export function resume(run) {
 }
 
 /** Start a run anew, with changed inputs where one likes; resolves to `{run}`. */
-export function rerun(run, { schema, inputs, action = null, recover = false }) {
+export function rerun(run, { schema, inputs, action = null, task = "", recover = false }) {
   const form = fields(schema, inputs);
   const said = recover
     ? "A new run with the same code, which takes over what has succeeded here and runs the rest."
-    : `A new run with the code of this one${action ? `, of action ${action} alone` : ""}.`;
+    : `A new run with the code of ${action ? `${run}, of ${task} (${shortId(action)}) and what it calls` : "this one"}.`;
   return ask(
-    recover ? `Recover ${run}` : `Rerun ${action ? `${run} / ${action}` : run}`,
+    recover ? `Recover ${run}` : `Rerun ${action ? shortTask(task) : run}`,
     recover ? "Recover" : "Rerun",
     [h("p", {}, said), form.count ? form.element : null],
     () => {

@@ -126,6 +126,7 @@ class ActionPage {
       const answer = await acting.rerun(this.run, {
         ...acting.startedWith(action.inputs, action.inputs_schema),
         action: action.id,
+        task: action.task,
       });
       if (answer?.run) this.context.go(at("runs", answer.run));
     };
@@ -138,7 +139,7 @@ class ActionPage {
         "div",
         { class: "verbs" },
         can.has("rerun") ? button("Rerun this action", again) : null,
-        can.has("abort") ? button("Abort", () => acting.abort(this.run, action.id), { class: "danger" }) : null,
+        can.has("abort") ? button("Abort", () => acting.abort(this.run, action), { class: "danger" }) : null,
       ),
     );
   }
@@ -247,27 +248,19 @@ class ActionPage {
       title: `Report of ${this.action.id}`,
       referrerpolicy: "no-referrer",
     });
-    const show = (attempt) => frame.setAttribute("src", `${this.address}/report${write({ attempt })}`);
-    show(attempts.at(-1));
-    const picker = attemptPicker(attempts, attempts.at(-1), show);
-    return [
-      h(
-        "div",
-        { class: "toolbar" },
-        picker,
-        button("Reload", () => show(attempts.at(-1)), { class: "quiet" }),
-        h(
-          "a",
-          {
-            href: `${this.address}/report${write({ attempt: attempts.at(-1) })}`,
-            target: "_blank",
-            rel: "noopener noreferrer",
-          },
-          "Open alone",
-        ),
-      ),
-      frame,
-    ];
+    // The one chosen stays when another report arrives.
+    if (!attempts.includes(this.reported)) this.reported = attempts.at(-1);
+    const alone = h("a", { target: "_blank", rel: "noopener noreferrer" }, "Open alone");
+    const show = (attempt) => {
+      this.reported = attempt;
+      const href = `${this.address}/report${write({ attempt })}`;
+      frame.setAttribute("src", href);
+      alone.setAttribute("href", href);
+    };
+    show(this.reported);
+    const picker = attemptPicker(attempts, this.reported, show);
+    const again = button("Reload", () => show(this.reported), { class: "quiet" });
+    return [h("div", { class: "toolbar" }, picker, again, alone), frame];
   }
 
   /** Say for what it waits at the moment. */

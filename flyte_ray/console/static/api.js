@@ -59,26 +59,37 @@ async function sentenceOf(answer) {
 }
 
 const AGAIN_MS = 1000;
+const LATEST_MS = 30_000;
 
 /**
  * Follow server-sent events until `signal` aborts or `end` comes. Who was cut off goes on behind the last event seen: its
- * id is what `after` counts.
+ * id is what `after` counts. `onState` hears whether it is connected, and what the console refused, if it did: then it is
+ * over.
  */
 export function follow(address, listeners, signal, onState = () => {}) {
   let source = null;
   let last = "";
+  let wait = AGAIN_MS;
   const close = () => source?.close();
+  const again = async (asked) => {
+    onState(false);
+    close(); // the browser would ask with the old `after`
+    const refusal = await refusalOf(asked, signal);
+    if (signal.aborted) return;
+    if (refusal) return onState(false, refusal);
+    setTimeout(connect, wait);
+    wait = Math.min(2 * wait, LATEST_MS);
+  };
   const connect = () => {
     if (signal.aborted) return;
-    const resumed = new URL(address, location.href);
-    if (last) resumed.searchParams.set("after", last);
-    source = new EventSource(resumed);
-    source.onopen = () => onState(true);
-    source.onerror = () => {
-      onState(false);
-      close(); // the browser would ask with the old `after`
-      setTimeout(connect, AGAIN_MS);
+    const asked = new URL(address, location.href);
+    if (last) asked.searchParams.set("after", last);
+    source = new EventSource(asked);
+    source.onopen = () => {
+      wait = AGAIN_MS;
+      onState(true);
     };
+    source.onerror = () => again(asked);
     for (const [kind, listener] of Object.entries(listeners)) {
       source.addEventListener(kind, (event) => {
         last = event.lastEventId || last;
@@ -89,6 +100,21 @@ export function follow(address, listeners, signal, onState = () => {}) {
   };
   signal.addEventListener("abort", close);
   connect();
+}
+
+/** Say why the console refuses an address for good; empty where another try may help. Asks for the token if it lacks. */
+async function refusalOf(address, signal) {
+  const leaving = new AbortController();
+  try {
+    const answer = await fetch(address, { credentials: "same-origin", signal: AbortSignal.any([signal, leaving.signal]) });
+    if (answer.status === 401 && (await askForToken())) return "";
+    const isFinal = answer.status >= 400 && answer.status < 500 && answer.status !== 429;
+    return isFinal ? await sentenceOf(answer) : "";
+  } catch {
+    return ""; // nobody answers at the moment
+  } finally {
+    leaving.abort(); // a stream would go on
+  }
 }
 
 /** Call again and again while the page is looked at, `seconds` after each answer. */

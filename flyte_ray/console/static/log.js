@@ -80,6 +80,7 @@ async function load(view, address, attempt, isLive, signal) {
         `${address}/follow${query({ attempt, after: next })}`,
         { text: (more) => view.append(more.text), end: () => {} },
         signal,
+        (_, refusal) => refusal && view.append(`\n${refusal}\n`),
       );
   } catch (error) {
     if (!signal.aborted) view.append(error.message);

@@ -335,7 +335,8 @@ class RunPage {
         },
       },
       signal,
-      (isConnected) => !this.ended && fill(this.parts.live, isConnected ? "live" : "connecting …"),
+      (isConnected, refusal) =>
+        !this.ended && fill(this.parts.live, isConnected ? "live" : (refusal ?? "connecting …")),
     );
     repeat(0.5, signal, () => {
       if (this.ended) return;

@@ -3,7 +3,7 @@
 import { at, query as write, read, repeat } from "./api.js";
 import { button, fill, h, isTyping } from "./dom.js";
 import { PHASES, phaseBadge, phaseCounts, phaseText, shownPhase, hasEnded } from "./phase.js";
-import { ago, bytes, duration, moment } from "./words.js";
+import { ago, bytes, duration, moment, shortId } from "./words.js";
 
 const PAGE = 50;
 const SINCE = [
@@ -207,7 +207,9 @@ export function origin(run) {
     { class: "hint origin" },
     recover ? "recovers " : "reruns ",
     h("a", { href: at("runs", first) }, first),
-    action && action !== "a0" ? ` / ${action}` : "",
+    action && action !== "a0"
+      ? [" / ", h("a", { class: "id", href: at("runs", first, "actions", action), title: action }, shortId(action))]
+      : "",
   );
 }
 
