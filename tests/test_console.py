@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,14 +16,17 @@ from click.testing import CliRunner
 
 import flyte_ray as flyte
 from benchmarks.console import make, make_run, measure
+from flyte_ray.apps.http_api import values
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.runs import Following
 from flyte_ray.cli.main import main
 from flyte_ray.console.building import build_console
 from flyte_ray.io import File
 from flyte_ray.ledger import recorder
-from flyte_ray.runtime.blobs import RunBlobs
+from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.storage import open_store
+from flyte_ray.types.previews import Stored
+from flyte_ray.types.signing import Pickling
 from tests import console_tasks as shown
 from tests.asgi_client import Client
 from tests.waiting import within
@@ -131,6 +135,25 @@ def test_no_file_of_the_server_is_sent_but_what_lies_with_the_run(console: Clien
         for place in ("inputs/file", "outputs/o0"):
             answer = console.get(f"/api/runs/{run}/actions/a0/values/{place}/content")
             assert answer.status_code == 400 and "should lie with its run" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_sent"), [("s3://others/a.csv", True), ("s3://ours/root/tokens/t.json", False), ("file:///etc/x", False)]
+)
+def test_of_an_object_store_what_a_file_names_is_sent_and_nothing_of_the_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uri: str, is_sent: bool
+) -> None:
+    monkeypatch.setattr(values, "current_store", lambda: SimpleNamespace(uri="s3://ours/root"))
+    located = {"path": uri, "name": "a", "format": "", "hash": None}
+    stored = Stored("file", located, blobs_at(open_store(tmp_path), "runs/r/data", Pickling()))
+    assert values._is_file_elsewhere(stored, uri) is is_sent
+
+
+def test_the_line_that_failed_is_named(console: Client) -> None:
+    run = flyte.with_runcontext(mode="local").run(shown.total, rows=4).name
+    cause = console.get(f"/api/runs/{run}/actions/a0").json()["error"]["cause_action"]
+    code = console.get(f"/api/runs/{run}/actions/{cause}").json()["code"]
+    assert "raise" in code["text"].splitlines()[code["failing"] - code["line"]]
 
 
 def test_a_failed_action_says_which_one_below_it_caused_that(console: Client) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 import flyte_ray as flyte
 from benchmarks.console import make_run
 from flyte_ray.app.extras import ConsoleEnvironment
 from flyte_ray.console.building import build_console
-from flyte_ray.console.guard import COOKIE
+from flyte_ray.console.guard import COOKIE, HOST_COOKIE
 from flyte_ray.ledger.apps import CONSOLE, put_address
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import Store, open_store
@@ -32,6 +33,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def token(store: Store, *scopes: str) -> str:
     return create_token(store, "ann", scopes, random=os.urandom, at_us=1, by="test")[0]
+
+
+def test_by_tls_the_cookie_is_of_the_console_s_own_host_and_below_a_path_of_that_path(store: Store) -> None:
+    told = token(store, "api:read")
+    console = Client(build_console(ask_token=True), base="https://console.example")
+    cookie = console.post("/login", json={"token": told}).headers["set-cookie"]
+    assert cookie.startswith(f"{HOST_COOKIE}=") and "Secure" in cookie and "Path=/;" in cookie
+    assert console.get("/api/runs/r").status_code == 200
+    serve = FastAPI()
+    serve.mount("/console", build_console(ask_token=True))
+    below = Client(serve)
+    cookie = below.post("/console/login", json={"token": told}).headers["set-cookie"]
+    assert cookie.startswith(f"{COOKIE}=") and "Path=/console;" in cookie and "SameSite=strict" in cookie
 
 
 def test_a_page_is_shown_to_everybody_and_data_to_who_has_a_token(store: Store) -> None:

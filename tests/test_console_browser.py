@@ -194,6 +194,25 @@ def test_an_open_page_shows_how_a_run_ends(page: Page, console: str, tmp_path: P
         assert page.evaluate("window.stayed")
 
 
+def test_a_stream_that_is_refused_for_good_is_not_asked_for_again(browser: Browser, console: str) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(f"{console}/cache")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/changes" in request.url else None)
+    told = page.evaluate(
+        """async () => {
+          const { follow } = await import("/static/api.js");
+          const { signal } = new AbortController();
+          return new Promise((say) => follow("/api/runs/no-such-run/changes", {}, signal, (_, why) => why && say(why)));
+        }"""
+    )
+    assert "should hold a run 'no-such-run'" in told
+    page.clock.run_for(60_000)  # who lost the connection tries again after one second
+    assert len(asked) == 2
+    page.close()
+
+
 CHANGES = """async () => {
     const { Table } = await import("/static/table.js");
     const two = { parent: [-1, 0], attempts: [1, 1], queued: [0, 1], started: [0, 1], ended: [-1, -1], phase: [0, 0] };
@@ -315,6 +334,7 @@ def test_a_failure_leads_to_its_cause_and_a_value_is_shown_by_what_it_is(page: P
     expect(page.get_by_role("region", name="Input where")).to_contain_text("append")
     page.get_by_role("tab", name="Code").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("async def publish")
+    expect(page.locator(".failing")).to_contain_text("raise ValueError")
     page.get_by_role("link", name="nightly", exact=True).click()
     page.get_by_role("treeitem", name="nightly.figure").locator(".name").click()
     picture = page.get_by_role("img", name="o0, an image")

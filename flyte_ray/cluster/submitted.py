@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from flyte_ray.errors import ObjectMissing
@@ -18,6 +19,7 @@ MOST_BYTES: Final = 2 << 20
 MOST_BUNDLES: Final = 4
 """Bundles whose sources are kept, by the digest of their content."""
 _kept: Final[dict[str, dict[str, str]]] = {}
+_FRAME: Final = re.compile(r'File "([^"]+)", line (\d+)')
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -44,6 +46,14 @@ def find_code(store: Store, marker: str | None, source: str, ref: TaskRef) -> di
         if found is not None:
             return {"file": name, "line": found[0], "text": found[1]}
     return None
+
+
+def failing_line(found: Mapping[str, Any], traceback: str) -> int | None:
+    """Return the innermost line of found code that a traceback names; None if it names none."""
+    first = found["line"]
+    lines = range(first, first + len(found["text"].splitlines()))
+    named = [int(line) for file, line in _FRAME.findall(traceback) if f"/{file}".endswith(f"/{found['file']}")]
+    return next((line for line in reversed(named) if line in lines), None)
 
 
 def _module_of(ref: TaskRef) -> str:

@@ -17,6 +17,8 @@ from flyte_ray.apps.http_api.asking import BY
 from flyte_ray.errors import StoreError
 
 COOKIE: Final = "flyte_ray_token"
+HOST_COOKIE: Final = f"__Host-{COOKIE}"
+"""The cookie's name where the console has a host of its own, by TLS: browsers take it from no other."""
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 READS: Final = ("GET", "HEAD", "OPTIONS")
 SAFE: Final = {
@@ -125,9 +127,10 @@ def _says_origin(said: dict[bytes, str]) -> bool:
 
 def _cookie_of(said: dict[bytes, str]) -> str:
     try:
-        morsel = SimpleCookie(said.get(b"cookie", "")).get(COOKIE)
+        cookies = SimpleCookie(said.get(b"cookie", ""))
     except CookieError:
         return ""
+    morsel = cookies.get(HOST_COOKIE) or cookies.get(COOKIE)
     return morsel.value if morsel else ""
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from flyte_ray.apps.auth import Tokens
 from flyte_ray.apps.http_api.asking import who
-from flyte_ray.console.guard import COOKIE
+from flyte_ray.console.guard import COOKIE, HOST_COOKIE
 
 MOST_AGE_S = 30 * 24 * 3600
 
@@ -46,23 +46,27 @@ def login_router(tokens: Tokens | None) -> APIRouter:
             return JSONResponse({"detail": "The token is not known. Make one: flyte-ray create token NAME."}, 401)
         answer = Response(status_code=204)
         if token is not None:
-            secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
-            answer.set_cookie(
-                COOKIE,
-                login.token.strip(),
-                max_age=MOST_AGE_S,
-                path=request.scope.get("root_path") or "/",
-                secure=secure,
-                httponly=True,
-                samesite="strict",
-            )
+            where = _place_of(request)
+            answer.set_cookie(value=login.token.strip(), max_age=MOST_AGE_S, **where)
         return answer
 
     @router.post("/logout", response_model=None)
     async def logout(request: Request) -> Response:
         """Log out."""
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, path=request.scope.get("root_path") or "/", httponly=True, samesite="strict")
+        answer.delete_cookie(**_place_of(request))
         return answer
 
     return router
+
+
+def _place_of(request: Request) -> dict[str, Any]:
+    """Say under which name and where a browser keeps the token.
+
+    Below a path, as on a cluster, it is sent to that path alone, so that the servers of other apps there never see it;
+    their pages' scripts can still ask the console with it, because a browser takes one host for one site.
+    """
+    path = request.scope.get("root_path") or "/"
+    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    key = HOST_COOKIE if secure and path == "/" else COOKIE
+    return {"key": key, "path": path, "secure": secure, "httponly": True, "samesite": "strict"}

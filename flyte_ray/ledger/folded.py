@@ -1,7 +1,8 @@
 """Keep runs folded for who looks at them again and again: what is new is folded onto what was read before.
 
 Invariants: a folded run holds no values but those of the action that was looked at last: neither inputs nor outputs nor
-what was printed, and of errors their first words, so that 50,000 actions take some 50 MB; which log is read is decided by the log's own rules.
+what was printed, and of errors their first words, so that 50,000 actions take some 50 MB; which log is read is decided
+by the log's own rules.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.http_api.streams import Said, said, stream
 from flyte_ray.apps.http_api.values import describe_values
 from flyte_ray.cluster.session import is_connected
-from flyte_ray.cluster.submitted import find_code
+from flyte_ray.cluster.submitted import failing_line, find_code
 from flyte_ray.cluster.totals import reason_to_wait
 from flyte_ray.ledger.detail import describe_detail
 from flyte_ray.ledger.folded import FoldedRun
@@ -63,7 +63,7 @@ def get_action(run: str, action: str) -> dict[str, Any]:
     return {
         **detail,
         **describe_values(folded, action, events),
-        "code": _code(folded, action),
+        "code": _code(folded, action, detail),
         "conditions": condition_ids(folded, action),
         "reports": _reports(run, action),
         "debug_line": again("rerun", run, "--action-name", action, "--local"),
@@ -77,12 +77,16 @@ def _need(run: FoldedRun, action: str) -> str:
     return f"for a slot: {reason_to_wait(ref.options, ref.pool.environment if ref.pool else None)}"
 
 
-def _code(run: FoldedRun, action: str) -> dict[str, Any] | None:
-    """Return the task's code as it was submitted, as last used by the run."""
+def _code(run: FoldedRun, action: str, detail: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the task's code as it was submitted, as last used by the run, and the line of it that is `failing`."""
     with run.lock:
         ref = run.state.tasks.get(run.state.actions[action].task)
         marker = run.state.code or run.spec.get("code")
-    return find_code(current_store(), marker, run.spec.get("source", ""), read_ref(ref)) if ref else None
+    found = find_code(current_store(), marker, run.spec.get("source", ""), read_ref(ref)) if ref else None
+    if found is None:
+        return None
+    last = detail["error"] or (detail["attempt_list"] or [{}])[-1]
+    return {**found, "failing": failing_line(found, last.get("traceback") or "")}
 
 
 def _reports(run: str, action: str) -> list[int]:

@@ -1,7 +1,8 @@
 """Read inputs and outputs of an action: what they are, rows of tables, and what can be downloaded.
 
-Invariants: nothing is unpickled; nothing is read but what lies with runs, and the files in object stores that a `File` of
-that very action names. What else a value says of places leads nowhere, and of the root nothing but its runs' data is sent.
+Invariants: nothing is unpickled; nothing is read but what lies with runs, and the files in object stores that a `File`
+of that very action names. What else a value says of places leads nowhere, and of the root nothing is sent but the data
+of its runs.
 """
 
 from __future__ import annotations

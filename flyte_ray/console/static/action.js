@@ -7,7 +7,7 @@ import { button, fill, h } from "./dom.js";
 import { log } from "./log.js";
 import { hasEnded, phaseBadge } from "./phase.js";
 import { cacheUse, code, debugLine, environment, events, traceback, traces } from "./record.js";
-import { failure } from "./run.js";
+import { failure } from "./summary.js";
 import { tabs } from "./tabs.js";
 import { values } from "./values.js";
 import { counted, duration, moment, shortId } from "./words.js";
@@ -193,7 +193,8 @@ class ActionPage {
       case "Report":
         return fill(panel, this.report());
       case "Code":
-        return fill(panel, code(action.code));
+        fill(panel, code(action.code));
+        return panel.querySelector(".failing")?.scrollIntoView({ block: "center" });
       case "Events":
         return fill(panel, events(action.events));
       default:

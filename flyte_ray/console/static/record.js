@@ -92,6 +92,7 @@ export function code(found) {
       "p",
       { class: "row" },
       h("code", {}, found.file ? `${found.file}:${first}` : ""),
+      found.failing ? h("span", { class: "wrong" }, `Line ${found.failing} failed`) : null,
       copyButton(found.text, "Copy the code"),
     ),
     h(
@@ -103,7 +104,7 @@ export function code(found) {
         .map((line, index) =>
           h(
             "span",
-            { class: "source-line" },
+            { class: first + index === found.failing ? "source-line failing" : "source-line" },
             h("span", { class: "line-number", "aria-hidden": "true" }, String(first + index)),
             `${line}\n`,
           ),

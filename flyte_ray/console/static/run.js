@@ -4,14 +4,14 @@ import { at, follow, query as write, read, repeat } from "./api.js";
 import * as acting from "./acting.js";
 import { button, fill, h, isTyping, searchBox } from "./dom.js";
 import { Outline, SHOWN } from "./outline.js";
-import { hasEnded, phaseBadge, phaseCounts, shownPhase, phaseText } from "./phase.js";
-import { origin } from "./runs.js";
+import { hasEnded } from "./phase.js";
+import { failure, showFacts, showHead } from "./summary.js";
 import { Table } from "./table.js";
 import { timeline } from "./timeline.js";
 import { Timescale } from "./timescale.js";
 import { TreeView } from "./treeview.js";
 import { values } from "./values.js";
-import { ago, count, duration, moment, shortId, shortTask } from "./words.js";
+import { count, duration, shortTask } from "./words.js";
 
 const ROOT = "a0";
 
@@ -200,31 +200,8 @@ class RunPage {
 
   showRun(run) {
     this.run = { ...this.run, ...run };
-    const shown = this.run;
-    const phase = shownPhase(shown);
-    const isLive = !hasEnded(shown.phase) && phase !== "cut_off";
-    fill(
-      this.parts.head,
-      h("h1", { class: "id", tabindex: "-1" }, shown.name),
-      phaseBadge(phase, phase === "cut_off" ? `cut off${seen(shown.hold)}` : phaseText(phase)),
-      phaseCounts(shown.actions),
-      h("span", { class: "grow" }),
-      this.verbs(),
-    );
-    const labels = Object.entries(shown.labels ?? {}).filter(([name]) => name !== "started_by");
-    const end = isLive ? Date.now() * 1000 : shown.ended_us;
-    fill(
-      this.parts.facts,
-      fact("Task", h("code", {}, shown.task)),
-      fact("Started", h("span", { title: ago(shown.started_us) }, moment(shown.started_us))),
-      fact(isLive ? "Runs for" : "Took", end ? duration((end - shown.started_us) / 1000) : ""),
-      fact("By", shown.who ?? shown.labels?.started_by),
-      fact("Where", shown.mode),
-      shown.rerun ? fact("Origin", origin(shown)) : null,
-      labels.map(([name, value]) =>
-        h("a", { class: "chip", href: at("") + write({ label: `${name}=${value}` }) }, `${name}=${value}`),
-      ),
-    );
+    showHead(this.parts.head, this.run, this.verbs());
+    showFacts(this.parts.facts, this.run);
   }
 
   verbs() {
@@ -360,35 +337,4 @@ class RunPage {
     this.view.redraw();
     this.tellFound();
   }
-}
-
-function seen(hold) {
-  return hold?.seen_s ? ` ${duration(hold.seen_s * 1000)} ago` : "";
-}
-
-function fact(name, ...value) {
-  if (value.every((each) => each === null || each === undefined || each === "")) return null;
-  return h("dl", { class: "fact", "data-fact": name }, h("dt", {}, name), h("dd", {}, value));
-}
-
-/** Say why a run or an action ended so, with the action that caused it. */
-export function failure(run, error) {
-  return h(
-    "section",
-    { class: "failure", "aria-label": "Why it ended so" },
-    h(
-      "p",
-      { class: "message" },
-      error.code && !error.message?.startsWith(error.code) ? h("b", {}, error.code, ": ") : null,
-      error.message ?? "",
-    ),
-    error.cause_action
-      ? h(
-          "p",
-          {},
-          "Caused by ",
-          h("a", { href: at("runs", run, "actions", error.cause_action) }, `action ${shortId(error.cause_action)}`),
-        )
-      : null,
-  );
 }
