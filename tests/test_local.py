@@ -307,8 +307,8 @@ def test_what_local_mode_does_not_act_on_is_said_once(caplog: pytest.LogCaptureF
 
 def test_what_local_mode_does_not_act_on_is_said(caplog: pytest.LogCaptureFixture) -> None:
     resources = flyte.Resources(memory="1Gi")
-    assert flyte.run(square.override(env_vars={"A": "b"}, secrets="key", resources=resources), 3).outputs() == (9,)
-    assert "task local.square runs without its env_vars, secrets, memory" in caplog.text
+    assert flyte.run(square.override(env_vars={"A": "b"}, resources=resources), 3).outputs() == (9,)
+    assert "task local.square runs without its env_vars, memory" in caplog.text
 
 
 def test_an_environment_is_cloned_without_its_tasks() -> None:

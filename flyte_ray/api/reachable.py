@@ -17,8 +17,9 @@ from flyte_ray.api.declared import Environment
 from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.cluster.bundle import Inclusion
+from flyte_ray.runtime.catalog import bodies_of
 from flyte_ray.spec.origin import is_project_file
-from flyte_ray.spec.task import EnvironmentSpec, Sourced
+from flyte_ray.spec.task import EnvironmentSpec, Sourced, TaskSpec
 
 
 def find_environments(declared: Sourced) -> list[EnvironmentSpec]:
@@ -42,6 +43,32 @@ def find_environments(declared: Sourced) -> list[EnvironmentSpec]:
             found.setdefault(environment.spec.name, environment.spec)
             waiting += environment.depends_on
     return list(found.values())
+
+
+def needed_environments(task: TaskSpec) -> list[EnvironmentSpec]:
+    """Return the environments that a task needs for certain.
+
+    Its own, those of the tasks that its code names, and all that these depend on.
+    """
+    modules = _modules(sys.modules.get(task.module))
+    values = [value for module in modules for value in list(vars(module).values())]
+    declared = {value.spec.name: value for value in values if _is(value, TaskEnvironment)}
+    known = {value.spec.name: value.spec for value in values if _is(value, TaskTemplate)}
+    tasks: dict[str, TaskSpec] = {}
+    waiting = [task]
+    while waiting:
+        each = waiting.pop()
+        if each.name not in tasks:
+            tasks[each.name] = each
+            called = (name.partition("task ")[2] for name, _ in bodies_of(each) or ())
+            waiting += [known[name] for name in called if name in known]
+    found = [each.environment for each in tasks.values()]
+    depends = [declared[each.name] for each in found if each.name in declared]
+    for environment in depends:
+        more = [each for each in environment.depends_on if each not in depends]
+        found += [each.spec for each in more]
+        depends += more
+    return found
 
 
 def inclusions_of(declared: Sourced, include: Sequence[str] = ()) -> list[Inclusion]:

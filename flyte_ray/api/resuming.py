@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flyte_ray.api.asked_secrets import asked_again
 from flyte_ray.api.cutoff import announce_wait, name_cut_off
 from flyte_ray.api.interrupting import saying_how_to_go_on
 from flyte_ray.api.reachable import inclusions_of
@@ -57,6 +58,8 @@ def resume_run(
     if plan is not None and not plan.goes_on:
         return
     is_local = local or spec["mode"] == "local"
+    refs = [read_ref(state.tasks[each.task]) for each in state.actions.values() if not each.has_succeeded]
+    asked = asked_again(run, spec, refs, store, plan.root if plan else None)
     if is_local or not lasting:
         name_cut_off(store, run)
     if is_local:
@@ -70,7 +73,7 @@ def resume_run(
             unpack_code(store, own)
         revise = (lambda catalog: _revise(store, spec, plan, pickling, catalog)) if plan else None
         with saying_how_to_go_on(run):
-            LocalRun(store, run, pickling).resume(spec, take_over=take_over, revise=revise)
+            LocalRun(store, run, pickling, asked=asked).resume(spec, take_over=take_over, revise=revise)
         return
     if not has_cluster(settings.address):
         raise ClusterError(
@@ -84,6 +87,7 @@ def resume_run(
     client = LedgerClient(store, ensure_ledger(store, lasting=lasting), pickling)
     if lasting and not take_over and client.look(run) is None:  # before a Ray of one's own is started it was said
         announce_wait(store, run)
+    client.lend_secrets(run, spec["nonce"], asked.values)
     client.resume(run, take_over=take_over, revision=revision)
 
 

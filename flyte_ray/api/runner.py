@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from flyte_ray.api.asked_secrets import asked_again, asked_by, ensure_unseen
 from flyte_ray.api.both import both_forms
 from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.deployed import TaskDetails
@@ -37,6 +38,7 @@ from flyte_ray.api.settings import current_pickling, current_store, settings
 from flyte_ray.api.unsupported import check_texts
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code
+from flyte_ray.cluster.options import variables_in
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import UnsupportedError
@@ -50,9 +52,11 @@ from flyte_ray.runtime.aliases import AS_FLYTE
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.caching import Caching
 from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.runtime.given_secrets import NOTHING_ASKED, Asked
 from flyte_ray.runtime.local import LocalRun
 from flyte_ray.runtime.logs import levels
 from flyte_ray.runtime.naming import task_identity
+from flyte_ray.runtime.redaction import holding
 from flyte_ray.runtime.user import current_user
 from flyte_ray.spec.ids import ROOT_ACTION, RunId, choose_run_name, validate_run_name
 from flyte_ray.spec.interface import bind
@@ -125,19 +129,21 @@ class Runner:
             task = task.loaded(current_store())
         values = bind(task.spec.interface, task.name, args, kwargs)
         store = self.faults.around(current_store())
+        asked = asked_by(task.spec, store)
         run = choose_run_name(self.name, os.urandom)
         ensure_writable(store)
         pickling = current_pickling(self.pickles, make=True)
-        about = self._about(os.path.abspath(task.source_file), pickling)
+        about = self._about(os.path.abspath(task.source_file), pickling, asked)
         blobs = _take_place(store, run, about, pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
-        inputs = codec.encode_inputs(values, blobs)
+        with holding(asked.values):
+            inputs = codec.encode_inputs(values, blobs)
         cache = Caching(about).use(task.spec, task_identity(task.name, task.spec.interface), inputs)
         about["code"] = self._code_of(store, task, about)
         ref = self._refer(task.spec, about, pickling) if about["mode"] == "remote" else None
         started = Run(store, run, task)
         with shown(started):
-            self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling)
+            self._launch(store, run, ref or task.spec, inputs.text, self.custom_context, cache, about, pickling, asked)
         return started
 
     @both_forms
@@ -172,10 +178,12 @@ class Runner:
         ensure_writable(store)
         earlier = None if self.pickles else source.spec.get("pickles")
         pickling = current_pickling(self.pickles, make=True).under(earlier)
-        about = self._about(source.spec["source"], pickling, source.spec)
+        about = self._about(source.spec["source"], pickling, earlier=source.spec)
         is_remote = about["mode"] == "remote"
         as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
+        asked = asked_again(source.run, source.spec, [source.ref], store, task)
+        about["secrets"] = asked.record
         encoded = merge_inputs(store, source, inputs, _take_place(store, run, about, pickling), task)
         changes: Changes | None = None
         if recover:
@@ -196,11 +204,15 @@ class Runner:
         context = {**json.loads(source.context or "{}"), **self.custom_context}
         started = Run(store, run, TaskTemplate(task) if task is not None else None)
         with shown(started):
-            self._launch(store, run, target, encoded.text, context, cache, about, pickling)
+            self._launch(store, run, target, encoded.text, context, cache, about, pickling, asked)
         return started
 
     def _about(
-        self, file: str, pickling: Pickling, earlier: Mapping[str, Any] = MappingProxyType({})
+        self,
+        file: str,
+        pickling: Pickling,
+        asked: Asked = NOTHING_ASKED,
+        earlier: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Describe a run for the record; what these settings do not say is as in an earlier run."""
         return {
@@ -219,6 +231,7 @@ class Runner:
             "notifications": [notice.dump() for notice in self.notifications] or earlier.get("notifications") or [],
             "pickles": "refuse" if pickling.is_off else "sign",
             "key": pickling.key.id if pickling.key else None,
+            "secrets": asked.record,
         }
 
     def _is_remote(self) -> bool:
@@ -250,19 +263,31 @@ class Runner:
         cache: str | None,
         about: dict[str, Any],
         pickling: Pickling,
+        asked: Asked,
     ) -> None:
         """Begin a run: on the cluster by the reference of its task, or in this process by the task itself."""
         nonce, custom = uuid.uuid4().hex, json.dumps(context, sort_keys=True) if context else None
+        # Not all: names, paths and users may well be what somebody has for a secret, and URLs of notifications are.
+        variables = {**variables_in(task.options if isinstance(task, TaskRef) else "{}"), **about["env_vars"]}
+        ensure_unseen(
+            asked,
+            inputs=inputs,
+            custom_context=custom,
+            variables=json.dumps(variables),
+            labels=json.dumps(about["labels"]),
+        )
         if isinstance(task, TaskSpec) or not self.lasting:
             name_cut_off(store, run)
         if isinstance(task, TaskSpec):
             with saying_how_to_go_on(run):
-                LocalRun(store, run, pickling, self.faults).start(task, inputs, custom, nonce, about, cache)
+                local = LocalRun(store, run, pickling, self.faults, asked)
+                local.start(task, inputs, custom, nonce, about, cache)
             return
         connect(settings.address)
         from flyte_ray.cluster.client import LedgerClient  # imports ray, which is connected by now
 
         client = LedgerClient(store, ensure_ledger(store, lasting=self.lasting), pickling)
+        client.lend_secrets(run, nonce, asked.values)
         client.start(Start(run, nonce, task, inputs, custom, cache, about))
 
 

@@ -58,13 +58,16 @@ VERBS: Final = {
             "lasting",
             "deploying",
             "triggers",
+            "secrets",
         ),
     ),
-    "create": Verb("Make tokens, triggers and config files.", ("tokens", "configuring", "triggers")),
+    "create": Verb(
+        "Make tokens, secrets, triggers and config files.", ("tokens", "configuring", "triggers", "secrets")
+    ),
     "update": Verb("Switch apps and triggers off and on.", ("apps", "triggers")),
     "delete": Verb(
-        "Delete runs, kept outcomes, tokens, apps, tasks and triggers.",
-        ("caching", "tokens", "apps", "bundles", "deploying", "triggers"),
+        "Delete runs, kept outcomes, tokens, secrets, apps, tasks and triggers.",
+        ("caching", "tokens", "apps", "bundles", "deploying", "triggers", "secrets"),
     ),
     "up": Verb("Start a Ray on this machine that stays, with the console.", ("lasting",)),
     "down": Verb("End the Ray that 'up' has started.", ("lasting",)),

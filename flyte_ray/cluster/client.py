@@ -8,6 +8,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from flyte_ray.cluster.lent_secrets import lent_as
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
 from flyte_ray.cluster.reach import listens
 from flyte_ray.cluster.session import find_ledger
@@ -70,6 +71,22 @@ class LedgerClient:
         """Continue a run that was cut off or failed, with other code if there is a revision."""
         self.lend_key()
         self._ask("resume", run, take_over, revision)
+
+    def lend_secrets(self, run: RunId, nonce: str, values: dict[str, bytes]) -> None:
+        """Bring the secrets of a run that is about to start or to go on; the cluster keeps them in memory alone.
+
+        Raises:
+            ClusterError: The ledger is of a version that knows no secrets.
+
+        """
+        if not values:
+            return
+        if not hasattr(self._actor, "take_secrets"):
+            raise ClusterError(
+                f"The ledger of {self._store.uri} should hand out secrets, but is of an earlier flyte-ray and holds"
+                f" runs. Wait until those have ended, or use another root."
+            )
+        self._ask("take_secrets", lent_as(run, nonce), values)
 
     def lend_key(self) -> None:
         """Bring the key of this process, for runs that the ledger starts or continues by itself."""

@@ -18,7 +18,9 @@ import ray
 from ray.exceptions import RayActorError
 
 from flyte_ray.cluster.deaths import SLOT_TASK, read_death
+from flyte_ray.cluster.lent_secrets import LentSecrets
 from flyte_ray.cluster.names import NAMESPACE
+from flyte_ray.cluster.options import secrets_in
 from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import arriving
 from flyte_ray.cluster.pools import Pools
@@ -41,9 +43,11 @@ class Launcher:
         """Ray tasks by the name of the slot, or of the pool's process, that each is."""
         self._orders: dict[str, SlotOrder] = {}
         self._keys: dict[str, Pickling] = {}
+        self._secrets = LentSecrets()
         self._running: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
-        # Not more calls: Ray would use the process, with all that is in it, for other runs and environments.
+        # Not more calls: Ray would use the process, with all that is in it, for other runs and environments; what has
+        # been given secrets is nobody else's either.
         self._own_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
         self._pool_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
         self._pools = Pools(time.monotonic, lambda: uuid.uuid4().hex[:8])
@@ -70,7 +74,8 @@ class Launcher:
     def _start(self, order: SlotOrder) -> None:
         is_slot = order.slot in self._orders
         try:
-            own = self._own_entry if order.pool else self._entry
+            is_own = order.pool or secrets_in(json.loads(order.options))
+            own = self._own_entry if is_own else self._entry
             entry = own if is_slot else self._pool_entry
             remote = entry.options(**json.loads(order.options), name=f"{SLOT_TASK}{order.slot}")
             about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
@@ -109,6 +114,14 @@ class Launcher:
         self._keys.update(keys)
         return self._keys
 
+    async def keep_secrets(self, of: str, values: dict[str, bytes]) -> None:
+        """Keep the secrets of a run, for a ledger that is restarted."""
+        self._secrets.keep(of, values)
+
+    async def secrets(self, of: str) -> dict[str, bytes] | None:
+        """Return the secrets of a run; None if nobody has brought any."""
+        return self._secrets.of(of)
+
     async def stay(self) -> None:
         """Never return: who asks learns at once when this actor is gone."""
         await asyncio.Event().wait()
@@ -138,7 +151,8 @@ class Launcher:
             self._go(self._report(SlotDeath(order.run, slot, order.shape, Loss(""), False)))
 
     async def retire(self, run: str) -> None:
-        """End the pools of a run that has ended."""
+        """End the pools of a run that has ended, and forget its secrets."""
+        self._secrets.forget(run)
         self._let_go(self._pools.retire(run))
 
     async def spare(self, resources: frozenset[str]) -> None:

@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from flyte_ray.cluster.autoscaling import Autoscaler, find_autoscaler, fitting, hopeless, slots_on, slots_to_come
+from flyte_ray.cluster.lent_secrets import LentSecrets
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.orders import SlotOrder
@@ -51,6 +52,7 @@ class RayLauncher:
         self._free: dict[str, float] = {}
         self.keys: dict[str, Pickling] = {}
         """Of the runs' starters, by id; the actor keeps them while the ledger is restarted, and the other way round."""
+        self._secrets = LentSecrets()
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
         self._spared = 0.0
@@ -70,6 +72,8 @@ class RayLauncher:
         self.keys = _ask(actor.keep_keys, self.keys)
         with self._lock:
             self._actor, self._stays = actor, actor.stay.remote().future()
+            for of, values in self._secrets.all():
+                actor.keep_secrets.remote(of, values)
             if self._waiting:
                 actor.launch.remote(self._waiting)
                 self._waiting = []
@@ -91,6 +95,27 @@ class RayLauncher:
             if actor is not None:
                 with contextlib.suppress(RayActorError):  # it is gone, and the next one gets all
                     _ask(actor.keep_keys, known)
+
+    def take_secrets(self, of: str, values: dict[str, bytes]) -> None:
+        """Keep the secrets of a run; returns when the actor has them, too, if there is one."""
+        self._secrets.keep(of, values)
+        self._bring(of, values)
+
+    def _bring(self, of: str, values: dict[str, bytes]) -> None:
+        actor = self._actor
+        if actor is not None:
+            with contextlib.suppress(RayActorError):  # it is gone, and the next one gets all
+                _ask(actor.keep_secrets, of, values)
+
+    def secrets(self, of: str) -> dict[str, bytes] | None:
+        """Return the secrets of a run; None if nobody has brought any."""
+        found, actor = self._secrets.of(of), self._actor
+        if found is None and actor is not None:  # brought to a ledger before this one
+            with contextlib.suppress(RayActorError):
+                found = _ask(actor.secrets, of)
+            if found is not None:
+                self._secrets.keep(of, found)
+        return found
 
     def alive(self) -> list[SlotOrder]:
         """Return what started each slot that lives or is about to."""
@@ -148,7 +173,8 @@ class RayLauncher:
                 self._actor.recall.remote([slot])
 
     def retire(self, run: RunId) -> None:
-        """End the pools of a run that has ended."""
+        """End the pools of a run that has ended, and forget its secrets."""
+        self._secrets.forget(run)
         with self._lock:
             if self._actor is not None:
                 self._actor.retire.remote(run)

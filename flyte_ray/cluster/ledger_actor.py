@@ -18,6 +18,7 @@ from flyte_ray.cluster.app_ledger import AppLedger
 from flyte_ray.cluster.bootstrap import make_launcher
 from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.launching import RayLauncher
+from flyte_ray.cluster.lent_secrets import secrets_for
 from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import own_digest, own_version
 from flyte_ray.cluster.trigger_ledger import TriggerLedger
@@ -144,6 +145,17 @@ class LedgerActor:
         known = self._launcher.keys
         found = known.get(key) if key else next(reversed(known.values()), None)
         return found or Pickling(lacks=_lacks(key))
+
+    async def take_secrets(self, of: str, values: dict[str, bytes]) -> None:
+        """Keep the secrets of a run that a client is about to start or to continue; in memory alone."""
+        await self._recovered()
+        await asyncio.to_thread(self._launcher.take_secrets, of, values)
+
+    async def secrets(self, of: str, wanted: str) -> dict[str, bytes]:
+        """Return the secrets that a slot's environment asks for, see `lent_secrets.py`."""
+        await self._recovered()
+        lent = await asyncio.to_thread(self._launcher.secrets, of)
+        return await asyncio.to_thread(secrets_for, self._store, lent, wanted)
 
     async def sees(self, run: RunId) -> bool:
         """Whether this node sees the start of a run in the root at the moment."""

@@ -18,6 +18,7 @@ from flyte_ray.ledger.amounts import amounts, in_words
 from flyte_ray.spec.devices import SHARED, Device
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.resources import Resources, cpu_cores, memory_bytes
+from flyte_ray.spec.secret import SECRETS_VAR, Secret, dump_secrets, load_secrets, secrets_from
 from flyte_ray.spec.task import EnvironmentSpec
 
 BUNDLE_VAR: Final = "FLYTE_RAY_BUNDLE"
@@ -196,6 +197,10 @@ def _variables(
     variables = {**of_image, **(environment.env_vars or {}), **run_env}
     if bundle is not None:
         variables[BUNDLE_VAR] = bundle
+    secrets = secrets_from(environment.secrets)
+    if secrets:
+        # Names alone; by them a process that was given secrets is never another environment's.
+        variables[SECRETS_VAR] = dump_secrets(secrets)
     for key, value in variables.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidDeclaration(
@@ -225,6 +230,18 @@ def shape_key(options: Mapping[str, Any]) -> str:
     """
     canonical = json.dumps(options, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def secrets_in(options: Mapping[str, Any]) -> tuple[Secret, ...]:
+    """Return the secrets that slots with these options are given."""
+    variables = (options.get("runtime_env") or {}).get("env_vars") or {}
+    return load_secrets(variables.get(SECRETS_VAR))
+
+
+def variables_in(options: str) -> dict[str, str]:
+    """Return the variables that the user has given to slots with these options, which are JSON."""
+    found: dict[str, str] = (json.loads(options).get("runtime_env") or {}).get("env_vars") or {}
+    return {name: value for name, value in found.items() if name not in (SECRETS_VAR, BUNDLE_VAR)}
 
 
 def fits(options: Mapping[str, Any], node_resources: Mapping[str, float], node: str = "the largest node") -> list[str]:

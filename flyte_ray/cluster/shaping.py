@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flyte_ray.cluster.options import BUNDLE_VAR, remote_options, shape_key
+from flyte_ray.cluster.options import BUNDLE_VAR, remote_options, secrets_in, shape_key
 from flyte_ray.ledger.messages import Pool
 from flyte_ray.runtime.catalog import Shaping, pool_of
 from flyte_ray.runtime.deployed import DeployedTask, options_with
@@ -26,6 +26,8 @@ def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
         else:
             options = remote_options(task.environment, bundle_digest=bundle, run_env=run_env)
             pool = pool_of(task.environment)
+        if pool is not None and secrets_in(options):
+            pool = pool._replace(of_run=True)  # another run's secrets of the same names may have other values
         if pool is None:
             return shape_key(options), json.dumps(options, sort_keys=True), None
         # An environment has a pool of its own, however equal another one may be; and runs share it that may share one.

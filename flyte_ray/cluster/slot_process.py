@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -11,31 +12,37 @@ import time
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from flyte_ray.cluster.code import unpack_code
 from flyte_ray.cluster.collector import spare_collector
 from flyte_ray.cluster.guard import guarded
+from flyte_ray.cluster.lent_secrets import lent_as
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import BUNDLE_VAR
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.cluster.shared_root import check_root
+from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger.messages import Message, Pool
 from flyte_ray.ledger.paths import data_place, spec_key, witness_of
 from flyte_ray.ledger.places import PROCESS
 from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.wire import dump_message, load_reply
+from flyte_ray.runtime import redaction
 from flyte_ray.runtime.blobs import RunBlobs, blobs_at
 from flyte_ray.runtime.catalog import Catalog
 from flyte_ray.runtime.controller import Controller
+from flyte_ray.runtime.given_secrets import given
 from flyte_ray.runtime.interrupt import Termination
 from flyte_ray.runtime.logs import set_levels
 from flyte_ray.runtime.memory import MemoryWatch
 from flyte_ray.runtime.output import capture_output
+from flyte_ray.runtime.pump import drain, stand_before
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.runtime.stack import allow_slot_frames
 from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.secret import SECRETS_VAR, load_secrets
 from flyte_ray.storage import Store, open_store, witnessed
 from flyte_ray.storage.patient import PatientStore
 from flyte_ray.storage.providers import Options
@@ -60,6 +67,8 @@ class RayPort:
         self._latest: Any = None
         self.slot: Slot | None = None
         self.blobs: RunBlobs | None = None
+        self.given = contextlib.ExitStack()
+        """The secrets that the slot was given."""
         threading.Thread(target=self._receive, name="flyte-ray-receive", daemon=True).start()
 
     def send(self, message: Message) -> None:
@@ -99,6 +108,21 @@ class RayPort:
                 time.sleep(0.2)
                 self._reconnect()
 
+    def secrets(self, run: str, nonce: str, wanted: str) -> dict[str, bytes]:
+        """Ask for the secrets of this slot's environment."""
+        since = time.monotonic()
+        while True:
+            try:
+                found: dict[str, bytes] = _answer(self._ledger.secrets.remote(lent_as(run, nonce), wanted))
+                return found
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, BaseRuntimeError) else error from None
+            except RayActorError:
+                if time.monotonic() - since > GONE_S:
+                    raise
+                time.sleep(0.2)
+                self._reconnect()
+
     def tell_waits(self, run: str, slot: str, reason: str) -> None:
         """Tell why a slot that has not begun its conversation waits for the store; empty that it does no longer."""
         self._ledger.slot_waits.remote(run, slot, reason)
@@ -112,6 +136,8 @@ class RayPort:
         self._open.put(None)
         if self.blobs is not None:
             self.blobs.close()
+        self.given.close()
+        drain()
         self._latest = self._ledger = self.slot = None
 
     def _receive(self) -> None:
@@ -199,6 +225,12 @@ def make_slot(
     spec = load_spec(store, run)
     code = os.environ.get(BUNDLE_VAR)  # of a resumed run it may be today's
     unpack_code(store, code)
+    wanted = os.environ.get(SECRETS_VAR)
+    if wanted:
+        values = port.secrets(run, spec["nonce"], wanted)
+        redaction.hold(values)  # for as long as this process lives
+        stand_before((1, 2))
+        port.given.enter_context(given(load_secrets(wanted), values))
     set_levels(*(spec.get("log_levels") or (None, None)))
     pickling = port.pickling(spec.get("key")).under(spec.get("pickles"))
     catalog = Catalog(shaping_of(code, spec), pickling)

@@ -112,8 +112,7 @@ class Fleet:
     def leave(self, book: RunBook) -> None:
         """End what was asked for on behalf of a run that has ended."""
         self.recall(book, book.starting)
-        if book.has_pools:
-            self._launcher.retire(book.state.id)
+        self._launcher.retire(book.state.id)
 
     def recall(self, book: RunBook, names: Iterable[str]) -> None:
         """End slots that were asked for and have not attached."""

@@ -28,6 +28,8 @@ TRIGGERS: Final = "triggers"
 """Triggers lie below this prefix."""
 TOKENS: Final = "tokens"
 """Tokens lie below this prefix."""
+SECRETS: Final = "secrets"
+"""Secrets, encrypted, lie below this prefix."""
 
 
 def run_prefix(run: RunId) -> str:
@@ -185,6 +187,11 @@ def trigger_data_place(task: str, name: str) -> str:
 def token_key(key: str) -> str:
     """What is known of a token, by its public part."""
     return f"{TOKENS}/{key}.json"
+
+
+def secret_key(name: str) -> str:
+    """A secret, encrypted."""
+    return f"{SECRETS}/{name}.json"
 
 
 def app_data_key(digest: str, name: str) -> str:

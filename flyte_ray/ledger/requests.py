@@ -33,7 +33,7 @@ class Launcher(Protocol):
         """Do without a slot that was asked for; one that begins meanwhile ends by itself, or is ended."""
 
     def retire(self, run: RunId) -> None:
-        """End the pools that belong to a run alone."""
+        """Let go of what belongs alone to a run that has ended: its pools, and its secrets."""
 
     def spare(self, names: frozenset[str]) -> None:
         """End processes of pools that do nothing and hold any of these resources."""

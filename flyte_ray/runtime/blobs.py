@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from flyte_ray.errors import ObjectMissing, StoreError
+from flyte_ray.runtime.redaction import Look, looked, refuse
 from flyte_ray.storage import Store, open_place
 from flyte_ray.storage.files import arrow_place, fetch_all
 from flyte_ray.storage.local import files_below, local_path
@@ -58,6 +59,7 @@ class RunBlobs:
 
     def put(self, data: bytes, suffix: str, name: str | None = None) -> str:
         """Store bytes under a fresh name, or under one of their content."""
+        refuse(data, "a value")
         uri = f"{name or uuid.uuid4().hex}{suffix}"
         key = f"{self.prefix}/{uri}"
         # To ask for a small one takes as long as to store it again.
@@ -67,6 +69,7 @@ class RunBlobs:
 
     def put_written(self, write: Callable[[IO[bytes]], object], suffix: str, name: str | Callable[[], str]) -> str:
         """Store what a function writes to a file under a name of its content, which may be told later."""
+        give, write = write, lambda file: give(looked(file, "a value"))
         if not isinstance(name, str):
             late = name
             if local_path(self.store.uri) is not None:
@@ -143,6 +146,7 @@ class RunBlobs:
 
     def _put_small(self, top: Path) -> tuple[str, str]:
         data = top.read_bytes()
+        refuse(data, f"the file {top.name}")
         digests = {top.name: hashlib.sha256(data).hexdigest()}
         uri = _uri_of(top, digests)
         self.store.put(f"{self.prefix}/{uri}", data)
@@ -310,10 +314,11 @@ def _stamp(parts: list[Path]) -> _Stamp:
 
 
 def _digest(path: Path) -> str:
-    found = hashlib.sha256()
+    found, look = hashlib.sha256(), Look(f"the file {path.name}")
     with path.open("rb", buffering=0) as file:
         while block := file.read(1 << 20):
             found.update(block)
+            look.at(block)
     return found.hexdigest()
 
 

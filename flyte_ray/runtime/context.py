@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flyte_ray.runtime.redaction import redact
+
 if TYPE_CHECKING:
     from flyte_ray.runtime.checkpoint import Checkpoint
     from flyte_ray.runtime.controller import Controller
@@ -61,7 +63,7 @@ class ActionContext:
 
         blobs = self.controller.blobs
         key = report_key(blobs.prefix, self.action_name, self.attempt_number)
-        blobs.store.put(key, self.report.get_final_report().encode("utf-8", "replace"))
+        blobs.store.put(key, redact(self.report.get_final_report()).encode("utf-8", "replace"))
         self.report_stored = True
 
 

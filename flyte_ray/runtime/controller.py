@@ -23,6 +23,7 @@ from flyte_ray.runtime.execution import Execution
 from flyte_ray.runtime.failures import Aborted, describe, failed, is_retryable, rebuild
 from flyte_ray.runtime.naming import child_id
 from flyte_ray.runtime.offspring import Attempt, offspring
+from flyte_ray.runtime.redaction import refuse
 from flyte_ray.runtime.report import keep_report, keep_report_of_failure
 from flyte_ray.runtime.stack import Uninterrupted, require_room
 from flyte_ray.runtime.waits import Pending, Siblings
@@ -127,6 +128,7 @@ class Controller:
 
     def _success(self, execution: Execution, output: Any) -> Result:
         body = execution.known.codec.encode_output(output, self.blobs)
+        refuse(body, f"what task {execution.known.task.name} returns")
         return self._result(execution, kinds.SUCCEEDED, body, retry=False)
 
     def _failure(self, execution: Execution, error: BaseException) -> Result:
@@ -221,6 +223,7 @@ class Controller:
 
     def request(self, ref: TaskRef, call: Call, pending: Pending) -> None:
         """Ask for what no slot runs, and do not wait for it yet."""
+        refuse(call.inputs, "a condition")
         parent = _current().execution
         with Uninterrupted(self.slot.stack, parent):
             self.slot.ask(parent, [(ref, call, pending)], pauses=False, awaited=False)
@@ -279,6 +282,8 @@ class Controller:
         known = self._catalog.know(task)
         group = current_group.get()
         encoded = known.codec.encode_inputs(values, self.blobs)
+        refuse(encoded.text, f"what task {task.name} is called with")
+        refuse(group, "the name of a group")
         key = (known.identity, encoded.digest, group)
         with parent.counting:
             sequence = parent.calls[key] = parent.calls.get(key, 0) + 1
@@ -286,6 +291,7 @@ class Controller:
         cache = self._caching.use(task, known.identity, encoded)
         custom = {**action.custom_context, **(current_custom.get() or {})}
         context = json.dumps(custom, sort_keys=True) if custom else None
+        refuse(context, "the custom context")
         return known, Call(name, parent.id, known.key, encoded.text, group, context, False, cache)
 
     def _outcome(self, known: Known, pending: Pending) -> Any:

@@ -13,6 +13,7 @@ from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, PickleRefuse
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
+from flyte_ray.runtime.redaction import redact, shown_in
 from flyte_ray.spec.origin import is_own
 from flyte_ray.spec.policies import RetryStrategy
 from flyte_ray.types.signing import Pickling
@@ -44,7 +45,8 @@ def describe(error: BaseException, pickling: Pickling) -> str:
     else:
         code, kind = type(error).__name__, "user"
     message = str(error) or (f"its code raised {type(error).__name__}" if by else "")
-    body = {"code": code, "kind": kind, "message": message, "traceback": _users_traceback(error), **by}
+    told, shown = redact(message), redact(_users_traceback(error))
+    body = {"code": code, "kind": kind, "message": told, "traceback": shown, **by}
     is_own_kind = isinstance(error, BaseRuntimeError) or not isinstance(error, Exception)
     original = None if is_own_kind else _pickle(error, pickling)
     return json.dumps({**body, "original": original} if original else body)
@@ -59,7 +61,7 @@ def _pickle(error: BaseException, pickling: Pickling) -> str | None:
     try:
         data = cloudpickle.dumps(error)
         # A class whose constructor takes other arguments pickles, and fails when it is read.
-        whole = len(data) <= MAX_ORIGINAL and type(cloudpickle.loads(data)) is type(error)
+        whole = len(data) <= MAX_ORIGINAL and type(cloudpickle.loads(data)) is type(error) and not shown_in(data)
     except Exception:  # what a class does on being pickled may fail in any way
         return None
     return pickling.pack(data) if whole else None

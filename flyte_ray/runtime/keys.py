@@ -1,4 +1,4 @@
-"""Find the key that the code that runs here signs pickles with: the user's own, or in a task that of its run.
+"""Find a user's keys: the one that pickles are signed with, in a task that of its run; and the one of kept secrets.
 
 Invariants: the key's file is its owner's alone, is made once however many processes ask at a time, and lies in the
 user's home, whatever the root is; nothing that is logged or raised holds the secret.
@@ -20,6 +20,9 @@ from flyte_ray.types.signing import Key, Pickling
 KEY_VAR: Final = "FLYTE_RAY_KEY"
 POLICY_VAR: Final = "FLYTE_RAY_PICKLES"
 KEY_FILE: Final = "~/.flyte-ray/key"
+SECRETS_KEY_VAR: Final = "FLYTE_RAY_SECRETS_KEY"
+SECRETS_KEY_FILE_VAR: Final = "FLYTE_RAY_SECRETS_KEY_FILE"
+SECRETS_KEY_FILE: Final = "~/.flyte-ray/secrets-key"
 _POLICIES: Final = ("sign", "refuse", "accept_unsigned")
 
 
@@ -66,12 +69,37 @@ def _find_key(*, make: bool) -> tuple[Key | None, str]:
         return None, f"has no key, because {path} cannot be {'made or ' if make else ''}read ({error.strerror})"
 
 
-def _read(path: Path) -> bytes:
+def secrets_key(*, make: bool = False) -> bytes | None:
+    """Return the key of the secrets that a root keeps: another one than that of pickles, which every slot knows.
+
+    Args:
+        make: Make one if the user has none.
+
+    Raises:
+        InvalidDeclaration: It can be guessed, or others can read its file.
+
+    """
+    text = os.environ.get(SECRETS_KEY_VAR)
+    if text:
+        return Key(text.strip().encode(), "kept secrets are encrypted").secret
+    path = Path(os.path.expanduser(os.environ.get(SECRETS_KEY_FILE_VAR) or SECRETS_KEY_FILE))
+    try:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                _make(path)
+        return Key(_read(path, "kept secrets are encrypted"), "kept secrets are encrypted").secret
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise InvalidDeclaration(f"The key of kept secrets cannot be read: {error}. Correct its owner.") from error
+
+
+def _read(path: Path, use: str = "your pickles are signed") -> bytes:
     with path.open("rb") as file:
         about = os.fstat(file.fileno())
         if about.st_mode & 0o077 or about.st_uid != os.geteuid():
             raise InvalidDeclaration(
-                f"{path} holds the key that your pickles are signed with, and should be yours alone, got owner"
+                f"{path} holds the key that {use} with, and should be yours alone, got owner"
                 f" {about.st_uid} and mode {about.st_mode & 0o777:03o}. If nobody has read it: chmod 600 {path}; else"
                 f" remove it, and a new one is made."
             )

@@ -30,6 +30,7 @@ from flyte_ray.runtime.blobs import blobs_at
 from flyte_ray.runtime.catalog import Catalog, pool_of
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.deployed import CODE, DeployedTask
+from flyte_ray.runtime.given_secrets import NOTHING_ASKED, Asked, given
 from flyte_ray.runtime.interrupt import INTERRUPTED, CtrlC
 from flyte_ray.runtime.output import capture_output
 from flyte_ray.runtime.slot import Slot
@@ -129,7 +130,6 @@ def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
     declared = {
         "image": environment.image not in (None, "auto"),
         "env_vars": bool(environment.env_vars),
-        "secrets": environment.secrets is not None,
         "memory": environment.resources is not None and environment.resources.memory is not None,
         "gpu": environment.resources is not None and environment.resources.gpu is not None,
     }
@@ -178,8 +178,11 @@ class _RunEnded(Exception):
 class LocalRun:
     """A run that this process executes."""
 
-    def __init__(self, store: Store, run: RunId, pickling: Pickling, faults: Faults = NO_FAULTS) -> None:
+    def __init__(
+        self, store: Store, run: RunId, pickling: Pickling, faults: Faults = NO_FAULTS, asked: Asked = NOTHING_ASKED
+    ) -> None:
         """Prepare ledger and launcher."""
+        self._asked = asked
         self._run = run
         self._catalog = Catalog(shape_locally, pickling)
         self._store, self._pickling = store, pickling
@@ -208,7 +211,7 @@ class LocalRun:
         )
 
     def _execute(self, begin: Callable[[], None], spec: Mapping[str, Any]) -> None:
-        with CtrlC() as ctrl_c, variables(spec.get("env_vars") or {}):
+        with CtrlC() as ctrl_c, variables(spec.get("env_vars") or {}), given(*self._asked):
             try:
                 begin()
                 self.ledger.wait(self._run, self._end)

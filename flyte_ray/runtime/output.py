@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 from flyte_ray.ledger.messages import Log
 from flyte_ray.runtime.context import ActionContext, current_action
 from flyte_ray.runtime.printed import Printed
+from flyte_ray.runtime.redaction import redact
 
 TELL_S: Final = 0.2
 """How long what was printed may wait until it is told."""
@@ -34,7 +35,9 @@ class _Tee(io.TextIOBase):
 
     def write(self, text: str) -> int:
         # First, because it refuses what is no text: libraries write empty bytes to find out what a stream takes.
-        written = self._below.write(text)
+        written = self._below.write(redact(text))
+        if written is not None:
+            written = len(text)
         action = current_action.get()
         if action is not None and text and _is_told:
             _keep(action, text)

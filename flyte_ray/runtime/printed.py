@@ -2,6 +2,7 @@
 
 Invariants: each character has a number, counted from 0 within its attempt, so that what is left out or told twice is
 seen when it is read; the last characters of an attempt that has ended are told without a gap.
+What it holds is redacted when it is taken, so that a secret that was printed in pieces is seen.
 Knows nothing of streams and threads: writers append to `pieces`, which needs no lock; who takes holds `taking`.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from typing import Final
+
+from flyte_ray.runtime.redaction import redact, tail_of
 
 BURST: Final = 64 * 1024
 """Characters that may be told at once."""
@@ -62,8 +65,8 @@ class Printed:
 
     def end(self) -> tuple[int, str] | None:
         """Return what is to be told when the attempt has ended: its last characters again, if some were left out."""
-        self._gather()
         self.is_over = True
+        self._gather()
         first = self._taken - len(self._recent)
         if self._settled < first or self._left_out > first:
             told = _from_a_line(self._recent) if first else self._recent
@@ -73,9 +76,13 @@ class Printed:
         return (self._taken - len(told), told) if told else None
 
     def _gather(self) -> None:
-        fresh = [self.pieces.popleft() for _ in range(len(self.pieces))]
-        self._taken += sum(map(len, fresh))
-        self._recent = (self._recent + "".join(fresh))[-LAST:]
+        fresh = redact("".join(self.pieces.popleft() for _ in range(len(self.pieces))))
+        tail = 0 if self.is_over else tail_of(fresh)
+        if tail:
+            self.pieces.appendleft(fresh[-tail:])
+            fresh = fresh[:-tail]
+        self._taken += len(fresh)
+        self._recent = (self._recent + fresh)[-LAST:]
 
 
 def _from_a_line(text: str) -> str:

@@ -20,6 +20,7 @@ from flyte_ray.ledger.messages import Step
 from flyte_ray.runtime.context import ActionContext, current_action, current_group, current_step
 from flyte_ray.runtime.failures import describe, rebuild
 from flyte_ray.runtime.naming import body_identity, step_key
+from flyte_ray.runtime.redaction import redact, refuse
 from flyte_ray.runtime.unstored import unstored
 from flyte_ray.types import Blobs
 from flyte_ray.types.annotations import build_form
@@ -90,7 +91,7 @@ class Traced:
         named = unstored(blobs)
         raw = {name: self._dump_input(name, value, named) for name, value in bound.arguments.items()}
         raw = {name: outline(part, named) for name, part in raw.items()}
-        return write(raw), digest_of(raw)
+        return redact(write(raw)), digest_of(raw)
 
     def _dump_input(self, name: str, value: Any, blobs: Blobs) -> Any:
         form = self._inputs.get(name)
@@ -198,18 +199,23 @@ class OpenStep:
 
     def end(self, output: Any) -> None:
         """Record what the function returned."""
-        self._post(f'"output":{write(self._traced.dump(output, self._blobs))}')
+        self._post(f'"output":{self._written(self._traced.dump(output, self._blobs))}')
 
     def end_items(self, returned: Any) -> None:
         """Record what a generator gave and returned."""
-        items = write(outline(self._raws, self._blobs))
-        self._post(f'"items":{items},"output":{write(_ANY.dump(returned, self._blobs))}')
+        items = self._written(outline(self._raws, self._blobs))
+        self._post(f'"items":{items},"output":{self._written(_ANY.dump(returned, self._blobs))}')
 
     def fail(self, error: Exception) -> None:
         """Record what the function raised."""
-        items = f'"items":{write(outline(self._raws, self._blobs))},' if self._raws else ""
+        items = f'"items":{self._written(outline(self._raws, self._blobs))},' if self._raws else ""
         retry = "false" if isinstance(error, NonRecoverableError) else "true"
         self._post(f'{items}"error":{describe(error, self._blobs.pickling)},"retry":{retry}')
+
+    def _written(self, raw: Any) -> str:
+        text = write(raw)
+        refuse(text, f"what the traced function {self.name} gives")
+        return text
 
     def _post(self, outcome: str) -> None:
         times = f'"started_us":{self._started_us},"ended_us":{time.time_ns() // 1000}'

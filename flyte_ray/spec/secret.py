@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +13,11 @@ from flyte_ray.errors import InvalidDeclaration
 
 MOUNT_PATH: Final = Path("/etc/flyte/secrets")
 """The only place where a secret may be mounted as a file."""
+SECRETS_VAR: Final = "FLYTE_RAY_SECRETS"
+"""Variable that tells a slot's process which secrets its environment asks for: their names alone."""
 _ENV_VAR: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_UNFIT: Final = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.{1,2}\Z")
+"""What may not stand in a part of a name, which is a part of a path, too."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class Secret:
         """Check names and fill in the variable."""
         if not isinstance(self.key, str) or not self.key:
             raise InvalidDeclaration(f"Secret.key must be a name, got {self.key!r}. Write Secret('key').")
+        for field, part in (("key", self.key), ("group", self.group or "")):
+            if _UNFIT.search(part):
+                raise InvalidDeclaration(
+                    f"Secret.{field} must be a name without slashes and control characters, got {part!r}. Correct it."
+                )
         if self.mount is not None:
             object.__setattr__(self, "mount", Path(self.mount))
             if self.mount != MOUNT_PATH:
@@ -51,6 +62,18 @@ class Secret:
                 f"Secret.as_env_var must match [A-Z_][A-Z0-9_]*, got {self.as_env_var!r}. "
                 f"Write it in upper case, such as 'API_KEY'."
             )
+
+    @property
+    def name(self) -> str:
+        """How people call it: `key`, or `group/key`."""
+        return f"{self.group}/{self.key}" if self.group else self.key
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables that may hold it where it comes from: its own, and the one of its name."""
+        parts = [self.group, self.key] if self.group else [self.key]
+        usual = re.sub(r"[^A-Z0-9_]", "_", "_".join(parts).upper())
+        return list(dict.fromkeys([self.as_env_var or usual, usual]))
 
 
 SecretRequest = str | Secret | list[str | Secret]
@@ -83,3 +106,24 @@ def secrets_from(request: SecretRequest | None) -> tuple[Secret, ...]:
                 f"secrets must be a key, a Secret or a list of them, got {type(entry).__name__}. Write Secret('key')."
             )
     return tuple(secrets)
+
+
+def named(text: str) -> Secret:
+    """Return the secret that people call so: `key`, or `group/key`."""
+    group, _, key = text.rpartition("/")
+    return Secret(key, group or None)
+
+
+def dump_secrets(secrets: Iterable[Secret]) -> str:
+    """Write what `SECRETS_VAR` holds."""
+    rows = sorted({(each.key, each.group or "", each.mount is not None, each.as_env_var or "") for each in secrets})
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def load_secrets(text: str | None) -> tuple[Secret, ...]:
+    """Read what `dump_secrets` has written; nothing is none."""
+    rows: Sequence[tuple[str, str, bool, str]] = json.loads(text) if text else []
+    return tuple(
+        Secret(key, group or None, MOUNT_PATH if mounted else None, variable or None)
+        for key, group, mounted, variable in rows
+    )

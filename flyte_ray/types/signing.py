@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Final, Literal
 
@@ -32,12 +32,14 @@ class Key:
     """A secret that pickles are signed with."""
 
     secret: bytes = field(repr=False)
+    use: InitVar[str] = "pickles are signed"
+    """What else it is for, in the sentence that refuses it."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, use: str) -> None:
         """Refuse what can be guessed."""
         if len(self.secret) < MIN_SECRET:
             raise InvalidDeclaration(
-                f"A key that pickles are signed with should have at least {MIN_SECRET} bytes, got {len(self.secret)}."
+                f"A key that {use} with should have at least {MIN_SECRET} bytes, got {len(self.secret)}."
                 f" Make one, for example with 'openssl rand -hex 32'."
             )
 

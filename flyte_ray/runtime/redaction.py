@@ -1,0 +1,199 @@
+"""Keep the secrets that this process holds out of whatever it says and records.
+
+In texts (what is printed, errors, reports) a secret is replaced; a value is refused, because one that was changed
+behind its owner's back would be worse. Known are the secret itself and what escaping, URLs, HTML, hex and base64 make
+of it.
+
+Invariants: a process that holds none pays one look at an empty tuple; what is held is never forgotten by a slot's
+process, which may print it as long as it lives. Values shorter than `SHORTEST` characters are not looked for: they
+stand in every other text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import threading
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Final
+
+from flyte_ray.errors import NonRecoverableError
+
+MASK: Final = "***"
+SHORTEST: Final = 4
+"""Characters of the shortest secret that is looked for."""
+_LINE: Final = 8
+"""Characters from which on a line of a longer secret, such as a PEM file, is looked for by itself."""
+_CODE: Final = "SecretInValue"
+_held: Counter[tuple[str, bytes]] = Counter()
+_changing: Final = threading.Lock()
+_texts: tuple[str, ...] = ()
+"""All forms of all secrets held, the longest first."""
+_forms: tuple[tuple[bytes, str], ...] = ()
+"""The same as bytes, with the names of their secrets."""
+
+
+def hold(values: Mapping[str, bytes]) -> None:
+    """Look for these secrets from now on, by name."""
+    with _changing:
+        _held.update(values.items())
+        _renew()
+
+
+def forget(values: Mapping[str, bytes]) -> None:
+    """Undo one `hold`."""
+    with _changing:
+        _held.subtract(values.items())
+        for item in [item for item, count in _held.items() if count <= 0]:
+            del _held[item]
+        _renew()
+
+
+@contextmanager
+def holding(values: Mapping[str, bytes]) -> Iterator[None]:
+    """Look for these secrets while this is open."""
+    hold(values)
+    try:
+        yield
+    finally:
+        forget(values)
+
+
+def _renew() -> None:
+    global _texts, _forms
+    found = {form: name for name, value in _held for form in forms_of(value)}
+    _texts = tuple(sorted(found, key=len, reverse=True))
+    _forms = tuple((form.encode("utf-8", "surrogateescape"), found[form]) for form in _texts)
+
+
+def forms_of(value: bytes) -> set[str]:
+    """Return the texts in which a secret may show."""
+    text = value.decode("utf-8", "surrogateescape").rstrip("\n")
+    parts = {text, *(line.strip() for line in text.splitlines() if len(line.strip()) >= _LINE)}
+    found: set[str] = set()
+    for part in parts:
+        if len(part) < SHORTEST:
+            continue
+        raw = part.encode("utf-8", "surrogateescape")
+        found |= {part, repr(part)[1:-1], json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1]}
+        found |= {urllib.parse.quote(raw), urllib.parse.quote(raw, safe=""), urllib.parse.quote_plus(raw)}
+        found |= {html.escape(part), html.escape(part).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")}
+        found |= {raw.hex(), raw.hex().upper(), *_in_base64(raw)}
+    return found
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """Give what of a secret shows in base64 of any text that holds it: it may begin at any of three places."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + raw).decode()
+        first, last = -(-before * 4 // 3), (before + len(raw)) * 4 // 3
+        core = whole[first:last]
+        if len(core) >= SHORTEST + 1:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
+
+
+def redact(text: str) -> str:
+    """Replace the secrets in a text."""
+    for form in _texts:
+        if form in text:
+            text = text.replace(form, MASK)
+    return text
+
+
+def redact_bytes(data: bytes) -> bytes:
+    """Replace the secrets in bytes."""
+    for form, _ in _forms:
+        if form in data:
+            data = data.replace(form, MASK.encode())
+    return data
+
+
+def shown_in(data: bytes | str) -> str:
+    """Return the name of a secret that shows in this; empty if none does."""
+    if not _forms:
+        return ""
+    raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    return next((name for form, name in _forms if form in raw), "")
+
+
+def refuse(data: bytes | str | None, what: str) -> None:
+    """Raise unless this may be recorded.
+
+    Raises:
+        NonRecoverableError: A secret shows in it.
+
+    """
+    name = shown_in(data) if data and _forms else ""
+    if name:
+        raise NonRecoverableError(
+            f"{what[0].upper()}{what[1:]} must not hold a secret, because it is stored, and holds '{name}'. Hand on its"
+            f" name, and ask for it where it is used, with flyte.Secret in that task's environment.",
+            _CODE,
+        )
+
+
+def tail_of(text: str) -> int:
+    """Count the characters at a text's end that may be the begin of a secret; the rest of it may follow."""
+    return max((_overlap(text, form) for form in _texts), default=0)
+
+
+def _overlap(text: str | bytes, form: str | bytes) -> int:
+    most = min(len(form) - 1, len(text))
+    ends: Any = text
+    return next((size for size in range(most, 0, -1) if ends.endswith(form[:size])), 0)
+
+
+def tail_of_bytes(data: bytes) -> int:
+    """Do the same for bytes."""
+    return max((_overlap(data, form) for form, _ in _forms), default=0)
+
+
+class Look:
+    """Looks whether a secret shows in what comes piece by piece."""
+
+    def __init__(self, what: str) -> None:
+        """Look at nothing yet; `what` names it for the sentence that refuses it."""
+        self._what, self._last = what, b""
+        self._overlap = max((len(form) for form, _ in _forms), default=1) - 1
+
+    def at(self, data: Any) -> None:
+        """Look at the next piece.
+
+        Raises:
+            NonRecoverableError: A secret shows.
+
+        """
+        if self._overlap:
+            seen = self._last + bytes(data)
+            refuse(seen, self._what)
+            self._last = seen[-self._overlap :]
+
+
+class _Looked:
+    """A file that takes no secrets."""
+
+    def __init__(self, file: IO[bytes], what: str) -> None:
+        self._file, self._look = file, Look(what)
+
+    def write(self, data: Any) -> int:
+        self._look.at(data)
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def looked(file: IO[bytes], what: str) -> IO[bytes]:
+    """Return a file to write to that takes no secrets, which is the same one where none are held."""
+    found: Any = _Looked(file, what) if _forms else file
+    return found  # type: ignore[no-any-return]
+
+
+def too_short(values: Mapping[str, bytes]) -> list[str]:
+    """Name the secrets that are too short to be looked for."""
+    return [name for name, value in values.items() if len(value.strip()) < SHORTEST]

@@ -1,0 +1,82 @@
+"""Tasks that are given secrets, and let them out in as many ways as people do."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import flyte_ray as flyte
+
+keyed = flyte.TaskEnvironment(name="keyed", secrets=[flyte.Secret("api-key"), flyte.Secret("cert", group="db")])
+named = flyte.TaskEnvironment(name="named", secrets=flyte.Secret("api-key", as_env_var="TOKEN"))
+plain = flyte.TaskEnvironment(name="plain")
+WAYS = ("succeed", "raise", "return", "pass on", "trace")
+
+
+@flyte.trace
+def step(given: str) -> str:
+    return given if given.startswith("give") else str(len(given))
+
+
+@plain.task
+def taken(text: str) -> str:
+    return text
+
+
+@keyed.task(report=True)
+def let_out(how: str) -> str:
+    key = os.environ["API_KEY"]
+    print("printed", key)
+    print("complained", key, file=sys.stderr)
+    flyte.logger.warning("said %s", key)
+    logging.getLogger("a library's").error("warned %s", key)
+    for letter in key:
+        sys.stdout.write(letter)
+    print()
+    print(base64.b64encode(f"user:{key}".encode()).decode(), repr(key))
+    print(os.environ["DB_CERT"])
+    if os.environ.get("FLYTE_RAY_BUNDLE"):  # in local mode these go to the terminal of who has the secret
+        os.write(1, f"written {key}\n".encode())
+        subprocess.run(["sh", "-c", 'echo "echoed $API_KEY"; env >&2'], check=True)
+    step(key)
+    flyte.report.log(f"<b>{key}</b>")
+    if how == "raise":
+        raise ValueError(f"refused {key}", {"key": key})
+    if how == "pass on":
+        return taken(f"with {key}")
+    if how == "trace":
+        return step(f"give {key}")
+    return f"the key is {key}" if how == "return" else str(len(key))
+
+
+@named.task
+def other_name() -> int:
+    return len(os.environ["TOKEN"])
+
+
+@plain.task
+def without() -> str:
+    return f"{'API_KEY' in os.environ} {'TOKEN' in os.environ}"
+
+
+@plain.task
+def all_ways(ways: list[str]) -> list[str]:
+    told = []
+    for how in ways:
+        try:
+            told.append(let_out(how))
+        except Exception as error:
+            told.append(str(error))
+    return [*told, str(other_name()), without()]
+
+
+@keyed.task
+def wait_and_count(go: str) -> str:
+    Path(f"{go}.waits").touch()
+    if not Path(go).exists():
+        raise RuntimeError("not yet")
+    return os.environ["API_KEY"][:3]
