@@ -91,6 +91,8 @@ class Runner:
     strict_replay: bool = False
     notifications: tuple[Notification, ...] = ()
     pickles: Policy | None = None
+    source: str | None = None
+    """Where the task's file lies for its user, if that is another place than here."""
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -133,7 +135,7 @@ class Runner:
         run = choose_run_name(self.name, os.urandom)
         ensure_writable(store)
         pickling = current_pickling(self.pickles, make=True)
-        about = self._about(os.path.abspath(task.source_file), pickling, asked)
+        about = self._about(self.source or os.path.abspath(task.source_file), pickling, asked)
         blobs = _take_place(store, run, about, pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         with holding(asked.values):

@@ -42,6 +42,10 @@ class Settings:
     pickles: Policy | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     """What config files say, by setting; see `api/config.py`."""
+    repeated: tuple[str, ...] = ()
+    """Words that each command needs which is shown to the user, besides the root."""
+    is_elsewhere: bool = False
+    """This process works for a user whose files lie on another machine."""
 
 
 settings = Settings()
@@ -130,7 +134,7 @@ def _from_files(name: str) -> Any:
 def again(verb: str, *words: str) -> str:
     """Write a command that speaks of the root that this process uses."""
     given = ["--root", str(settings.root)] if settings.root else []
-    return f"flyte-ray {verb} {shlex.join([*words, *given])}".rstrip()
+    return f"flyte-ray {verb} {shlex.join([*words, *given, *settings.repeated])}".rstrip()
 
 
 def current_store() -> Store:

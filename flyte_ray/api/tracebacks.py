@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from flyte_ray.api.kernel import name_cells
-from flyte_ray.api.settings import again
+from flyte_ray.api.settings import again, settings
 from flyte_ray.errors import BaseRuntimeError
 from flyte_ray.ledger.state import ActionState, RunState
 from flyte_ray.spec.ids import ROOT_ACTION
@@ -123,7 +123,8 @@ def in_users_files(text: str, source: str, code: str | None) -> str:
     root = Path(*own.parts[: len(own.parts) - max(map(len, inside), default=0)])
 
     def name(found: re.Match[str]) -> str:
-        return f'File "{root / found[1]}"' if (root / found[1]).is_file() else found[0]
+        at_hand = settings.is_elsewhere or (root / found[1]).is_file()
+        return f'File "{root / found[1]}"' if at_hand else found[0]
 
     return re.sub(rf'File "[^"]*/{re.escape(digest)}/([^"]+)"', name, text)
 

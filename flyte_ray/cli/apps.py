@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from flyte_ray.api.settings import current_store, settings
+from flyte_ray.apps.reference import source_of
 from flyte_ray.apps.served import App, states
 from flyte_ray.apps.serving import Server
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_app
-from flyte_ray.cli.options import again, common, insist, of_project, pairs, prepare
+from flyte_ray.cli.options import again, common, insist, of_project, pairs, prepare, the_dashboard
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.cluster.session import address_here, has_cluster, is_connected, start_embedded
 from flyte_ray.ledger.apps import AppRecord, find_address, find_cluster, list_apps, load_app
@@ -33,9 +34,13 @@ def serve(file: str, app: str | None, **options: Any) -> None:
 
     On a cluster it goes on without this process. Without a cluster, or with --local, it is served until Ctrl-C.
     """
-    prepare(options["root"], options["address"], options["verbose"])
+    prepare(options["root"], options["address"], options["verbose"], travels=False)
     env = pick_app(file, app, options["root_dir"])
     insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    if not options["local"] and the_dashboard() is not None:
+        from flyte_ray.cli.dashboard import pack_project, run_there  # which most commands do without
+
+        run_there(pack_project([source_of(env)], file, options))
     embedded = not options["local"] and not has_cluster(settings.address)
     if embedded:
         start_embedded()

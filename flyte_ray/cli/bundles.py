@@ -29,7 +29,7 @@ def get_code(
     run: str, dest: str | None, no_extract: bool, root: str | None, address: str | None, output: str, verbose: bool
 ) -> None:
     """Fetch the code that RUN began with; one that was resumed with other code, that one."""
-    prepare(root, address, verbose)
+    prepare(root, address, verbose, travels=False)  # its files belong here
     store, name = current_store(), RunId(run)
     spec = load_spec(store, name)
     digest = (load_state(store, name).code or spec["code"] or "").partition(":")[0]

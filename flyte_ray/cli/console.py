@@ -26,7 +26,7 @@ def console(
     It reads the root alone; where the cluster that holds a run can be reached, the run can be steered, too. What others
     can reach asks for a token: flyte-ray create token NAME --scope api:write.
     """
-    prepare(root, address, verbose, attach=True)
+    prepare(root, address, verbose, attach=True, travels=False)
     import uvicorn  # a fifth of a second, and FastAPI half of one; only who serves pays it
 
     from flyte_ray.console.building import build_console

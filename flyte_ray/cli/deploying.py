@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
+from flyte_ray.api.declared import Environment
 from flyte_ray.api.deploying import DeployedEntity
+from flyte_ray.api.environment import TaskEnvironment
 from flyte_ray.api.settings import current_store
 from flyte_ray.apps.deployment import DeployedAppEnvironment, Deployment
 from flyte_ray.apps.deployment import deploy as deploy_environments
+from flyte_ray.apps.environment import AppEnvironment
+from flyte_ray.apps.reference import source_of
 from flyte_ray.cli.caching import delete
 from flyte_ray.cli.loading import pick_environments
-from flyte_ray.cli.options import again, common, insist, of_project, prepare
+from flyte_ray.cli.options import again, common, insist, of_project, prepare, the_dashboard
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.ledger.deployed import describe_task, describe_versions
 from flyte_ray.ledger.tasks import delete_deployed, list_deployed, list_versions
+from flyte_ray.spec.task import Sourced
 
 
 @click.command(short_help="Deploy the tasks and apps of a file.")
@@ -32,9 +38,13 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
     Tasks are put on record, for runs and tasks that lack their code, which needs no cluster. Apps are served on the
     cluster. What these depend on (`depends_on`) is deployed with them. What has not changed stays as it is.
     """
-    prepare(options["root"], options["address"], options["verbose"])
+    prepare(options["root"], options["address"], options["verbose"], travels=False)
     environments = pick_environments(file, env, options["root_dir"])
     insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    if the_dashboard() is not None:
+        from flyte_ray.cli.dashboard import pack_project, run_there  # which most commands do without
+
+        run_there(pack_project(list(_sources(environments)), file, options))
     found: list[Deployment] = deploy_environments(
         *environments, dry_run=options["dry_run"], version=options["version"], copy_style=options["copy_style"]
     )
@@ -46,6 +56,14 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
         click.echo(json.dumps([*map(_deployed_row, tasks), *map(_app_row, apps)], indent=2))
     else:
         _show_done(tasks, apps)
+
+
+def _sources(environments: Sequence[Environment]) -> Iterator[Sourced]:
+    for env in environments:
+        if isinstance(env, TaskEnvironment):
+            yield from (task.spec for task in env.tasks.values())
+        elif isinstance(env, AppEnvironment):
+            yield source_of(env)
 
 
 def _show_done(tasks: list[DeployedEntity], apps: list[DeployedAppEnvironment]) -> None:

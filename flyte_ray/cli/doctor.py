@@ -19,7 +19,7 @@ from flyte_ray.api.settings import current_pickling, current_store, settings
 from flyte_ray.cli import CONFIG
 from flyte_ray.cli.options import common, prepare
 from flyte_ray.cli.reading import show
-from flyte_ray.cluster.reach import require_cluster
+from flyte_ray.cluster.reach import is_dashboard, require_cluster
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import BaseRuntimeError, DeclarationError
 from flyte_ray.ledger.cutoff import list_cut_off
@@ -82,7 +82,7 @@ def _versions() -> Iterator[Finding]:
 
 def _settings(context: click.Context, root: str | None, address: str | None, verbose: bool) -> Iterator[Finding]:
     config = auto(context.find_root().meta.get(CONFIG))
-    prepare(root, address, verbose)
+    prepare(root, address, verbose, travels=False)
     yield Finding("settings", "ok", f"from {config.source}" if config.source else "no config file", "")
 
 
@@ -121,8 +121,15 @@ def _cluster() -> Iterator[Finding]:
         return
     where = str(settings.address or os.environ["RAY_ADDRESS"])
     since = time.monotonic()
-    require_cluster(where)
-    yield Finding("cluster", "ok", f"{where} answers in {(time.monotonic() - since) * 1000:.0f} ms, with our versions")
+    if is_dashboard(where):
+        from flyte_ray.cluster.jobs import require_dashboard  # which few need
+
+        require_dashboard(where)
+        said = "through its dashboard"
+    else:
+        require_cluster(where)
+        said = "with our versions"
+    yield Finding("cluster", "ok", f"{where} answers in {(time.monotonic() - since) * 1000:.0f} ms, {said}")
 
 
 def _machine() -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import click
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.sight import Watcher
-from flyte_ray.api.tracebacks import told_by
+from flyte_ray.api.tracebacks import in_users_files, told_by
 from flyte_ray.cli.live import shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
@@ -80,6 +80,9 @@ def report(store: Store, run: Run, output: str) -> RunState:
     succeeded = root.has_succeeded
     if output == "json":
         body = json.loads(root.result or "null")
+        if isinstance(body, dict) and body.get("traceback") and not succeeded:
+            spec = load_spec(store, RunId(run.name))
+            body["traceback"] = in_users_files(body["traceback"], spec["source"], state.code or spec["code"])
         about = {"run": run.name, "phase": root.phase.value, "url": run.url, "result" if succeeded else "error": body}
         click.echo(json.dumps(about))
         return state

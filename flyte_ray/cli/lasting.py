@@ -41,7 +41,7 @@ def up(
     It listens on 127.0.0.1 alone. A program that calls `ray.init` itself reaches it where the variables are set that
     are printed.
     """
-    prepare(root, None, verbose)
+    prepare(root, None, verbose, travels=False)
     if address is not None:
         raise click.UsageError("'up' starts a Ray on this machine: it takes a --port, no --address.")
     words = ("console", "--root", current_store().uri, "--port", str(console_port))
@@ -70,7 +70,7 @@ def down(root: str | None, address: str | None, output: str, verbose: bool) -> N
 
     What runs there is cut off, and can be continued.
     """
-    prepare(root, address, verbose)
+    prepare(root, address, verbose, travels=False)
     record = end_lasting()
     cut_off = list(list_cut_off(current_store())) if record else []
     if output == "json":

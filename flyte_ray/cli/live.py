@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Final
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.sight import Sight, Watcher
+from flyte_ray.cli import job_side
 
 TERMINAL_S: Final = 0.25
 """Time between two pictures on a terminal."""
@@ -26,7 +28,7 @@ BEGIN_S: Final = 0.5
 def shown(run: Run, watcher: Watcher) -> Iterator[None]:
     """Show a run on stderr while this is open; the watcher knows afterwards whether it was seen."""
     # Opened here, not on the thread: whoever keeps what tasks print must find the streams replaced already.
-    with _on_terminal(run.name) if sys.stderr.isatty() else _as_lines(run.name) as (show, interval_s):
+    with view(run.name) as (show, interval_s):
         stop = threading.Event()
         thread = threading.Thread(target=_keep_showing, args=(run, watcher, stop, show, interval_s), daemon=True)
         thread.start()
@@ -38,6 +40,17 @@ def shown(run: Run, watcher: Watcher) -> Iterator[None]:
 
 
 Show = Callable[[Sight], None]
+
+
+@contextmanager
+def view(name: str) -> Iterator[tuple[Show, float]]:
+    """Yield what shows a sight of a run, on a terminal, in lines, or to who gave this process the order."""
+    if job_side.current is not None:
+        with job_side.current.shown(name) as tell:
+            yield lambda sight: tell(asdict(sight)), job_side.current.order.interval_s
+    else:
+        with _on_terminal(name) if sys.stderr.isatty() else _as_lines(name) as here:
+            yield here
 
 
 def _keep_showing(run: Run, watcher: Watcher, stop: threading.Event, show: Show, interval_s: float) -> None:

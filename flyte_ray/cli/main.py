@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from flyte_ray.cli import CONFIG, VERBOSE
+from flyte_ray.cli import CONFIG, VERBOSE, WORDS
 from flyte_ray.errors import (
     ActionNotFoundError,
     BaseRuntimeError,
@@ -42,7 +42,7 @@ VERBS: Final = {
     "abort": Verb("Abort a run, or one action with all below it.", ("steering",)),
     "signal": Verb("Signal a condition that a run waits for.", ("conditions",)),
     "serve": Verb("Serve an app of a file.", ("apps",)),
-    "deploy": Verb("Deploy the tasks of a file, for runs and tasks that lack its code.", ("deploying",)),
+    "deploy": Verb("Deploy the tasks and apps of a file.", ("deploying",)),
     "backfill": Verb("Start the runs that a trigger would have started in the past.", ("triggers",)),
     "console": Verb("Serve the console: every run of a root in the browser.", ("console",)),
     "get": Verb(
@@ -92,6 +92,11 @@ class Failed(Refused):
 
 class Verbs(click.Group):
     """The verbs of the table; their commands show our errors as one sentence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words: another process may have to run the same command."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the alphabet."""

@@ -13,7 +13,8 @@ import click
 from flyte_ray.api.config import auto, use
 from flyte_ray.api.settings import again as again
 from flyte_ray.api.settings import init, settings
-from flyte_ray.cli import CONFIG, VERBOSE
+from flyte_ray.cli import CONFIG, VERBOSE, job_side
+from flyte_ray.cluster.reach import is_dashboard
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.logs import set_levels
@@ -28,7 +29,11 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written."
         ),
-        click.option("--address", metavar="HOST:PORT", help="The Ray cluster (default: see 'get config')."),
+        click.option(
+            "--address",
+            metavar="HOST:PORT",
+            help="The Ray cluster, or http://HOST:8265 to go through its dashboard (default: see 'get config').",
+        ),
         click.option(
             "--root",
             metavar="URI",
@@ -89,28 +94,48 @@ def pairs(context: click.Context, option: click.Parameter, given: tuple[str, ...
     return found
 
 
-def prepare(root: str | None, address: str | None, verbose: bool, *, attach: bool = False) -> None:
-    """Set up this process; with `attach`, connect to the cluster if there is one."""
+def prepare(
+    root: str | None, address: str | None, verbose: bool, *, attach: bool = False, travels: bool = True
+) -> None:
+    """Set up this process; with `attach`, connect to the cluster if there is one.
+
+    Where only a dashboard can be reached, this runs the command there and exits, unless it `travels` not, or later.
+    """
     use(auto(click.get_current_context().find_root().meta.get(CONFIG)))
     stand_in_for_flyte()
     set_levels(logging.WARNING, None)
-    init(root, address, log_level=logging.DEBUG if verbose else None)
+    init(root, _here(address), log_level=logging.DEBUG if verbose else None)
+    if travels and the_dashboard() is not None:
+        from flyte_ray.cli.dashboard import run_there  # which most commands do without
+
+        run_there()
     if not verbose:
         quieten_ray()
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         # Ray colours the prefix of what workers print, also where it goes to a file.
         os.environ.setdefault("RAY_COLOR_PREFIX", "0")
-    if attach and has_cluster(settings.address):
+    if attach and has_cluster(settings.address) and the_dashboard() is None:
         connect(settings.address)
+
+
+def the_dashboard() -> str | None:
+    """Return the address that applies, if it is a dashboard's."""
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    return address if is_dashboard(address) else None
 
 
 def insist(root: str | None, address: str | None, root_dir: str | None, verbose: bool) -> None:
     """Let the command line win over what the user's file said to `flyte.init` while it was imported."""
     init(
         root or settings.root,
-        address or settings.address,
+        _here(address) or settings.address,
         settings.storage,
         root_dir or settings.root_dir,
         log_level=logging.DEBUG if verbose else None,
         pickles=settings.pickles,
     )
+
+
+def _here(address: str | None) -> str | None:
+    """Return the address of the cluster for this process, which may run on it where its user reaches a dashboard."""
+    return address if job_side.current is None else os.environ["RAY_ADDRESS"]

@@ -182,7 +182,11 @@ def get_io(run: str, action: str, root: str | None, address: str | None, output:
     """Print inputs and result of ACTION of RUN (default a0) as JSON."""
     prepare(root, address, verbose)
     item = pick_action(load_actions(current_store(), run), run, action)
-    click.echo(json.dumps(describe_values(item), indent=2))
+    values = describe_values(item)
+    if isinstance(values["result"], dict) and values["result"].get("traceback") and not item.has_succeeded:
+        spec = load_spec(current_store(), RunId(run))
+        values["result"]["traceback"] = in_users_files(values["result"]["traceback"], spec["source"], spec["code"])
+    click.echo(json.dumps(values, indent=2))
 
 
 @get.command("logs", short_help="Print what an action printed.")

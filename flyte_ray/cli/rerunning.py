@@ -67,7 +67,7 @@ def rerun(context: click.Context, /, run: str, words: tuple[str, ...], **options
     """
     ours, _ = split_words(context.command, _NO_INPUTS, words)
     early = merge_late(context, run, dict(options), ours)
-    prepare(early["root"], early["address"], early["verbose"])
+    prepare(early["root"], early["address"], early["verbose"], travels=not early["local"])
     source = find_source(current_store(), run, early["action_name"])
     mode: Mode = "local" if early["local"] or (source.spec["mode"], early["address"]) == ("local", None) else "remote"
     if mode == "local":  # this process is the slot

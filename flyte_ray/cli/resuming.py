@@ -56,7 +56,7 @@ def resume(run: str, root: str | None, address: str | None, output: str, verbose
     chosen = [f"--{name.replace('_', '-')}" for name in ("keep", "again", "dry_run", "root_dir") if options[name]]
     if chosen and not options["with_current_code"]:
         raise click.UsageError(f"{chosen[0]} is for --with-current-code. Add that, or leave it out.")
-    prepare(root, address, verbose)
+    prepare(root, address, verbose, travels=not options["local"])
     spec = load_spec(current_store(), RunId(run))
     local = options["local"] or spec["mode"] == "local"
     if local:  # this process is the slot

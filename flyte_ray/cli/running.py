@@ -16,11 +16,12 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.task import TaskTemplate
+from flyte_ray.cli import job_side
 from flyte_ray.cli.completing import OfTasks, complete_words
 from flyte_ray.cli.deployed import DEPLOYED, SCRIPT, FileOrDeployed, deployed_tasks, find_deployed, show_deployed
 from flyte_ray.cli.launching import check_detached, launch
 from flyte_ray.cli.loading import load_tasks, pick_task
-from flyte_ray.cli.options import common, insist, of_project, of_run, prepare
+from flyte_ray.cli.options import common, insist, of_project, of_run, prepare, the_dashboard
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
@@ -64,7 +65,7 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
     options = _with_late(context, file, options, ours)
     if options["flyte"]:
         os.environ[AS_FLYTE] = "1"
-    prepare(options["root"], options["address"], options["verbose"])
+    prepare(options["root"], options["address"], options["verbose"], travels=file == DEPLOYED and not options["local"])
     if task is None:
         tasks = deployed_tasks() if file == DEPLOYED else load_tasks(file, options["root_dir"])
         _list_tasks(file, tasks, options["output"])
@@ -79,6 +80,10 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
     if options["dry_run"]:
         _show_plan(template, options)
         return
+    if not options["local"] and the_dashboard() is not None:
+        from flyte_ray.cli.dashboard import pack_project, run_there  # which most commands do without
+
+        run_there(pack_project([template.spec], file, options))
     _start(template, values, options)
 
 
@@ -127,6 +132,7 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
         copy_style=options["copy_style"],
         lasting=not embedded,
         strict_replay=options["strict_replay"],
+        source=job_side.current.home_of(template.source_file) if job_side.current else None,
     )
 
     launch(lambda: runner.run(template, **values), Run(current_store(), name, template), options, embedded=embedded)

@@ -14,7 +14,7 @@ from flyte_ray.api.scripts import EXIT, script_inputs, script_task
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.cli.deployed import SCRIPT
 from flyte_ray.cli.launching import check_detached, launch
-from flyte_ray.cli.options import common, of_run, prepare
+from flyte_ray.cli.options import common, of_run, prepare, the_dashboard
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.spec.ids import choose_run_name
 
@@ -33,12 +33,16 @@ from flyte_ray.spec.ids import choose_run_name
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def python_script(file: str, args: tuple[str, ...], **options: Any) -> None:
     """Run FILE with ARGS, which stand behind `--`; its exit code is that of this command."""
-    prepare(options["root"], options["address"], options["verbose"])
+    prepare(options["root"], options["address"], options["verbose"], travels=False)
     mode: Mode = "local" if options["local"] else "remote"
     embedded = mode == "remote" and not has_cluster(settings.address)
     check_detached(options, mode, embedded=embedded)
     task = script_task(*(options[name] for name in ("cpu", "memory", "gpu", "gpu_type", "timeout")))
     inputs = script_inputs(file, args, options["include_files"])
+    if mode == "remote" and the_dashboard() is not None:
+        from flyte_ray.cli.dashboard import Cargo, run_there  # which most commands do without
+
+        run_there(Cargo(inputs["files"], os.path.dirname(os.path.abspath(file)), {file: inputs["name"]}))
     name = choose_run_name(options["name"], os.urandom)
     runner = Runner(
         mode=mode,

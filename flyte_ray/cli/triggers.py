@@ -173,7 +173,7 @@ def backfill(trigger: str, begin: str, end: str, root: str | None, address: str 
     TRIGGER is TASK/NAME, or NAME if one task has it. A run that exists, because the trigger fired or was filled in
     before, stays as it is: so the command may be repeated.
     """
-    prepare(root, address, options["verbose"])
+    prepare(root, address, options["verbose"], travels=not options["local"])
     record, first, last = _pick(trigger), _moment(begin, "--from"), _moment(end, "--to")
     if options["dry_run"]:
         moments = fires_in(record, first, last)

@@ -8,6 +8,8 @@ from typing import Final
 NAMESPACE: Final = "flyte_ray"
 PROTOCOL: Final = 2
 """Version of messages between client, ledger and slots; two protocols run side by side."""
+PROJECT: Final = "project"
+"""The folder, below the one in which a job of ours begins, that holds the user's files."""
 
 
 def ledger_name(root: str) -> str:

@@ -51,9 +51,15 @@ def send_package() -> str:
 def _pack() -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in arrival.files_of(PACKAGE):
-            archive.write(path, path.relative_to(PACKAGE.parent))
+        write_package(archive)
     return target.getvalue()
+
+
+def write_package(archive: zipfile.ZipFile, folder: str = "") -> None:
+    """Write this process's package into a zip, below a folder there; the same content gives the same bytes."""
+    for path in arrival.files_of(PACKAGE):
+        name = Path(folder, path.relative_to(PACKAGE.parent)).as_posix()
+        archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def arriving(module: str, name: str) -> Callable[..., Any]:

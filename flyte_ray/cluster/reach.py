@@ -46,16 +46,21 @@ def require_cluster(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if "://" in address or not colon or not port.isdigit():
         return
-    _require_listener(address, host.strip("[]"), int(port))
+    require_listener(address, host.strip("[]"), int(port))
     known = _ask(address)
     if known is None and AUTH_MODE not in os.environ and has_token():
-        _use_token()
+        use_token()
         known = _ask(address)
     if known is None:
-        raise ClusterError(_refusal(address))
+        raise ClusterError(token_refusal(address))
     sentence = differs(known, own_versions())
     if sentence:
         raise ClusterError(f"{sentence} Use the cluster's versions here, or another cluster than {address}.")
+
+
+def is_dashboard(address: str | None) -> bool:
+    """Whether an address is that of a dashboard, and not of a head's own port."""
+    return address is not None and address.startswith(("http://", "https://"))
 
 
 def own_versions() -> Versions:
@@ -96,12 +101,18 @@ def listens(address: str) -> bool:
     return True
 
 
-def _require_listener(address: str, host: str, port: int) -> None:
+def require_listener(address: str, host: str, port: int, what: str = "A Ray cluster") -> None:
+    """Return if something accepts connections there.
+
+    Raises:
+        ClusterError: Nothing does, within seconds; `what` should.
+
+    """
     try:
         socket.create_connection((host, port), LISTEN_S).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(
-            f"A Ray cluster should listen at {address}, but: {error}. Check the address (`ray start --head` prints"
+            f"{what} should listen at {address}, but: {error}. Check the address (`ray start --head` prints"
             f" it) and that its port can be reached from here."
         ) from None  # the sentence has all that it says
 
@@ -133,14 +144,16 @@ def _ask(address: str) -> Versions | None:
         channel.close()
 
 
-def _use_token() -> None:
+def use_token() -> None:
+    """Have this process and its children send the token that it has."""
     from ray._raylet import Config  # type: ignore[attr-defined]  # Ray's stubs lack it
 
     os.environ[AUTH_MODE] = "token"
     Config.initialize("")  # Ray read the mode when it was imported
 
 
-def _refusal(address: str) -> str:
+def token_refusal(address: str) -> str:
+    """Say why the cluster at an address refuses this process, and what to do."""
     if has_token() and os.environ.get(AUTH_MODE) == "token":
         return (
             f"The cluster at {address} should accept this process's token, but refused it. Give the cluster's token"

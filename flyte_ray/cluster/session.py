@@ -12,7 +12,7 @@ from flyte_ray.cluster.bootstrap import bootstrap, make_actors
 from flyte_ray.cluster.lasting import is_lasting
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import own_digest, own_version
-from flyte_ray.cluster.reach import require_cluster
+from flyte_ray.cluster.reach import is_dashboard, require_cluster
 from flyte_ray.cluster.shared_root import refuse_memory
 from flyte_ray.errors import ClusterError
 from flyte_ray.storage import Store
@@ -63,6 +63,11 @@ def connect(address: str | None) -> None:
         raise ClusterError(
             "A Ray cluster was asked for, but this process is connected to none and has no address of one. Call"
             " ray.init() before, give flyte.init(address='host:6379'), set RAY_ADDRESS, or run with mode='local'."
+        )
+    if is_dashboard(where):
+        raise ClusterError(
+            f"A cluster is reached by the address of its head's own port, got that of a dashboard, {where}. Through a"
+            f" dashboard commands go: flyte-ray submit --address {where}. Give host:port, such as head:6379."
         )
     require_cluster(where)
     import ray  # half a second; only what runs on Ray pays it
