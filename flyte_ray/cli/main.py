@@ -66,7 +66,7 @@ VERBS: Final = {
     ),
     "update": Verb("Switch apps and triggers off and on.", ("apps", "triggers")),
     "delete": Verb(
-        "Delete runs, kept outcomes, tokens, secrets, apps, tasks and triggers.",
+        "Delete runs, outcomes, tokens, secrets, apps, tasks, triggers.",
         ("caching", "tokens", "apps", "bundles", "deploying", "triggers", "secrets"),
     ),
     "up": Verb("Start a Ray on this machine that stays, with the console.", ("lasting",)),
