@@ -13,11 +13,11 @@ import time
 
 import ray
 
-from benchmarks import chain, cpu, fan_out, hello, large, many_runs, pools, stores, tree
+from benchmarks import chain, cpu, fairness, fan_out, hello, large, many_runs, pools, stores, tree
 from benchmarks.figures import Figures, table
 from benchmarks.measuring import CORES, session
 
-QUESTIONS = (fan_out, chain, tree, cpu, pools, many_runs, large, stores, hello)
+QUESTIONS = (fan_out, chain, tree, cpu, pools, many_runs, fairness, large, stores, hello)
 """`stores` and `hello` stand last: they end this session's Ray and start another."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import chain, cpu, data, durability, fan_out, hello, large, many_runs, pools, soak, tree
+from benchmarks import chain, cpu, data, durability, fairness, fan_out, hello, large, many_runs, pools, soak, tree
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
@@ -22,6 +22,7 @@ ON_RAY: dict[str, Any] = {
     "cpu": partial(cpu.measure, sizes=((4, 1),), ahead=20),
     "large": partial(large.measure, count=20, few=10),
     "many_runs": partial(many_runs.measure, runs=2, each=5),
+    "fairness": partial(fairness.measure, queued=20, milliseconds=100, times=1),
     "cache": partial(durability.cache, count=10),
     "trace": partial(durability.trace, count=10),
     **data.ON_RAY,
