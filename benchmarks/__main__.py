@@ -13,11 +13,11 @@ import time
 
 import ray
 
-from benchmarks import chain, cpu, fairness, fan_out, hello, large, many_runs, pools, stores, tree
+from benchmarks import chain, cpu, fairness, fan_out, hello, large, many_runs, pools, shell, stores, tree
 from benchmarks.figures import Figures, table
 from benchmarks.measuring import CORES, session
 
-QUESTIONS = (fan_out, chain, tree, cpu, pools, many_runs, fairness, large, stores, hello)
+QUESTIONS = (fan_out, chain, tree, cpu, pools, many_runs, fairness, large, shell, stores, hello)
 """`stores` and `hello` stand last: they end this session's Ray and start another."""
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="measures per figure (default 3)")
     parser.add_argument("--mode", choices=("ray", "local"), default="ray", help="where flyte-ray's runs run")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as users have it: else each process compiles our modules anew
     figures = Figures()
     figures.print_machine(
         {

@@ -8,7 +8,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks import chain, cpu, data, durability, fairness, fan_out, hello, large, many_runs, pools, soak, tree
+from benchmarks import (
+    chain,
+    cpu,
+    data,
+    durability,
+    fairness,
+    fan_out,
+    hello,
+    large,
+    many_runs,
+    pools,
+    shell,
+    soak,
+    tree,
+)
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.figures import Figure, table
 from benchmarks.measuring import Bench, Row, report
@@ -31,6 +45,7 @@ ON_RAY: dict[str, Any] = {
 LOCAL: dict[str, Any] = {
     "hello": hello.measure,
     "pools": partial(pools.measure, actions=5, seconds=0.1),
+    "shell": shell.measure,
     "resume": partial(durability.resume, count=10),
     **data.ALONE,
 }

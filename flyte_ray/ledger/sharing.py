@@ -13,7 +13,7 @@ from typing import Final
 
 from flyte_ray.spec.ids import RunId
 
-STARVED_US: Final = 100_000
+STARVED_US: Final = 30_000
 """How long a slot may wait for its resources before others give way."""
 TURN_US: Final = 1_000_000
 """How long a slot serves at least before it gives way to a queue that has none: a new process costs as much."""
