@@ -37,16 +37,27 @@ class SideBySide:
             return frozenset(self._begun)
 
     def begin(self, run: RunId, do: Callable[[], object]) -> threading.Event:
-        """Do something for a run, unless something is being done for it; the event is set when that is over."""
+        """Do something for a run, unless something is being done for it; the event is set when that is over.
+
+        Raises:
+            RuntimeError: No thread does such things, and the system has none to spare. It may have one the next time.
+
+        """
         with self._lock:
             if run in self._begun:
                 return self._begun[run]
             over = self._begun[run] = threading.Event()
             self._waiting.append((run, do, over))
             if self._threads < self._most:
-                self._threads += 1
-                # A daemon: one that hangs with its store must not hold the process at its end.
-                threading.Thread(target=self._work, name="flyte-ray-open", daemon=True).start()
+                try:
+                    # A daemon: one that hangs with its store must not hold the process at its end.
+                    threading.Thread(target=self._work, name="flyte-ray-open", daemon=True).start()
+                    self._threads += 1
+                except RuntimeError:
+                    if not self._threads:
+                        self._waiting.pop()
+                        del self._begun[run]
+                        raise
             return over
 
     def _work(self) -> None:

@@ -231,3 +231,18 @@ def test_no_more_runs_than_there_are_threads_are_seen_to_at_a_time() -> None:
     gate.set()
     assert all(over.wait(60) for over in overs)
     assert sorted(begun) == ["r0", "r1", "r2", "r3", "r4"] and not side.runs
+
+
+def test_a_run_for_which_there_is_no_thread_is_begun_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    side, done = SideBySide(2), threading.Event()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            side.begin(RunId("one"), done.set)
+    assert side.runs == frozenset()
+    assert side.begin(RunId("one"), done.set).wait(60)
+    assert done.is_set()
