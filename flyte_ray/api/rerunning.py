@@ -55,9 +55,10 @@ class Source:
         """Where the large values of its run lie."""
         return data_place(self.run, self.spec)
 
-    def runs_as_it_is(self, env_vars: Mapping[str, str]) -> bool:
-        """Whether slots of a cluster find its task by the reference on record."""
-        return self.ref.shape != LOCAL_SHAPE and dict(env_vars) == (self.spec.get("env_vars") or {})
+    def runs_as_it_is(self, env_vars: Mapping[str, str], queue: str | None) -> bool:
+        """Whether slots of a cluster find its task by the reference on record, with these settings of the run."""
+        as_before = dict(env_vars) == (self.spec.get("env_vars") or {}) and queue == self.spec.get("queue")
+        return not self.ref.shape.startswith(LOCAL_SHAPE) and as_before
 
     @property
     def code(self) -> str | None:

@@ -35,7 +35,7 @@ from flyte_ray.api.rerunning import (
 from flyte_ray.api.revising import Plan
 from flyte_ray.api.run import Run
 from flyte_ray.api.settings import current_pickling, current_store, settings
-from flyte_ray.api.unsupported import check_texts
+from flyte_ray.api.unsupported import check_concurrency, check_texts
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import send_code
 from flyte_ray.cluster.options import variables_in
@@ -93,6 +93,8 @@ class Runner:
     pickles: Policy | None = None
     source: str | None = None
     """Where the task's file lies for its user, if that is another place than here."""
+    queue: str | None = None
+    max_action_concurrency: int = 0
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -103,6 +105,7 @@ class Runner:
             )
         if self.name is not None:
             validate_run_name(self.name)
+        check_concurrency(self.max_action_concurrency)
         if self.copy_style not in get_args(CopyStyle):
             raise UnsupportedError(
                 f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {self.copy_style!r}."
@@ -182,7 +185,7 @@ class Runner:
         pickling = current_pickling(self.pickles, make=True).under(earlier)
         about = self._about(source.spec["source"], pickling, earlier=source.spec)
         is_remote = about["mode"] == "remote"
-        as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"])
+        as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"], about["queue"])
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
         asked = asked_again(source.run, source.spec, [source.ref], store, task)
         about["secrets"] = asked.record
@@ -234,6 +237,8 @@ class Runner:
             "pickles": "refuse" if pickling.is_off else "sign",
             "key": pickling.key.id if pickling.key else None,
             "secrets": asked.record,
+            "queue": self.queue or earlier.get("queue"),
+            "max_action_concurrency": self.max_action_concurrency or earlier.get("max_action_concurrency"),
         }
 
     def _is_remote(self) -> bool:

@@ -12,7 +12,7 @@ from flyte_ray.api.remote_trigger import TriggerDetails
 from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.triggering import run_trigger
-from flyte_ray.api.unsupported import check_concurrency, ignore_foreign, refuse_unsupported
+from flyte_ray.api.unsupported import ignore_foreign, refuse_unsupported
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.spec.ids import ROOT_ACTION
 from flyte_ray.spec.notification import Notification, notifications_from
@@ -21,16 +21,15 @@ from flyte_ray.types.signing import Policy
 _REFUSED: Final = ("dry_run", "copy_bundle_to", "debug", "tracked", "tracked_strict")
 _IGNORED: Final = (
     *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
-    *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger", "queue"),
-    *("cache_lookup_scope", "preserve_original_types", "max_action_concurrency"),
+    *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger"),
+    *("cache_lookup_scope", "preserve_original_types"),
 )
 """What Flyte's `with_runcontext` takes besides, and what we only accept so far."""
 
 
-def _check_foreign(given: dict[str, Any], concurrency: int | None) -> None:
+def _check_foreign(given: dict[str, Any]) -> None:
     refuse_unsupported("A run", {key: given.pop(key) for key in _REFUSED if key in given})
-    check_concurrency(concurrency)
-    ignore_foreign("flyte.with_runcontext", {**given, "max_action_concurrency": concurrency or None}, _IGNORED)
+    ignore_foreign("flyte.with_runcontext", given, _IGNORED)
 
 
 def with_runcontext(
@@ -44,6 +43,7 @@ def with_runcontext(
     overwrite_cache: bool = False,
     disable_run_cache: bool = False,
     copy_style: CopyStyle = "loaded_modules",
+    queue: str | None = None,
     max_action_concurrency: int | None = None,
     strict_replay: bool = False,
     notifications: Notification | tuple[Notification, ...] | None = None,
@@ -62,7 +62,9 @@ def with_runcontext(
         overwrite_cache: Compute what is cached again, and cache the new outcome.
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
-        max_action_concurrency: Accepted: 0 or at least 2, for 1 would have a parent wait for its child for ever.
+        queue: The queue of its tasks that name none, see `flyte-ray create queue`: its limits hold for all runs.
+        max_action_concurrency: How many of its actions run at a time, those left out that wait for actions of their
+            own: 0 (no limit) or at least 2, as in Flyte, where parents count.
         strict_replay: An action that runs again and calls something else than is on record fails, with
             `NondeterminismError`; without it that is recorded and warned of. Its new calls wait until it has called
             what is on record, and async code may sleep or compute for 10 s between these. Ours, not Flyte's.
@@ -78,20 +80,15 @@ def with_runcontext(
     Source: `flyte.with_runcontext`.
 
     """
-    _check_foreign(foreign, max_action_concurrency)
+    _check_foreign(foreign)
     return Runner(
-        mode,
-        name,
-        env_vars or {},
-        labels or {},
-        custom_context or {},
-        raw_data_path,
-        overwrite_cache,
-        disable_run_cache,
-        copy_style,
+        *(mode, name, env_vars or {}, labels or {}, custom_context or {}, raw_data_path),
+        *(overwrite_cache, disable_run_cache, copy_style),
         strict_replay=strict_replay,
         notifications=notifications_from(notifications),
         pickles=pickles,
+        queue=queue,
+        max_action_concurrency=0 if max_action_concurrency is None else max_action_concurrency,
     )
 
 

@@ -25,7 +25,6 @@ EXIT: Final = "ScriptExit"
 """Begins the code of the error of a script that did not exit with 0; its exit code follows."""
 _env: Final = TaskEnvironment("python-script")
 _FOREIGN: Final = (
-    "queue",
     "image",
     "output_dir",
     "clustered",
@@ -118,6 +117,7 @@ def run_python_script(
     timeout: int | timedelta = 3600,
     extra_args: Sequence[str] | None = None,
     wait: bool = False,
+    queue: str | None = None,
     name: str | None = None,
     debug: bool = False,
     include_files: Sequence[str] | None = None,
@@ -135,6 +135,7 @@ def run_python_script(
         timeout: How long it may run, in seconds.
         extra_args: Its arguments.
         wait: Return when it has ended.
+        queue: The queue whose limits hold for it.
         name: The run's name.
         debug: Not supported.
         include_files: Patterns of files beside it that travel, too.
@@ -150,7 +151,8 @@ def run_python_script(
     refuse_unsupported("A script", {"debug": debug, "plugin_config": plugin_config})
     ignore_foreign("flyte.run_python_script", foreign, _FOREIGN)
     inputs = script_inputs(script, extra_args or (), include_files or ())
-    run: Run = Runner(name=name, copy_style="none").run(script_task(cpu, memory, gpu, gpu_type, timeout), **inputs)
+    task = script_task(cpu, memory, gpu, gpu_type, timeout)
+    run: Run = Runner(name=name, copy_style="none", queue=queue).run(task, **inputs)
     if wait:
         run.wait()
     return run

@@ -64,6 +64,7 @@ class Watcher:
         waits = list(live["waits"])
         if store := live.get("waits_for_store"):
             waits.append(f"the store: {store}")
+        waits += [f"a place in {limit}" for limit in live.get("held_back", ())]
         asks = live.get("asks", ())
         waits += [f"condition {name}: {prompt.strip().partition(_LINE)[0]:.60}" for name, prompt in asks[:TASKS_SHOWN]]
         waits += [f"{len(asks) - TASKS_SHOWN} other conditions"] if len(asks) > TASKS_SHOWN else []

@@ -86,6 +86,8 @@ def describe_trigger(
             "custom_context": dict(trigger.custom_context or {}),
             "notifications": [notice.dump() for notice in trigger.told],
             "overwrite_cache": trigger.overwrite_cache,
+            "queue": trigger.queue,
+            "max_action_concurrency": trigger.max_action_concurrency or 0,
             "key": pickling.key.id if pickling.key else None,
         },
     )
@@ -202,6 +204,8 @@ def _run(record: TriggerRecord, fire_us: int, overrides: dict[str, Any], runner:
         labels={**about["labels"], **runner.labels},
         custom_context={**about["custom_context"], **runner.custom_context},
         overwrite_cache=about["overwrite_cache"] or runner.overwrite_cache,
+        queue=runner.queue or about.get("queue"),
+        max_action_concurrency=runner.max_action_concurrency or about.get("max_action_concurrency") or 0,
         notifications=runner.notifications or tuple(load_notification(each) for each in about["notifications"]),
     )
     started: Run = given.run(TaskDetails(task), **{**values, **overrides})

@@ -64,7 +64,7 @@ def ignore_foreign(owner: str, given: Mapping[str, Any], known: Collection[str])
 
 
 def check_concurrency(count: Any) -> None:
-    """Refuse a `max_action_concurrency` with which parents would wait for children for ever; it has no effect else."""
+    """Refuse a `max_action_concurrency` that Flyte refuses: there, parents would wait for children for ever."""
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0 or count == 1):
         raise InvalidDeclaration(
             f"max_action_concurrency must be 0 (no limit) or at least 2, got {count!r}. Bound a fan-out with"

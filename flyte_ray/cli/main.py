@@ -50,6 +50,7 @@ VERBS: Final = {
         (
             "reading",
             "caching",
+            "queues",
             "tokens",
             "conditions",
             "apps",
@@ -62,12 +63,13 @@ VERBS: Final = {
         ),
     ),
     "create": Verb(
-        "Make tokens, secrets, triggers and config files.", ("tokens", "configuring", "triggers", "secrets")
+        "Make tokens, secrets, queues, triggers and config files.",
+        ("tokens", "configuring", "queues", "triggers", "secrets"),
     ),
     "update": Verb("Switch apps and triggers off and on.", ("apps", "triggers")),
     "delete": Verb(
-        "Delete runs, outcomes, tokens, secrets, apps, tasks, triggers.",
-        ("caching", "tokens", "apps", "bundles", "deploying", "triggers", "secrets"),
+        "Delete runs, apps, tasks, triggers, queues, secrets, tokens.",
+        ("caching", "tokens", "queues", "apps", "bundles", "deploying", "triggers", "secrets"),
     ),
     "up": Verb("Start a Ray on this machine that stays, with the console.", ("lasting",)),
     "down": Verb("End the Ray that 'up' has started.", ("lasting",)),

@@ -70,8 +70,17 @@ def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--name`, `--env`, `--label` and `--detach` to a verb that starts a run."""
+    """Add `--name`, `--env`, `--label`, `--detach`, and what limits it, to a verb that starts a run."""
     for option in (
+        click.option(
+            "--max-action-concurrency",
+            *("most",),
+            metavar="N",
+            type=int,
+            default=0,
+            help="Actions that run at a time, but those that wait for others: at least 2 (default: no limit).",
+        ),
+        click.option("--queue", help="The queue of tasks that name none: its limits hold for all runs."),
         click.option("--detach", is_flag=True, help="Return when the run has started; it goes on in the cluster."),
         click.option("--label", metavar="K=V", multiple=True, callback=pairs, help="Shown with the run; repeatable."),
         click.option(

@@ -129,6 +129,8 @@ def _start(template: TaskTemplate, values: dict[str, Any], options: dict[str, An
         name=name,
         env_vars=options["env"],
         labels=options["label"],
+        queue=options["queue"],
+        max_action_concurrency=options["most"],
         copy_style=options["copy_style"],
         lasting=not embedded,
         strict_replay=options["strict_replay"],

@@ -49,6 +49,8 @@ def python_script(file: str, args: tuple[str, ...], **options: Any) -> None:
         name=name,
         env_vars=options["env"],
         labels=options["label"],
+        queue=options["queue"],
+        max_action_concurrency=options["most"],
         copy_style="none",
         lasting=not embedded,
     )

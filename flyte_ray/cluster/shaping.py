@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flyte_ray.cluster.options import BUNDLE_VAR, remote_options, secrets_in, shape_key
-from flyte_ray.ledger.messages import Pool
-from flyte_ray.runtime.catalog import Shaping, pool_of
+from flyte_ray.runtime.catalog import Shape, Shaping, pool_of
 from flyte_ray.runtime.deployed import DeployedTask, options_with
 from flyte_ray.spec.task import TaskSpec
 
@@ -20,7 +19,8 @@ def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
     """Return the shaping of a run with this code bundle, started as its specification says."""
     run_env = spec.get("env_vars") or {}
 
-    def shape(task: TaskSpec) -> tuple[str, str, Pool | None]:
+    def shape(task: TaskSpec) -> Shape:
+        queue = task.queue or spec.get("queue")
         if isinstance(task, DeployedTask) and task.ref is not None:
             options, pool = options_with(task.ref, run_env, BUNDLE_VAR), task.ref.pool
         else:
@@ -29,9 +29,9 @@ def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
         if pool is not None and secrets_in(options):
             pool = pool._replace(of_run=True)  # another run's secrets of the same names may have other values
         if pool is None:
-            return shape_key(options), json.dumps(options, sort_keys=True), None
+            return Shape(shape_key(options), json.dumps(options, sort_keys=True), None, queue)
         # An environment has a pool of its own, however equal another one may be; and runs share it that may share one.
         apart = {"pool": pool, **{name: spec.get(name) for name in _OF_PROCESS}}
-        return shape_key({**options, **apart}), json.dumps(options, sort_keys=True), pool
+        return Shape(shape_key({**options, **apart}), json.dumps(options, sort_keys=True), pool, queue)
 
     return shape

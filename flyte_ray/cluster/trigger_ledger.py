@@ -128,6 +128,8 @@ def _about(
         # Without the key of who deployed it nothing can be signed for him.
         "pickles": "sign" if key in keys else "refuse",
         "key": key if key in keys else None,
+        "queue": given.get("queue"),
+        "max_action_concurrency": given.get("max_action_concurrency"),
         "code": code,
         "trigger": {"task": record.task, "name": record.name, "fire_us": fire_us},
     }

@@ -20,12 +20,14 @@ from flyte_ray.ledger.dispatch import Dispatch
 from flyte_ray.ledger.events import Event
 from flyte_ray.ledger.limits import TimeLimits
 from flyte_ray.ledger.losses import is_watched
-from flyte_ray.ledger.memory import grown, grown_options, plain_shape
-from flyte_ray.ledger.messages import Call, Cancel, Outcome, Pool, Result, TaskRef, Work, read_ref
+from flyte_ray.ledger.memory import grown
+from flyte_ray.ledger.messages import Call, Cancel, Outcome, Result, TaskRef, Work, read_ref
 from flyte_ray.ledger.places import free_places
 from flyte_ray.ledger.recorder import RunRecorder
 from flyte_ray.ledger.replay import Replays
+from flyte_ray.ledger.requests import FREE, Terms
 from flyte_ray.ledger.retrying import after_failure, outcome
+from flyte_ray.ledger.shapes import HeldBack, Shapes
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.ledger.steps import steps_of
 from flyte_ray.ledger.verdicts import abandoned
@@ -44,24 +46,22 @@ class RunBook:
         recorder: RunRecorder,
         now_us: Callable[[], int],
         place: str,
-        *,
-        strict_replay: bool = False,
-        key: str | None = None,
+        terms: Terms = FREE,
         places: Callable[[Slot], int] = free_places,
     ) -> None:
-        """Take over a run as its recorder has read it.
-
-        With `strict_replay`, a replay that diverges fails; `key` is the id of the key that its pickles are signed with.
-        """
+        """Take over a run as its recorder has read it."""
         self.recorder = recorder
         self.state = recorder.state
         self.refs = {key: read_ref(body) for key, body in self.state.tasks.items()}
-        self._pools = {ref.shape: ref.pool for ref in self.refs.values() if ref.pool}
+        self.shapes = Shapes(self.refs.values())
+        self.terms = terms
         self.slots: dict[str, Slot] = {}
         self.starting: dict[str, str] = {}
         """Shapes of the slots that were asked for and have not attached, by id."""
         self.concedes: dict[str, int] = {}
         """How many slots of a shape give way to other queues, by shape; see `ledger/sharing.py`."""
+        self.held_back: dict[str, HeldBack] = {}
+        """Shapes that have no more slots because of limits; see `ledger/admission.py`."""
         self.places = places
         """How many more actions may begin in a slot that runs several at a time."""
         self.waiting_for_store: dict[str, str] = {}
@@ -80,11 +80,11 @@ class RunBook:
         self._ended_us = 0
         self.dispatch = Dispatch(self.state.actions, self._ref_of, now_us)
         self.limits = TimeLimits(self.state, self._ref_of, now_us)
-        self.cache = RunCache(place, key)
+        self.cache = RunCache(place, terms.key)
         self.outcomes: Mapping[str, Kept] = {}
         """Outcomes of an earlier run that calls of the same actions are answered with, by action."""
         self.conditions = RunConditions()
-        self.replays = Replays(self.state, self.record, self._ref_of, now_us, strict=strict_replay)
+        self.replays = Replays(self.state, self.record, self._ref_of, now_us, strict=terms.strict_replay)
         self.now_us = now_us
         self.open_children: dict[str, set[str]] = {}
         """Children that have not ended, by parent."""
@@ -116,8 +116,7 @@ class RunBook:
         for key, ref in tasks.items():
             if key not in self.refs:
                 self.refs[key] = ref
-                if ref.pool:
-                    self._pools[ref.shape] = ref.pool
+                self.shapes.add(ref)
                 self.record(kinds.TASK, task=key, body=json.dumps(ref))
 
     def called(self, call: Call | Work, ran_in: str | None = None) -> ActionState:
@@ -302,30 +301,18 @@ class RunBook:
             and not self.refs[task].means(self.refs[action.task])
         )
 
-    def options_of(self, shape: str) -> str:
-        """The Ray options of a shape, as JSON."""
-        plain = plain_shape(shape)
-        return grown_options(next(ref.options for ref in self.refs.values() if ref.shape == plain), shape)
-
-    @property
-    def has_pools(self) -> bool:
-        """Whether any of its tasks runs in a pool that is its own."""
-        return any(pool.of_run for pool in self._pools.values())
-
-    def pool_of(self, shape: str) -> Pool | None:
-        """The pool that slots of a shape belong to; None if they are their run's own."""
-        return self._pools.get(plain_shape(shape)) if self._pools else None
-
-    def hand_out(self, slot: Slot) -> None:
-        """Order as much work as the slot wants and should have, now or ahead."""
-        if slot.doomed or self._is_halted or self._gives_way(slot):
-            return
+    def hand_out(self, slot: Slot, most: int) -> int:
+        """Order as much work as the slot wants and should have, now or ahead, but not more; returns how much."""
+        if slot.doomed or self._is_halted or self._gives_way(slot) or not most:
+            return 0
         takers = sum(other.shape == slot.shape for other in self.slots.values()) + len(self.starting)
-        chosen = self.dispatch.choose(slot, takers, self.places(slot) if slot.concurrency > 1 else 1)
+        places = min(self.places(slot), most) if slot.concurrency > 1 else 1
+        chosen = self.dispatch.choose(slot, takers, places, most)
         for action in chosen:
             self._give(slot, action)
         if chosen:
             slot.want = slot.ahead = 0
+        return len(chosen)
 
     def slots_lacking(self, shape: str, capacity: int) -> int:
         """How many more slots the queue of a shape is worth, of the `capacity` that the cluster can hold."""
@@ -333,7 +320,7 @@ class RunBook:
             return 0
         slots = [slot for slot in self.slots.values() if slot.shape == shape]
         starting = sum(asked == shape for asked in self.starting.values())
-        pool = self.pool_of(shape)
+        pool = self.shapes.pool_of(shape)
         return self.dispatch.lacking(shape, capacity, slots, starting, pool.concurrency if pool else None)
 
     def _gives_way(self, slot: Slot) -> bool:

@@ -86,13 +86,14 @@ class Dispatch:
         """Ids of the actions that wait for a slot of a shape."""
         return [name for name in self._queued if self._ref_of(self._actions[name]).shape == shape]
 
-    def choose(self, slot: Slot, takers: int, places: int = 1) -> list[ActionState]:
+    def choose(self, slot: Slot, takers: int, places: int = 1, room: int | None = None) -> list[ActionState]:
         """Take from the queue what a slot should have.
 
         Args:
             slot: It wants work.
             takers: Slots that share the queue.
             places: Actions that it may run at a time besides those that it runs.
+            room: How many it may have at most; None for any number.
 
         """
         queue = self._queues.get(slot.shape)
@@ -100,6 +101,7 @@ class Dispatch:
         if not queue:
             return chosen
         most = min(slot.want or slot.ahead, ceil(len(queue) / max(1, takers)))
+        most = most if room is None else min(most, room)
         seconds, budget = 0.0, BATCH_S * places
         if not slot.want:
             seconds, budget = self._held_s(slot), AHEAD_S

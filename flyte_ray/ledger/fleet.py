@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from flyte_ray.ledger.admission import Admission
 from flyte_ray.ledger.amounts import amounts
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.faults import LAUNCH, Faults
 from flyte_ray.ledger.messages import Bye, Pool
 from flyte_ray.ledger.requests import Launcher
+from flyte_ray.ledger.shapes import HeldBack
 from flyte_ray.ledger.sharing import Party, concessions, lacked
 from flyte_ray.ledger.standstill import OVERFLOW, Standstill
 from flyte_ray.ledger.verdicts import failure
@@ -29,21 +31,30 @@ LINGER_S: Final = 2.0
 class Fleet:
     """The slots of all runs of a ledger."""
 
-    def __init__(self, launcher: Launcher, faults: Faults) -> None:
-        """Start slots by a launcher."""
-        self._launcher, self._faults = launcher, faults
+    def __init__(self, launcher: Launcher, faults: Faults, admission: Admission, now_us: Callable[[], int]) -> None:
+        """Start slots by a launcher, as many as limits allow, by the ledger's clock."""
+        self._launcher, self._faults, self._admission, self._now_us = launcher, faults, admission, now_us
         self._asked_us: dict[str, int] = {}
         """When a slot was asked for that has not attached, by id."""
 
     def fill(self, book: RunBook) -> None:
         """Start the slots that a run's queues are worth, unless others wait for what they would take."""
+        held_back: dict[str, HeldBack] = {}
         for shape in book.dispatch.shapes:
             if shape in book.concedes:
                 continue
-            options, pool = book.options_of(shape), book.pool_of(shape)
+            options, pool = book.shapes.options_of(shape), book.shapes.pool_of(shape)
             capacity = self._launcher.capacity(options)
-            for _ in range(book.slots_lacking(shape, min(capacity, pool.most) if pool else capacity)):
+            lacking = book.slots_lacking(shape, min(capacity, pool.most) if pool else capacity)
+            allowed = min(lacking, self._admission.slots(book, shape)) if lacking > 0 else 0
+            for _ in range(allowed):
                 self._launch(book, shape, options)
+            if allowed < lacking:
+                before = book.held_back.get(shape)
+                since_us = before.since_us if before else self._now_us()
+                limits = self._admission.full(book, shape) or self._admission.held(book, shape)
+                held_back[shape] = HeldBack(since_us, limits)
+        book.held_back = held_back
 
     def unstick(self, book: RunBook, watch: Standstill, books: Sequence[RunBook]) -> None:
         """Help a run in which everything waits, or fail what can never begin."""
@@ -51,8 +62,8 @@ class Fleet:
             if options is None:
                 message = watch.message(shape, books)
                 book.fail_queued(shape, failure("ResourceDeadlockError", "user", message))
-            elif self._launcher.capacity(book.options_of(shape)):  # what fits no node is refused, not squeezed in
-                self._launch(book, shape, options, OVERFLOW)
+            elif self._launcher.capacity(book.shapes.options_of(shape)):
+                self._launch(book, shape, options, OVERFLOW)  # what fits no node is refused, not squeezed in
 
     def share(self, books: Sequence[RunBook], now_us: int) -> None:
         """Have slots give way where one queue keeps another waiting; call at every tick."""
@@ -60,7 +71,7 @@ class Fleet:
         self._asked_us = {name: self._asked_us.get(name, now_us) for name in names}
         for book in books:
             book.concedes.clear()
-        if not names:
+        if not names and not any(book.held_back for book in books):
             return
         taken = Counter(slot.shape for book in books for slot in book.slots.values())
         parties = [self._party(book, shape, taken) for book in books for shape in sorted(_shapes(book))]
@@ -71,18 +82,24 @@ class Fleet:
             by_run[concession.party.run].concedes[concession.party.shape] = concession.slots
 
     def _party(self, book: RunBook, shape: str, taken: Mapping[str, int]) -> Party:
-        options, pool = book.options_of(shape), book.pool_of(shape)
+        options, pool = book.shapes.options_of(shape), book.shapes.pool_of(shape)
         holds = frozenset(amounts(json.loads(options)))
         slots = [slot for slot in book.slots.values() if slot.shape == shape]
         asked = [self._asked_us[name] for name, wanted in book.starting.items() if wanted == shape]
+        scarce = self._scarce(shape, options, pool, taken[shape]) if asked else frozenset()
+        if shape in book.held_back:
+            asked.append(book.held_back[shape].since_us)
+            scarce |= book.held_back[shape].limits
         return Party(
             book.state.id,
             shape,
-            holds | {shape} if pool else holds,
+            (holds | {shape} if pool else holds) | self._admission.held(book, shape),
             [slot.since_us for slot in slots if not slot.waiting and not slot.gives_way],
             sum(slot.gives_way for slot in slots),
             asked,
-            self._scarce(shape, options, pool, taken[shape]) if asked else frozenset(),
+            scarce,
+            self._admission.priority(book, shape),
+            book.terms.owner,
         )
 
     def _scarce(self, shape: str, options: str, pool: Pool | None, taken: int) -> frozenset[str]:
@@ -94,13 +111,13 @@ class Fleet:
     def dismiss_idle(self, books: Sequence[RunBook], reply: Callable[[RunBook, Slot], None]) -> None:
         """End slots that have not begun and are not needed, and those that have had nothing to do for a while."""
         now = time.monotonic()
-        wanted = any(book.starting for book in books)
+        wanted = any(book.starting or book.held_back for book in books)
         for book in books:
             self.recall(book, [name for name, shape in book.starting.items() if not len(book.dispatch.queue(shape))])
         for book in books:
             for slot in list(book.slots.values()):
                 busy = slot.running or slot.has_news or slot.owes(book.recorder.stored) or not slot.parked
-                if busy or (book.dispatch.has_for(slot) and not slot.gives_way):
+                if busy or (self._is_useful(book, slot) and not slot.gives_way):
                     slot.idle_since = None
                     continue
                 slot.idle_since = slot.idle_since or now
@@ -108,6 +125,10 @@ class Fleet:
                     slot.order(Bye("others wait for its resources" if slot.gives_way else "it has nothing to do"))
                     reply(book, slot)
                     del book.slots[slot.id]
+
+    def _is_useful(self, book: RunBook, slot: Slot) -> bool:
+        """Whether there is something for a slot that does nothing, and it may begin or soon will."""
+        return book.dispatch.has_for(slot) and self._admission.has_place(book, slot)
 
     def leave(self, book: RunBook) -> None:
         """End what was asked for on behalf of a run that has ended."""
@@ -130,9 +151,9 @@ class Fleet:
         book.starting[name] = shape
         self._faults.at(f"before {LAUNCH}")
         # Where all processes of its pool wait, it gets one of its own.
-        self._launcher.launch(name, book.state.id, shape, options, book.pool_of(shape), own=bool(prefix))
+        self._launcher.launch(name, book.state.id, shape, options, book.shapes.pool_of(shape), own=bool(prefix))
         self._faults.at(f"after {LAUNCH}")
 
 
 def _shapes(book: RunBook) -> set[str]:
-    return {slot.shape for slot in book.slots.values()} | set(book.starting.values())
+    return {slot.shape for slot in book.slots.values()} | set(book.starting.values()) | set(book.held_back)

@@ -87,6 +87,8 @@ class TaskRef(NamedTuple):
     """How many outputs it has; more than one if it returns `tuple[A, B]`."""
     pool: Pool | None = None
     """The processes that it runs in, if they are kept for others."""
+    queue: str | None = None
+    """The queue whose limits hold for it, which its shape tells apart; None for none."""
 
     @property
     def is_condition(self) -> bool:

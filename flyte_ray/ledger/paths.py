@@ -26,6 +26,8 @@ TASKS: Final = "tasks"
 """Deployed tasks lie below this prefix."""
 TRIGGERS: Final = "triggers"
 """Triggers lie below this prefix."""
+QUEUES: Final = "queues"
+"""Queues lie below this prefix."""
 TOKENS: Final = "tokens"
 """Tokens lie below this prefix."""
 SECRETS: Final = "secrets"
@@ -182,6 +184,11 @@ def fired_key(task: str, name: str) -> str:
 def trigger_data_place(task: str, name: str) -> str:
     """Large values among the inputs of a trigger."""
     return f"trigger-data/{task}/{name}"
+
+
+def queue_key(name: str) -> str:
+    """The limits of a queue."""
+    return f"{QUEUES}/{name}.json"
 
 
 def token_key(key: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from flyte_ray.ledger.admission import Admission
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.cache import CacheDesk, Kept
 from flyte_ray.ledger.conditions import ConditionDesk, Decision
@@ -20,10 +21,13 @@ from flyte_ray.ledger.grace import Grace
 from flyte_ray.ledger.holding import FINISH_S, HeldRun, Holdings
 from flyte_ray.ledger.messages import Bye
 from flyte_ray.ledger.notifying import Notifier
+from flyte_ray.ledger.queues import MAKE, QueueDesk, missing
 from flyte_ray.ledger.reception import Answers
 from flyte_ray.ledger.recovery import silent
 from flyte_ray.ledger.requests import Ended, Launcher
+from flyte_ray.ledger.verdicts import failure
 from flyte_ray.spec.ids import RunId
+from flyte_ray.spec.queue import QueueLimits
 from flyte_ray.storage import Store
 
 
@@ -48,11 +52,13 @@ class Progress:
         self._finishing: list[threading.Thread] = []
         self.answers: Answers = []
         """Replies that wait to be delivered by the next `pump`."""
-        self.fleet = Fleet(launcher, faults)
+        self.admission = Admission(self._books, now_us)
+        self.fleet = Fleet(launcher, faults, self.admission, now_us)
         self.grace = Grace(now_us)
         self._desk = CacheDesk(store, now_us, self._cached)
         self._notifier = Notifier(store, now_us)
         self._conditions = ConditionDesk(store, now_us, self._decided)
+        self._queues = QueueDesk(store, now_us, self._found)
 
     def pump(self, run: RunId) -> None:
         """Hand out what can be handed out, end what has ended, and answer whom there is something to tell."""
@@ -83,7 +89,8 @@ class Progress:
         book = held.book
         for slot in book.slots.values():
             if slot.parked and (slot.want or slot.ahead):
-                book.hand_out(slot)
+                count = book.hand_out(slot, self.admission.for_slot(book, slot))
+                self.admission.began(book, slot.shape, count)
             if slot.parked and slot.has_news:
                 held.reception.reply(slot)
         self.fleet.fill(book)
@@ -117,6 +124,27 @@ class Progress:
                 book.settle(decision)
         self.pump(run)
 
+    def _books(self) -> list[RunBook]:
+        return [held.book for held in self._runs.all()]
+
+    def _look_for_queues(self, books: Sequence[RunBook]) -> None:
+        used = {name for book in books for name in book.shapes.queues}
+        self._queues.attend(in_use=bool(used), unknown=not all(map(self.admission.knows, used)))
+
+    def _found(self, queues: dict[str, QueueLimits]) -> None:
+        """Take in which queues there are, and fail what waits for one that there is not."""
+        with self._lock:
+            self.admission.learn(queues)
+            for book in self._books():
+                for shape in book.dispatch.shapes:
+                    name = book.shapes.queue_of(shape)
+                    if name is not None and not self.admission.knows(name):
+                        said = f"{self._store.uri} should hold {missing(name, queues)} {MAKE.format(name)}"
+                        book.fail_queued(shape, failure("QueueNotFoundError", "user", said))
+            runs = self._runs.all()
+        for held in runs:
+            self.pump(held.book.state.id)
+
     def _finish(self, held: HeldRun, how: Ended | Exception) -> None:
         state = held.book.state
         self._desk.finish(state.id)
@@ -129,7 +157,8 @@ class Progress:
         """Do what time brings: backoffs that are over, idle slots; call about every 50 ms."""
         with self._lock:
             runs = self._runs.all()
-            books = [held.book for held in runs]
+            books = self._books()
+            self._look_for_queues(books)
             for book in books:
                 book.dispatch.due()
                 book.enforce()

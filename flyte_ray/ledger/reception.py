@@ -51,7 +51,7 @@ class Reception:
         slot = book.slots.get(message.slot)
         if slot is None:
             slot = book.slots[message.slot] = Slot(message.slot, message.run, message.shape, book.now_us())
-            pool = book.pool_of(message.shape)
+            pool = book.shapes.pool_of(message.shape)
             slot.concurrency = pool.concurrency if pool else 1
             book.starting.pop(message.slot, None)
         older = slot.is_overtaken(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from flyte_ray.ledger.messages import Pool, TaskRef, read_ref
 from flyte_ray.spec.ids import RunId
@@ -86,6 +86,29 @@ def read_start(run: RunId, spec: Mapping[str, Any]) -> Start | None:
         return None
     task = read_ref(json.dumps(call["task"]))
     return Start(run, spec["nonce"], task, spec["inputs"], call["context"], call["cache"])
+
+
+class Terms(NamedTuple):
+    """On which terms a run runs."""
+
+    strict_replay: bool = False
+    """A replay that diverges fails."""
+    key: str | None = None
+    """Id of the key that its pickles are signed with."""
+    most: int = 0
+    """How many of its actions run at a time, those left out that wait for actions of their own; 0 for any number."""
+    owner: str = ""
+    """On whose behalf."""
+
+    @staticmethod
+    def read(spec: Mapping[str, Any]) -> Terms:
+        """Read them from a run's specification."""
+        most = int(spec.get("max_action_concurrency") or 0)
+        return Terms(bool(spec.get("strict_replay")), spec.get("key"), most, str(spec.get("by") or ""))
+
+
+FREE: Final = Terms()
+"""Those of a run without any."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.reception import Reception, farewell
 from flyte_ray.ledger.recorder import now_us
 from flyte_ray.ledger.recovery import lose
-from flyte_ray.ledger.requests import Launcher, Start
+from flyte_ray.ledger.requests import Launcher, Start, Terms
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.standstill import Standstill
 from flyte_ray.ledger.summary import summarize
@@ -137,10 +137,7 @@ class Ledger:
     def _open(self, run: RunId, *, take_over: bool, seen: Claim | None) -> RunBook:
         lease, recorder, spec = self._opener.open(run, lambda: self._progress.pump(run), take_over=take_over, seen=seen)
         with self._lock:
-            strict = bool(spec.get("strict_replay"))
-            place = data_place(run, spec)
-            places, key = self._runs.places, spec.get("key")
-            book = RunBook(recorder, now_us, place, strict_replay=strict, key=key, places=places)
+            book = RunBook(recorder, now_us, data_place(run, spec), Terms.read(spec), self._runs.places)
             reception = Reception(self.epoch, book, self._progress.answers, lambda shape: self._may_tell(shape, book))
             notices = spec.get("notifications") or ()
             self._runs.add(HeldRun(book, lease, reception, Standstill(book, now_us), notices, entry_of(spec)))
@@ -150,7 +147,8 @@ class Ledger:
 
     def _may_tell(self, shape: str, book: RunBook) -> bool:
         """Whether a slot may begin calls by itself: none is answered from an earlier run, or has to wait."""
-        return not (book.outcomes or book.recorder.is_full or self._is_wanted(shape, book))
+        rated = self._progress.admission.is_rated(book, shape)
+        return not (rated or book.outcomes or book.recorder.is_full or self._is_wanted(shape, book))
 
     def _is_wanted(self, shape: str, book: RunBook) -> bool:
         """Whether another run waits for slots of a shape."""
@@ -290,7 +288,7 @@ class Ledger:
         """Return run, shape and options of everything that waits for a slot."""
         with self._lock:
             return [
-                (run, shape, held.book.options_of(shape))
+                (run, shape, held.book.shapes.options_of(shape))
                 for run, held in ((held.book.state.id, held) for held in self._runs.all())
                 for shape in held.book.dispatch.shapes
             ]

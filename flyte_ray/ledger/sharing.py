@@ -1,15 +1,17 @@
 """Decide who gives slots back, where one queue keeps another waiting: of another run, or of another shape of the run.
 
 Invariants: what runs is never ended for it, a slot gives way when it has finished what it has; only slots that hold
-what the other lacks give way; nobody falls below an equal share, or, where there are more queues than slots, below its
-turn. Pure: the clock's time is passed in.
+what the other lacks give way. Whoever has a lower priority gives all it has. Of equal priority each owner has an equal
+share, and so has each queue of an owner: nobody falls below that, or, where there are more of them than slots, below
+its turn. Pure: the clock's time is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from flyte_ray.spec.ids import RunId
 
@@ -35,6 +37,9 @@ class Party:
     """When each slot was asked for that has not attached."""
     scarce: frozenset[str] = frozenset()
     """What is not free at the moment of all that such a slot needs."""
+    priority: int = 0
+    owner: str = ""
+    """Whose run it is."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,57 @@ def concessions(parties: Sequence[Party], now_us: int) -> list[Concession]:
     for starved in sorted(parties, key=lambda party: len(party.slots_since_us)):
         if not starved.scarce or not any(now_us - since > STARVED_US for since in starved.starting_since_us):
             continue
-        others = [each for each in parties if each is not starved]
-        rivals = [each for each in others if each.slots_since_us and each.holds & starved.scarce]
-        if not rivals:
-            continue
-        share = (sum(len(each.slots_since_us) for each in rivals) + len(starved.slots_since_us)) // (len(rivals) + 1)
-        if starved.slots_since_us and len(starved.slots_since_us) >= share:
-            continue
-        for each in rivals:
-            if len(each.slots_since_us) >= max(share, 1):
+        rivals = [
+            each for each in parties if each is not starved and each.slots_since_us and each.holds & starved.scarce
+        ]
+        circle = _circle(starved, rivals)
+        for each in circle.givers:
+            if circle.has(each) >= max(circle.share, 1):
                 given.setdefault(id(each), 0)  # it may not take what is given back
-        if any(each.giving for each in rivals):
+        if not circle.givers or any(each.giving for each in circle.givers):
             continue
-        richest = max(rivals, key=lambda party: (len(party.slots_since_us), -min(party.slots_since_us)))
+        richest = max(circle.givers, key=lambda party: _wealth(party, circle))
         had_its_turn = now_us - min(richest.slots_since_us) > TURN_US
-        if len(richest.slots_since_us) > max(share, 1) or (not starved.slots_since_us and had_its_turn):
+        must_give = circle.has(richest) > max(circle.share, 1) or richest.priority < starved.priority
+        if must_give or (circle.is_poor and had_its_turn):
             given[id(richest)] = given.get(id(richest), 0) + 1
     return [Concession(party, given[id(party)]) for party in parties if id(party) in given]
+
+
+class _Circle(NamedTuple):
+    """Who is to share with a starved party."""
+
+    givers: Sequence[Party]
+    share: int
+    """Slots down to which they give."""
+    has: Callable[[Party], int]
+    """How many slots count for one of them."""
+    is_poor: bool
+    """Whether there are none on the starved one's side, so that a turn is due to it."""
+
+
+def _circle(starved: Party, rivals: Sequence[Party]) -> _Circle:
+    lower = [each for each in rivals if each.priority < starved.priority]
+    if lower:
+        return _Circle(lower, 0, _size, True)
+    peers = [each for each in rivals if each.priority == starved.priority]
+    of_owner: Counter[str] = Counter({starved.owner: _size(starved)})
+    for each in peers:
+        of_owner[each.owner] += _size(each)
+    mine, share = of_owner[starved.owner], of_owner.total() // len(of_owner)
+    if len(of_owner) > 1 and (mine < share or not mine):
+        others = [each for each in peers if each.owner != starved.owner]
+        return _Circle(others, share, lambda party: of_owner[party.owner], not mine)
+    own = [each for each in peers if each.owner == starved.owner]
+    share = mine // (len(own) + 1)
+    if starved.slots_since_us and _size(starved) >= share:
+        own = []
+    return _Circle(own, share, _size, not starved.slots_since_us)
+
+
+def _wealth(party: Party, circle: _Circle) -> tuple[int, int, int, int]:
+    return -party.priority, circle.has(party), _size(party), -min(party.slots_since_us)
+
+
+def _size(party: Party) -> int:
+    return len(party.slots_since_us)

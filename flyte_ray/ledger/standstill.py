@@ -46,15 +46,16 @@ class Standstill:
         waiting = [
             shape
             for shape in book.dispatch.shapes
-            if (stands and not self._may_come(shape, books)) or self._is_kept(shape, books)
+            if shape not in book.held_back  # a limit holds it back, of what runs elsewhere
+            and ((stands and not self._may_come(shape, books)) or self._is_kept(shape, books))
         ]
         self._since = {shape: self._since.get(shape, now_us) for shape in waiting}
         found: list[tuple[str, str | None]] = []
         for shape, since in self._since.items():
             seconds = (now_us - since) / 1e6
-            if may_grow(book.options_of(shape)):
+            if may_grow(book.shapes.options_of(shape)):
                 continue
-            options = json.loads(book.options_of(shape))
+            options = json.loads(book.shapes.options_of(shape))
             if not lends(options):
                 # What a person may still end is no deadlock.
                 asks = any(len(each.conditions) for each in books)
@@ -68,22 +69,22 @@ class Standstill:
 
     def _patience_s(self, shape: str, books: Sequence[RunBook]) -> float:
         """How long to wait for a slot in seconds; longer where a pool has a process to come, which is to be used."""
-        pool = self._book.pool_of(shape)
+        pool = self._book.shapes.pool_of(shape)
         return OVERFLOW_S if pool is None or len(_slots_of(shape, books)) >= pool.most else BEGIN_S
 
     def _is_kept(self, shape: str, books: Sequence[RunBook]) -> bool:
         """Whether all processes of a pool serve other runs' actions that wait, and could be had beside them."""
-        pool = self._book.pool_of(shape)
-        if pool is None or not lends(json.loads(self._book.options_of(shape))):
+        pool = self._book.shapes.pool_of(shape)
+        if pool is None or not lends(json.loads(self._book.shapes.options_of(shape))):
             return False
         slots = _slots_of(shape, books)
         return len(slots) >= pool.most and all(slot.stands for slot in slots)
 
     def _may_come(self, shape: str, books: Sequence[RunBook]) -> bool:
         """Whether another run's slot goes on that holds something of what a shape needs, and will give it back."""
-        needs = amounts(json.loads(self._book.options_of(shape))).keys()
+        needs = amounts(json.loads(self._book.shapes.options_of(shape))).keys()
         return any(
-            not slot.stands and needs & amounts(json.loads(other.options_of(slot.shape))).keys()
+            not slot.stands and needs & amounts(json.loads(other.shapes.options_of(slot.shape))).keys()
             for other in books
             if other is not self._book
             for slot in other.slots.values()
@@ -92,13 +93,13 @@ class Standstill:
     def message(self, shape: str, books: Sequence[RunBook]) -> str:
         """Name what waits for slots of a shape, and who holds what such a slot needs."""
         book = self._book
-        names, needs = book.dispatch.queued_of(shape), amounts(json.loads(book.options_of(shape)))
+        names, needs = book.dispatch.queued_of(shape), amounts(json.loads(book.shapes.options_of(shape)))
         first = book.refs[book.state.actions[names[0]].task].name if names else "an action"
         waiter = f"{first} ({names[0]})" if names else first
         more = f" and {len(names) - 1} more wait" if len(names) > 1 else " waits"
         holders = "; ".join(
             f"{other.refs[other.state.actions[name].task].name} ({name}{_of(other, book)}) holds"
-            f" {in_words(amounts(json.loads(other.options_of(slot.shape))))}"
+            f" {in_words(amounts(json.loads(other.shapes.options_of(slot.shape))))}"
             for other in books
             for slot in other.slots.values()
             for name in list(slot.running)[:1]

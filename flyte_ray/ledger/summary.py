@@ -15,7 +15,7 @@ def summarize(book: RunBook) -> dict[str, Any]:
     """Say what goes on in a run: counts by phase, what runs, for what the rest waits (`waits`: Ray options as JSON).
 
     With the options stands under `pool` the environment whose processes are kept, if they are.
-    `asks` names the conditions that wait for a signal, with their prompts.
+    `held_back` names limits that are reached, and `asks` the conditions that wait for a signal, with their prompts.
     """
     return {
         "phase": book.state.phase.value,
@@ -27,12 +27,13 @@ def summarize(book: RunBook) -> dict[str, Any]:
         "starting": len(book.starting),
         "asks": [(spec.name, spec.prompt) for _, spec in book.conditions.open()],
         "waits_for_store": book.recorder.waits_for_store or _slots_reason(book),
+        "held_back": sorted({limit for held in book.held_back.values() for limit in held.limits}),
         "waits": [_needs(book, shape) for shape in book.dispatch.shapes if shape in book.starting.values()],
     }
 
 
 def _needs(book: RunBook, shape: str) -> str:
-    options, pool = book.options_of(shape), book.pool_of(shape)
+    options, pool = book.shapes.options_of(shape), book.shapes.pool_of(shape)
     return json.dumps({**json.loads(options), POOL: pool.environment}) if pool else options
 
 

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyte_ray.errors import CodeBundleError, MaxRuntimeExceededError, OOMError
 from flyte_ray.ledger.messages import Limits, Pool, TaskRef
@@ -27,8 +27,22 @@ from flyte_ray.types import TaskCodec, build_codec
 from flyte_ray.types.signing import Pickling
 
 _log = logging.getLogger("flyte_ray.runtime")
-Shaping = Callable[[TaskSpec], tuple[str, str, Pool | None]]
-"""Gives the key of a task's shape, its Ray options as JSON, and the pool whose processes it runs in, if any."""
+
+
+class Shape(NamedTuple):
+    """What the slots of a task are like."""
+
+    key: str
+    """Equal for tasks whose slots are."""
+    options: str
+    """JSON of the Ray options."""
+    pool: Pool | None
+    """The pool whose processes it runs in, if any."""
+    queue: str | None
+    """The queue whose limits hold for it, if any."""
+
+
+Shaping = Callable[[TaskSpec], Shape]
 
 
 @dataclass(frozen=True)
@@ -96,9 +110,11 @@ class Catalog:
             return known if elsewhere else self._by_key.setdefault(known.key, known)
 
     def _refer(self, task: TaskSpec) -> TaskRef:
-        shape, options, pool = self._shaping(task)
+        shape, options, pool, queue = self._shaping(task)
+        if queue is not None:
+            shape = f"{shape}@{queue}"  # its slots serve no other queue
         if isinstance(task, DeployedTask) and task.ref is not None:
-            return task.ref._replace(shape=shape, options=options, pool=pool)
+            return task.ref._replace(shape=shape, options=options, pool=pool, queue=queue)
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
         pickled = None if importable else _pickle(task, self._pickling)
@@ -116,6 +132,7 @@ class Catalog:
             bodies_of(task),
             task.interface.outputs,
             pool,
+            queue,
         )
 
 

@@ -27,7 +27,7 @@ from flyte_ray.ledger.requests import Ended, Start
 from flyte_ray.ledger.revision import Revision
 from flyte_ray.ledger.service import Ledger
 from flyte_ray.runtime.blobs import blobs_at
-from flyte_ray.runtime.catalog import Catalog, pool_of
+from flyte_ray.runtime.catalog import Catalog, Shape, pool_of
 from flyte_ray.runtime.controller import Controller
 from flyte_ray.runtime.deployed import CODE, DeployedTask
 from flyte_ray.runtime.given_secrets import NOTHING_ASKED, Asked, given
@@ -122,10 +122,10 @@ class LocalLauncher:
         return False
 
 
-def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
+def shape_locally(task: TaskSpec) -> Shape:
     """Give all tasks one shape, but those that share a thread, and say once what one declares that needs a process."""
     if isinstance(task, DeployedTask):
-        return LOCAL_SHAPE, json.dumps({CODE: task.code}), None
+        return Shape(LOCAL_SHAPE, json.dumps({CODE: task.code}), None, task.queue)
     environment = task.environment
     declared = {
         "image": environment.image not in (None, "auto"),
@@ -142,8 +142,8 @@ def shape_locally(task: TaskSpec) -> tuple[str, str, Pool | None]:
         )
     pool = pool_of(environment)
     if pool is None or pool.concurrency == 1:
-        return LOCAL_SHAPE, "{}", None  # this process is kept, and has main threads for everybody
-    return f"{LOCAL_SHAPE}:{pool}", "{}", pool
+        return Shape(LOCAL_SHAPE, "{}", None, task.queue)  # this process is kept, and has main threads for everybody
+    return Shape(f"{LOCAL_SHAPE}:{pool}", "{}", pool, task.queue)
 
 
 _told: set[tuple[str, str]] = set()
@@ -184,7 +184,8 @@ class LocalRun:
         """Prepare ledger and launcher."""
         self._asked = asked
         self._run = run
-        self._catalog = Catalog(shape_locally, pickling)
+        self._catalog = Catalog(self._shape, pickling)
+        self._queue: str | None = None
         self._store, self._pickling = store, pickling
         self._launcher = LocalLauncher(self._serve)
         # A second one in this process must not take itself for the first.
@@ -198,6 +199,7 @@ class LocalRun:
         self, task: TaskSpec, inputs: str, context: str | None, nonce: str, about: dict[str, Any], cache: str | None
     ) -> None:
         """Run a new run to its end."""
+        self._queue = about.get("queue")
         start = Start(self._run, nonce, self._catalog.know(task).ref, inputs, context, cache, about)
         self._execute(lambda: self.ledger.start(start), about)
 
@@ -205,10 +207,15 @@ class LocalRun:
         self, spec: Mapping[str, Any], *, take_over: bool, revise: Callable[[Catalog], Revision] | None = None
     ) -> None:
         """Continue a recorded run to its end, with the tasks on record or, by a revision, with those of today."""
+        self._queue = spec.get("queue")
         revision = revise(self._catalog) if revise else None
         self._execute(
             lambda: self.ledger.resume(self._run, {}, by_person=True, take_over=take_over, revision=revision), spec
         )
+
+    def _shape(self, task: TaskSpec) -> Shape:
+        shape = shape_locally(task)
+        return shape._replace(queue=shape.queue or self._queue)
 
     def _execute(self, begin: Callable[[], None], spec: Mapping[str, Any]) -> None:
         with CtrlC() as ctrl_c, variables(spec.get("env_vars") or {}), given(*self._asked):

@@ -56,9 +56,9 @@ class Trigger:
     """Accepted."""
     overwrite_cache: bool = False
     queue: str | None = None
-    """Accepted."""
+    """The queue of its runs' tasks that name none."""
     max_action_concurrency: int | None = None
-    """Accepted: 0 or at least 2."""
+    """How many actions of a run run at a time: 0 (no limit) or at least 2."""
     labels: Mapping[str, str] | None = None
     annotations: Mapping[str, str] | None = None
     """Accepted."""

@@ -17,9 +17,12 @@ def party(
     holds: frozenset[str] = CPU,
     scarce: frozenset[str] = CPU,
     giving: int = 0,
+    priority: int = 0,
+    owner: str = "",
 ) -> Party:
     began = NOW - 2 * STARVED_US
-    return Party(RunId(name), "s", holds, [NOW - 2 * TURN_US] * slots, giving, [began] * starting, scarce)
+    since = [NOW - 2 * TURN_US] * slots
+    return Party(RunId(name), "s", holds, since, giving, [began] * starting, scarce, priority, owner)
 
 
 def given(*parties: Party) -> dict[str, int]:
@@ -61,3 +64,30 @@ def test_only_who_holds_what_is_scarce_gives_way() -> None:
         party("holds", 2, holds=CPU | gpu),
         party("trains", 0, starting=1, holds=CPU | gpu, scarce=gpu),
     ) == {"holds": 1}
+
+
+def test_who_has_a_lower_priority_gives_all_it_has_and_a_higher_one_nothing() -> None:
+    assert given(party("batch", 1), party("urgent", 3, starting=1, priority=1)) == {"batch": 1}
+    assert given(party("urgent", 4, priority=1), party("batch", 0, starting=1)) == {}
+
+
+def test_of_several_with_a_lower_priority_the_lowest_gives_first() -> None:
+    low, middle = party("low", 1, priority=-1), party("middle", 4)
+    assert given(low, middle, party("urgent", 0, starting=1, priority=5)) == {"low": 1, "middle": 0}
+
+
+def test_an_owner_with_many_runs_has_no_more_than_one_with_a_single_run() -> None:
+    mine = [party(f"mine{number}", 2, owner="me") for number in range(3)]
+    hers = party("hers", 2, starting=1, owner="her")
+    assert given(*mine, hers) == {"mine0": 1, "mine1": 0, "mine2": 0}
+    assert given(*mine, party("hers", 6, starting=1, owner="her")) == {}
+
+
+def test_the_runs_of_one_owner_share_what_that_owner_has() -> None:
+    assert given(
+        party("big", 3, owner="me"), party("new", 0, starting=1, owner="me"), party("hers", 3, owner="her")
+    ) == {"big": 1}
+
+
+def test_owners_take_turns_where_there_are_fewer_slots_than_owners() -> None:
+    assert given(party("mine", 1, owner="me"), party("hers", 0, starting=1, owner="her")) == {"mine": 1}
