@@ -8,6 +8,7 @@ Called with the service's lock held. Pure: clock and runs come from outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from flyte_ray.ledger.book import RunBook
@@ -60,7 +61,7 @@ class Admission:
             return MANY
         places = min((free for _, free in self._places(book, slot.shape, slot)), default=MANY)
         if slot.concurrency > 1:
-            places -= slot.busy
+            places -= _runs(book, slot)
         elif places > 0:
             places = MANY  # it runs them one after the other
         return max(0, min(places, self._due_now(queue)))
@@ -129,13 +130,18 @@ class Admission:
         return int(left + 1e-9)
 
 
+def _runs(book: RunBook, slot: Slot) -> int:
+    """How many actions run in a slot at a time. Who has open calls waits, though its slot may not have said so yet."""
+    working = (name for name in slot.running if name not in slot.waiting and not book.open_children.get(name))
+    return sum(1 for _ in islice(working, slot.concurrency))
+
+
 def _taken(book: RunBook, but: Slot | None, queue: str | None) -> int:
     """Count the places that a run's slots take, of a queue or of all."""
     taken = 0
     for slot in book.slots.values():
         if slot is not but and (queue is None or book.shapes.queue_of(slot.shape) == queue):
-            busy = 0 if slot.concurrency == 1 and slot.stands else min(slot.busy, slot.concurrency)
-            taken += busy or int(but is None and not slot.stands)
+            taken += _runs(book, slot) or int(but is None and not slot.running)
     if but is None:
         taken += sum(queue is None or book.shapes.queue_of(shape) == queue for shape in book.starting.values())
     return taken

@@ -202,11 +202,10 @@ def test_settings_of_flytes_control_plane_are_accepted_and_said_once(
 ) -> None:
     for _ in range(2):
         flyte.init(root=root, org="o", insecure=False)
-        flyte.with_runcontext(domain="d", max_action_concurrency=2)
+        flyte.with_runcontext(domain="d")
     assert [record.getMessage().split(" has ")[0] for record in caplog.records] == [
         "flyte.init: 'org'",
         "flyte.with_runcontext: 'domain'",
-        "flyte.with_runcontext: 'max_action_concurrency'",
     ]
     asyncio.run(flyte.init.aio(root=root))
 

@@ -26,6 +26,7 @@ from flyte_ray.ledger.paths import (
     fired_key,
     lease_key,
     notified_key,
+    queue_key,
     secret_key,
     segment_key,
     signal_key,
@@ -103,6 +104,7 @@ def test_the_tree_of_files_names_every_path_as_the_code_makes_it() -> None:
     made |= {notified_key(run, 7, 8).replace("7-8", "<end>-<place>")}
     made |= {app_key("<name>", 0).replace("00000000", "<revision>"), address_key("<name>"), token_key("<id>")}
     made |= {secret_key("<name>")}
+    made |= {queue_key("<name>")}
     made |= {"ended/<inverse time>-<run>-<end>.json", "listed/<inverse time>-<run>-<digest>.json"}
     made |= {app_data_key("<digest>", "<name>"), task_key("<name>", 0).replace("00000000", "<revision>")}
     trigger = "<task>", "<name>"
