@@ -52,11 +52,6 @@ class Shapes:
         return self._queues.get(plain_shape(shape)) if self._queues else None
 
     @property
-    def has_pools(self) -> bool:
-        """Whether any of its tasks runs in a pool that is its own."""
-        return any(pool.of_run for pool in self._pools.values())
-
-    @property
     def queues(self) -> set[str]:
         """All queues of its tasks."""
         return set(self._queues.values())
