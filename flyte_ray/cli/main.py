@@ -63,7 +63,7 @@ VERBS: Final = {
         ),
     ),
     "create": Verb(
-        "Make tokens, secrets, queues, triggers and config files.",
+        "Make tokens, secrets, queues, triggers, config files.",
         ("tokens", "configuring", "queues", "triggers", "secrets"),
     ),
     "update": Verb("Switch apps and triggers off and on.", ("apps", "triggers")),
