@@ -7,6 +7,7 @@ lists all that it considered with what they used. Ray tells of a dead node befor
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,8 +19,9 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from flyte_ray.cluster.installing import last_lines, missing_package
 from flyte_ray.errors import BaseRuntimeError
-from flyte_ray.ledger.losses import ENDED, MEMORY, NODE, PREEMPTED, Loss
+from flyte_ray.ledger.losses import ENDED, MEMORY, NODE, PREEMPTED, SETUP, Loss
 
 SLOT_TASK: Final = "flyte-ray slot "
 """Begins the name of a slot's Ray task."""
@@ -52,7 +54,7 @@ def read_death(slot: str, error: Exception, nodes: Callable[[], list[dict[str, A
         case WorkerCrashedError():
             return Loss("its process ended unexpectedly (killed, exited or crashed)"), False
         case RuntimeEnvSetupError():
-            return Loss(f"its environment could not be set up: {error}"), True
+            return Loss(_read_setup(str(error)), SETUP), True
         case RayTaskError():
             # Of our own entry: the next slot would meet it too. What we or the arrival raise is meant to be read; the
             # rest needs Ray's traceback.
@@ -60,6 +62,12 @@ def read_death(slot: str, error: Exception, nodes: Callable[[], list[dict[str, A
             return Loss(str(error.cause) if told else f"{type(error).__name__}: {error}"), True
         case _:
             return Loss(f"{type(error).__name__}: {error}", ENDED), False
+
+
+def _read_setup(text: str) -> str:
+    missing = missing_package(text)
+    what = f"no index has a package '{missing}' that fits" if missing else "its environment could not be set up"
+    return f"{what}; the last that was said:\n{textwrap.indent(last_lines(text), '  ')}"
 
 
 def _read_memory(slot: str, text: str) -> Loss:

@@ -15,9 +15,11 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RuntimeEnvSetupError
 
 from flyte_ray.cluster.deaths import SLOT_TASK, read_death
+from flyte_ray.cluster.images import without_uv
+from flyte_ray.cluster.installing import lacks_uv
 from flyte_ray.cluster.lent_secrets import LentSecrets
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import secrets_in
@@ -56,6 +58,10 @@ class Launcher:
         self._ended: dict[str, str] = {}
         """Slots for which a process of a pool was ended, by the process."""
         self._keeps_pools = False
+        self._lacks_uv = False
+        """Nodes have no uv and cannot get it: pip installs what slots need."""
+        self._by_pip: set[str] = set()
+        """Slots for which it does."""
 
     async def launch(self, orders: list[SlotOrder]) -> None:
         """Start slots."""
@@ -77,7 +83,11 @@ class Launcher:
             is_own = order.pool or secrets_in(json.loads(order.options))
             own = self._own_entry if is_own else self._entry
             entry = own if is_slot else self._pool_entry
-            remote = entry.options(**json.loads(order.options), name=f"{SLOT_TASK}{order.slot}")
+            options = json.loads(order.options)
+            if self._lacks_uv and "uv" in options.get("runtime_env", {}):
+                options["runtime_env"] = without_uv(options["runtime_env"])
+                self._by_pip.add(order.slot)
+            remote = entry.options(**options, name=f"{SLOT_TASK}{order.slot}")
             about = order.slot, order.run, order.shape, self._ledger, self._root, self._storage, self._node
             ref = remote.remote(self._program, *about, order.pool)
         except Exception as error:
@@ -190,7 +200,12 @@ class Launcher:
         except asyncio.CancelledError:
             raise
         except Exception as error:
+            if isinstance(error, RuntimeEnvSetupError) and lacks_uv(str(error)) and order.slot not in self._by_pip:
+                self._lacks_uv = True
+                self._start(order)
+                return
             loss, is_hopeless = read_death(order.slot, error, ray.nodes)
+        self._by_pip.discard(order.slot)
         del self._refs[order.slot]
         await self._lose(order.slot, order, loss, hopeless=is_hopeless)
 

@@ -25,6 +25,7 @@ from flyte_ray.cluster.trigger_ledger import TriggerLedger
 from flyte_ray.errors import StoreError
 from flyte_ray.ledger.adoption import Adoption
 from flyte_ray.ledger.lease import read_claims
+from flyte_ray.ledger.losses import SETUP
 from flyte_ray.ledger.messages import Reply
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.requests import Ended, Start
@@ -172,7 +173,8 @@ class LedgerActor:
         """Take note that a slot is gone."""
         await self._recovered(RunId(death.run))
         if death.hopeless:
-            self._ledger.fail_queued(RunId(death.run), death.shape, death.loss.reason, "SlotStartError")
+            code = "ImageBuildError" if death.loss.cause == SETUP else "SlotStartError"
+            self._ledger.fail_queued(RunId(death.run), death.shape, death.loss.reason, code)
         self._ledger.slot_ended(RunId(death.run), death.slot, death.loss)
 
     async def start(self, start: Start) -> None:

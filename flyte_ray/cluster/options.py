@@ -1,7 +1,7 @@
 """Translate an environment into the options of a Ray remote function, without Ray.
 
 Invariants: pure, apart from reading the package files that an image names; what Ray cannot honour is refused by name,
-never dropped; no address of a package index enters the options, because Ray shows them to everybody on the cluster.
+never dropped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Any, Final
 
+from flyte_ray.cluster.images import map_image
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.ledger.amounts import amounts, in_words
 from flyte_ray.spec.devices import SHARED, Device
@@ -51,17 +52,14 @@ _RAY_NAMES: Final = {
 }
 _NEURON_CORES: Final = {"Inf1": 4, "Inf2": 2, "Trn1": 2, "Trn1n": 2, "Trn2": 8, "Trn2u": 8}
 _CHIPS_PER_HOST: Final = {"V5E": 8, "V5P": 4, "V6E": 8}
-_NOT_BUILT: Final = {
-    "apt": "system packages",
-    "commands": "build commands",
-    "pixi_project": "a pixi project",
-    "pixi_script": "a pixi script",
-}
-_INSTALLER_OPTIONS: Final = ("index_url", "extra_index_urls", "extra_args")
 
 
 def remote_options(
-    environment: EnvironmentSpec, *, bundle_digest: str | None, run_env: Mapping[str, str] = _NO_VARS
+    environment: EnvironmentSpec,
+    *,
+    bundle_digest: str | None,
+    run_env: Mapping[str, str] = _NO_VARS,
+    mapped: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compute the options with which slots of an environment are started.
 
@@ -69,6 +67,7 @@ def remote_options(
         environment: Where the tasks run.
         bundle_digest: Digest of the code bundle, set as `FLYTE_RAY_BUNDLE`; `None` for none.
         run_env: Variables of the run; they win over those of the environment, which win over the image's.
+        mapped: What the image comes to (`images.map_image`), if that is known: a slot may lack the files it names.
 
     Returns:
         Keyword arguments for `options` of a Ray remote function: `num_cpus` (cores, 1 unless asked otherwise),
@@ -97,7 +96,7 @@ def remote_options(
         _add_device(device, options, custom)
     if custom:
         options["resources"] = custom
-    runtime_env = _runtime_env(environment, bundle_digest, run_env)
+    runtime_env = _runtime_env(environment, bundle_digest, run_env, mapped)
     if runtime_env:
         options["runtime_env"] = runtime_env
     return options
@@ -139,55 +138,14 @@ def _chips(device: Device) -> int:
     return chips
 
 
-def _runtime_env(environment: EnvironmentSpec, bundle: str | None, run_env: Mapping[str, str]) -> dict[str, Any]:
-    image = environment.image
-    ready, packages = None, {}
-    if isinstance(image, Image):
-        ready, packages = image.base_uri, _packages(environment.name, image)
-    elif image is not None and image != "auto":
-        ready = image
-    if ready and packages:
-        raise UnsupportedError(
-            f"Environment '{environment.name}': Ray installs no packages into the ready image {ready!r}. "
-            f"Put them into that image, or start from Image.from_debian_base()."
-        )
-    variables = _variables(environment, bundle, run_env, ready)
-    runtime_env: dict[str, Any] = {"image_uri": ready} if ready else packages
+def _runtime_env(
+    environment: EnvironmentSpec, bundle: str | None, run_env: Mapping[str, str], mapped: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    runtime_env = dict(map_image(environment.name, environment.image).runtime_env if mapped is None else mapped)
+    variables = _variables(environment, bundle, run_env, runtime_env.get("image_uri"))
     if variables:
         runtime_env["env_vars"] = variables
     return runtime_env
-
-
-def _packages(environment: str, image: Image) -> dict[str, Any]:
-    """The `uv` part of a runtime environment; empty if the image needs no packages."""
-    if image.dockerfile is not None or image.ref_name is not None:
-        what = f"the Dockerfile {image.dockerfile}" if image.dockerfile else f"the image name {image.ref_name!r}"
-        raise UnsupportedError(
-            f"Environment '{environment}' needs a ready image, got {what}. Build it and write Image.from_base(address)."
-        )
-    pre = False
-    for layer in image.layers:
-        if layer.kind in _NOT_BUILT:
-            raise UnsupportedError(
-                f"Environment '{environment}': Ray's nodes cannot install {_NOT_BUILT[layer.kind]} for a slot, got "
-                f"{', '.join(layer.values)}. Put them into an image of your own (Image.from_base) or on the nodes."
-            )
-        given = dict(layer.options)
-        for option in _INSTALLER_OPTIONS:
-            # The value is left out of the message: it may carry a password.
-            if option in given and layer.kind != "pixi_project":
-                raise UnsupportedError(
-                    f"Environment '{environment}': installer options belong to the nodes, got {option}. Ray shows a "
-                    f"slot's options to everybody; set UV_INDEX_URL and the like in the nodes' own environment."
-                )
-        pre = pre or "pre" in given
-    packages = list(image.pip_packages)
-    if not packages:
-        return {}
-    if pre:
-        # `--no-cache` is what Ray passes by default; naming options replaces it.
-        return {"uv": {"packages": packages, "uv_pip_install_options": ["--no-cache", "--prerelease=allow"]}}
-    return {"uv": packages}
 
 
 def _variables(

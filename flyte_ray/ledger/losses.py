@@ -26,6 +26,8 @@ ENDED: Final = "ended"
 """The ledger ended the slot, because of one action that did not stop; or Ray did, for a reason of its own."""
 STACKED: Final = "stacked"
 """The slot goes on: the attempt has left it, because it waited for a signal above others that could go on."""
+SETUP: Final = "setup"
+"""The slot's environment, its packages or its container, could not be prepared."""
 UNSEEN: Final = "unseen"
 """No ledger was there to see it, or the slot had not attached to this one."""
 

@@ -59,12 +59,6 @@ def test_a_slice_over_several_hosts_is_refused() -> None:
         options_of(resources=Resources(gpu=TPU("V6E", "4x4")))
 
 
-def test_packages_are_installed_by_uv() -> None:
-    assert options_of(image=BASE.with_pip_packages("numpy"))["runtime_env"] == {"uv": ["numpy"]}
-    env = options_of(image=BASE.with_pip_packages("numpy", pre=True))["runtime_env"]
-    assert env == {"uv": {"packages": ["numpy"], "uv_pip_install_options": ["--no-cache", "--prerelease=allow"]}}
-
-
 def test_variables_of_the_run_win_over_environment_and_image() -> None:
     image = BASE.with_env_vars({"A": "image", "B": "image", "C": "image"})
     options = options_of("d1", {"A": "run"}, image=image, env_vars={"A": "env", "B": "env"})
@@ -87,35 +81,6 @@ def test_a_quote_in_a_variable_of_a_container_is_refused_without_its_value() -> 
 def test_a_variable_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidDeclaration, match="'A'"):
         options_of(run_env={"A": 1})  # type: ignore[dict-item]
-
-
-@pytest.mark.parametrize(
-    ("image", "named"),
-    [
-        (BASE.with_apt_packages("git"), "git"),
-        (BASE.with_commands(["make all"]), "make all"),
-        (BASE.with_pixi_project("pixi.toml"), "pixi.toml"),
-        (Image.from_pixi_script("s.py", name="s"), "s.py"),
-        (Image.from_dockerfile("Dockerfile", "reg", "n"), "Dockerfile"),
-        (Image.from_ref_name("team"), "team"),
-        (READY.clone(extendable=True).with_pip_packages("numpy"), "repo/name:1"),
-    ],
-)
-def test_what_ray_cannot_build_is_refused_by_name(image: Image, named: str) -> None:
-    with pytest.raises(UnsupportedError, match=named):
-        options_of(image=image)
-
-
-def test_the_address_of_an_index_is_refused_and_not_shown() -> None:
-    image = BASE.with_pip_packages("numpy", index_url="https://me:secret@index.example/simple")
-    with pytest.raises(UnsupportedError, match="index_url") as caught:
-        options_of(image=image)
-    assert "index.example" not in str(caught.value)
-
-
-def test_layers_that_the_code_bundle_replaces_are_no_matter() -> None:
-    image = BASE.with_source_folder("src").with_code_bundle().with_workdir("/app").with_local_v2()
-    assert options_of(image=image) == {"num_cpus": 1, "max_retries": 0}
 
 
 def test_equal_options_have_one_shape_whatever_their_order() -> None:
