@@ -52,8 +52,9 @@ def cluster(
     variables: Mapping[str, str] = MappingProxyType({}),
     growth: Mapping[str, int] = MappingProxyType({}),
     dashboard: int = 0,
+    ray: tuple[str, ...] = (RAY,),
 ) -> Iterator[str]:
-    """Start a cluster of one node, with these variables in its environment, and yield its address.
+    """Start a cluster of one node, with these variables in its environment, by this `ray`, and yield its address.
 
     With `growth`, CPUs by name, Ray's autoscaler may add one node of each of these types, on this machine. With
     `dashboard` it has one, at that port.
@@ -61,7 +62,7 @@ def cluster(
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
         port = free_port()
-        command = [RAY, "start", "--head", "--block"]
+        command = [*ray, "start", "--head", "--block"]
         command += [f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={folder}"]
         command += [f"--dashboard-port={dashboard}"] if dashboard else ["--include-dashboard=false"]
         command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]

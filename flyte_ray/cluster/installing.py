@@ -15,14 +15,14 @@ _MISSING: Final = (
     re.compile(r"Because (\S+) was not found in the package registry"),
     re.compile(r"No matching distribution found for ([^\s(]+)"),
 )
-_GETS_UV: Final = re.compile(r"'-m', 'pip', 'install'[^\]]*'uv[^']*'\]")
+_LACKS_UV: Final = re.compile(r"'-m', 'pip', 'install'[^\]]*'uv[^']*'\]|No module named uv\b")
 _NOISE: Final = re.compile(r"^(Using Python .* environment at|\[notice\]|WARNING: You are using pip)")
 _LAST_WORDS: Final = re.compile(r"^(?:[\w.]+(?:Error|Exception)): (.+)$", re.MULTILINE)
 
 
 def lacks_uv(text: str) -> bool:
-    """Whether Ray has failed to get uv itself, so that pip may still do."""
-    return _GETS_UV.search(text) is not None
+    """Whether there is no uv and Ray has failed to get it, so that pip may still do."""
+    return _LACKS_UV.search(text) is not None
 
 
 def missing_package(text: str) -> str | None:

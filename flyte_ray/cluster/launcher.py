@@ -58,8 +58,8 @@ class Launcher:
         self._ended: dict[str, str] = {}
         """Slots for which a process of a pool was ended, by the process."""
         self._keeps_pools = False
-        self._lacks_uv = False
-        """Nodes have no uv and cannot get it: pip installs what slots need."""
+        self._lack_uv: set[str] = set()
+        """Shapes whose nodes have no uv and cannot get it: pip installs what they need."""
         self._by_pip: set[str] = set()
         """Slots for which it does."""
 
@@ -84,7 +84,7 @@ class Launcher:
             own = self._own_entry if is_own else self._entry
             entry = own if is_slot else self._pool_entry
             options = json.loads(order.options)
-            if self._lacks_uv and "uv" in options.get("runtime_env", {}):
+            if order.shape in self._lack_uv and "uv" in options.get("runtime_env", {}):
                 options["runtime_env"] = without_uv(options["runtime_env"])
                 self._by_pip.add(order.slot)
             remote = entry.options(**options, name=f"{SLOT_TASK}{order.slot}")
@@ -201,7 +201,7 @@ class Launcher:
             raise
         except Exception as error:
             if isinstance(error, RuntimeEnvSetupError) and lacks_uv(str(error)) and order.slot not in self._by_pip:
-                self._lacks_uv = True
+                self._lack_uv.add(order.shape)
                 self._start(order)
                 return
             loss, is_hopeless = read_death(order.slot, error, ray.nodes)

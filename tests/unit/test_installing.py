@@ -22,8 +22,8 @@ Command '['/tmp/v/bin/python', '-m', 'uv', 'pip', 'install', '-r', '/tmp/r.txt']
 Last 50 lines of stdout:
     Using Python 3.11.7 environment at: /tmp/v
     error: No solution found when resolving dependencies
-      cause: Because none-such was not found in the package registry and you require none-such, we can conclude that your
- requirements are unsatisfiable.
+      cause: Because none-such was not found in the package registry and you require none-such, we can conclude that
+ your requirements are unsatisfiable.
 
 """
 NO_UV = f"""{TRACEBACK}\

@@ -1,0 +1,79 @@
+"""Packages of an image, really installed, from a wheel that is made here: no index is asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flyte_ray as flyte
+from flyte_ray.errors import ImageBuildError
+from tests import image_tasks
+from tests.ray_cluster import cluster, connection
+
+
+def make_wheel(folder: Path) -> None:
+    """A wheel of one module without dependencies."""
+    name = image_tasks.WHEEL.replace("-", "_")
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {image_tasks.WHEEL}\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "".join(f"{each},,\n" for each in (*wheel.namelist(), f"{about}/RECORD")))
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheels")
+    make_wheel(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cluster whose installers know these wheels alone.
+
+    Ray copies the virtual environment that it runs in for each one it makes: this one is small and points to ours.
+    """
+    python = tmp_path_factory.mktemp("python")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(python)], check=True, timeout=60)
+    place = sysconfig.get_path("purelib", vars={"base": str(python), "platbase": str(python)})
+    Path(place, "outer.pth").write_text(sysconfig.get_path("purelib"))
+    given = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    given["RUNTIME_ENV_RETRY_TIMES"] = "1"
+    ray = (str(python / "bin" / "python"), "-m", "ray.scripts.scripts")
+    with cluster(2, variables=given, ray=ray) as address:
+        found = tmp_path_factory.mktemp("root")
+        with connection(address, found):
+            yield found
+
+
+def test_environments_of_one_image_are_built_once(root: Path) -> None:
+    first, second = flyte.run(image_tasks.main).outputs()[0]
+    assert first == second and "/runtime_resources/uv/" in first
+    assert flyte.run(image_tasks.main).outputs() == ([first, second],)
+
+
+def test_a_package_that_no_index_has_fails_its_actions_with_the_installers_words(root: Path) -> None:
+    with pytest.raises(ImageBuildError, match="'no-such-wheel-of-a-test'") as caught:
+        flyte.run(image_tasks.has_none).outputs()
+    assert "Because no-such-wheel-of-a-test was not found" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_packages_that_exclude_each_other_fail_with_the_installers_words(root: Path) -> None:
+    with pytest.raises(ImageBuildError, match="unsatisfiable"):
+        flyte.run(image_tasks.has_two).outputs()
+
+
+def test_where_there_is_no_uv_pip_installs(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv" / "__init__.py").touch()  # hides the real one, and is none
+    run = flyte.with_runcontext(env_vars={"PYTHONPATH": str(tmp_path)}).run(image_tasks.uses_it)
+    assert "/runtime_resources/pip/" in run.outputs()[0]
