@@ -11,6 +11,7 @@ by_uv = flyte.TaskEnvironment("by-uv", image=image)
 again = flyte.TaskEnvironment("again", image=image, env_vars={"OTHER": "1"})
 missing = flyte.TaskEnvironment("missing", image=BASE.with_pip_packages("no-such-wheel-of-a-test"))
 clashing = flyte.TaskEnvironment("clashing", image=BASE.with_pip_packages(f"{WHEEL}>1", f"{WHEEL}<1"))
+by_pip = flyte.TaskEnvironment("by-pip", image=BASE.with_pip_packages(f"{WHEEL}==1.0"))
 plain = flyte.TaskEnvironment("plain")
 
 
@@ -27,6 +28,11 @@ def uses_it() -> str:
 
 @again.task
 def uses_it_too() -> str:
+    return where()
+
+
+@by_pip.task
+def uses_one() -> str:
     return where()
 
 

@@ -75,5 +75,5 @@ def test_packages_that_exclude_each_other_fail_with_the_installers_words(root: P
 def test_where_there_is_no_uv_pip_installs(root: Path, tmp_path: Path) -> None:
     (tmp_path / "uv").mkdir()
     (tmp_path / "uv" / "__init__.py").touch()  # hides the real one, and is none
-    run = flyte.with_runcontext(env_vars={"PYTHONPATH": str(tmp_path)}).run(image_tasks.uses_it)
+    run = flyte.with_runcontext(env_vars={"PYTHONPATH": str(tmp_path)}).run(image_tasks.uses_one)
     assert "/runtime_resources/pip/" in run.outputs()[0]

@@ -10,6 +10,9 @@ from typing import Final
 
 SHOWN: Final = 12
 """Lines of the installer that are shown."""
+ONE_TRY: Final = ("RUNTIME_ENV_RETRY_TIMES", "1")
+"""Variable of a Ray that we start: an environment that cannot be installed would else be tried three times, which takes
+a minute; installers themselves try again where a network fails."""
 _OUTPUT: Final = re.compile(r"^Last \d+ lines of std(?:out|err):\n", re.MULTILINE)
 _MISSING: Final = (
     re.compile(r"Because (\S+) was not found in the package registry"),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flyte_ray.cluster.bootstrap import of_no_worker
+from flyte_ray.cluster.installing import ONE_TRY
 from flyte_ray.errors import ClusterError
 from flyte_ray.ledger.origin import has_ended, is_running, name_process
 
@@ -115,7 +116,7 @@ def _start(command: list[str], log: Path, mode: str) -> subprocess.Popen[bytes]:
     with log.open(mode) as file:
         return subprocess.Popen(
             command,
-            env={**of_no_worker(os.environ), LOOPBACK[0]: LOOPBACK[1]},
+            env={ONE_TRY[0]: ONE_TRY[1], **of_no_worker(os.environ), LOOPBACK[0]: LOOPBACK[1]},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

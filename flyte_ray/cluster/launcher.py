@@ -80,10 +80,9 @@ class Launcher:
     def _start(self, order: SlotOrder) -> None:
         is_slot = order.slot in self._orders
         try:
-            is_own = order.pool or secrets_in(json.loads(order.options))
-            own = self._own_entry if is_own else self._entry
-            entry = own if is_slot else self._pool_entry
             options = json.loads(order.options)
+            own = self._own_entry if order.pool or secrets_in(options) else self._entry
+            entry = own if is_slot else self._pool_entry
             if order.shape in self._lack_uv and "uv" in options.get("runtime_env", {}):
                 options["runtime_env"] = without_uv(options["runtime_env"])
                 self._by_pip.add(order.slot)

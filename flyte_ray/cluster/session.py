@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 from flyte_ray.cluster.bootstrap import bootstrap, make_actors
+from flyte_ray.cluster.installing import ONE_TRY
 from flyte_ray.cluster.lasting import is_lasting
 from flyte_ray.cluster.names import NAMESPACE, launcher_name, ledger_name
 from flyte_ray.cluster.package import own_digest, own_version
@@ -99,6 +100,7 @@ def start_embedded() -> None:
     """
     import ray  # see connect
 
+    os.environ.setdefault(*ONE_TRY)
     try:
         ray.init(
             address="local",
