@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import flyte_ray as flyte
 
 WHEEL = "tiny-wheel-of-a-test"
@@ -16,9 +18,7 @@ plain = flyte.TaskEnvironment("plain")
 
 
 def where() -> str:
-    import tiny_wheel_of_a_test
-
-    return str(tiny_wheel_of_a_test.__file__)
+    return str(importlib.import_module(WHEEL.replace("-", "_")).__file__)
 
 
 @by_uv.task
