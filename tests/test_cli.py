@@ -396,8 +396,8 @@ def test_what_a_root_holds_can_be_read(cli: Cli) -> None:
     rows = json.loads(cli("get", "action", *root, "-o", "json", "bad").stdout)
     assert [(row["phase"], row["task"]) for row in rows] == [("failed", "demo.failing"), ("failed", "demo.divide")]
     table = cli("get", "action", *root, "bad", rows[1]["id"]).stdout.splitlines()
-    assert table[0].split() == ["ID", "PHASE", "TASK", "ATTEMPTS", "SECONDS", "ERROR"]
-    assert table[1].split()[:4] == [rows[1]["id"], "failed", "demo.divide", "1"]
+    assert table[0].split() == ["ID", "PARENT", "PHASE", "TASK", "ATTEMPTS", "SECONDS", "ERROR"]
+    assert table[1].split()[:5] == [rows[1]["id"], "a0", "failed", "demo.divide", "1"]
     assert json.loads(cli("get", "io", *root, "bad", rows[1]["id"]).stdout)["inputs"] == {"x": 0}
     done = cli("get", "action", *root, "bad", "a9")
     assert done.exit_code == 2

@@ -106,7 +106,7 @@ def test_a_backfill_starts_what_would_have_fired_and_nothing_twice(cli: Cli, fil
     planned = [row["fire"] for row in json.loads(cli(*words, "--dry-run").output)]
     assert planned == ["2026-03-28 01:30:00+00:00", "2026-03-29 01:00:00+00:00", "2026-03-30 00:30:00+00:00"]
     assert not flyte.remote.Run.listall()
-    for done in ("started", "was there"):
+    for done in ("succeeded", "was there"):
         rows = json.loads(cli(*words, "--local").output)
         assert [row["done"] for row in rows] == [done] * 3
     first = flyte.remote.Run.get(rows[0]["run"])

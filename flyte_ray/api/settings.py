@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -134,7 +136,14 @@ def _from_files(name: str) -> Any:
 def again(verb: str, *words: str) -> str:
     """Write a command that speaks of the root that this process uses."""
     given = ["--root", str(settings.root)] if settings.root else []
-    return f"flyte-ray {verb} {shlex.join([*words, *given, *settings.repeated])}".rstrip()
+    return f"{_program()} {verb} {shlex.join([*words, *given, *settings.repeated])}".rstrip()
+
+
+def _program() -> str:
+    """Return what a user writes to call the command line: as this process was called, where no PATH leads there."""
+    called = sys.argv[0] if sys.argv else ""
+    is_script = os.path.basename(called) == "flyte-ray" and shutil.which("flyte-ray") is None
+    return shlex.quote(called) if is_script else "flyte-ray"
 
 
 def current_store() -> Store:

@@ -69,6 +69,11 @@ def user_traceback(state: RunState, action: str = ROOT_ACTION) -> str:
     return _told(state.actions[action], _failed_below(state))
 
 
+def find_origin(state: RunState) -> ActionState:
+    """Return the action where the error of a failed run began."""
+    return _origin(state.root, _failed_below(state))[-1]
+
+
 def _failed_below(state: RunState) -> dict[str, list[ActionState]]:
     failed: dict[str, list[ActionState]] = {}
     for action in state.actions.values():

@@ -13,7 +13,7 @@ import click
 
 from flyte_ray.api.run import Run
 from flyte_ray.api.sight import Watcher
-from flyte_ray.api.tracebacks import in_users_files, told_by
+from flyte_ray.api.tracebacks import find_origin, in_users_files, told_by
 from flyte_ray.cli.live import shown
 from flyte_ray.cli.options import again
 from flyte_ray.cluster.session import start_embedded
@@ -93,6 +93,8 @@ def report(store: Store, run: Run, output: str) -> RunState:
     else:
         click.echo(told_by(state, load_spec(store, RunId(run.name))), err=True, nl=False)
     click.echo(f"Look at it: {again('get action', run.name)}")
+    if not succeeded and (origin := find_origin(state)).id != ROOT_ACTION:
+        click.echo(f"Caused by task {origin.task_name}: {again('get action', run.name, origin.id)}")
     return state
 
 

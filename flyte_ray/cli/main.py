@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
-from flyte_ray.cli import CONFIG, VERBOSE, WORDS
+from flyte_ray.cli import CONFIG, FRONT, VERBOSE, WORDS, everywhere
 from flyte_ray.errors import (
     ActionNotFoundError,
     BaseRuntimeError,
@@ -176,6 +177,17 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     context.exit()
 
 
+def _if_given(context: click.Context, option: click.Parameter, given: Any) -> Any:
+    return given if context.get_parameter_source(str(option.name)) is click.core.ParameterSource.COMMANDLINE else None
+
+
+def _in_front(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb, of which nothing counts in front that is not given there."""
+    for option in everywhere(_if_given, _if_given):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Verbs)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
@@ -186,10 +198,11 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     type=click.Path(exists=True, dir_okay=False),
     help="Read settings from this file alone; 'get config' shows what applies.",
 )
+@_in_front
 @click.pass_context
-def main(context: click.Context, config: str | None) -> None:
+def main(context: click.Context, /, config: str | None, verbose: int | None, **front: Any) -> None:
     """Durable data and ML work on Ray."""
-    context.meta[CONFIG] = config
+    context.meta.update({CONFIG: config, VERBOSE: verbose or 0, FRONT: front})
 
 
 if __name__ == "__main__":

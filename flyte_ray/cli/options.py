@@ -13,7 +13,7 @@ import click
 from flyte_ray.api.config import auto, use
 from flyte_ray.api.settings import again as again
 from flyte_ray.api.settings import init, settings
-from flyte_ray.cli import CONFIG, VERBOSE, job_side
+from flyte_ray.cli import CONFIG, FRONT, VERBOSE, everywhere, job_side
 from flyte_ray.cluster.reach import is_dashboard
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 from flyte_ray.runtime.aliases import stand_in_for_flyte
@@ -21,33 +21,22 @@ from flyte_ray.runtime.logs import set_levels
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--root`, `--address`, `-o/--output` and `-v` to a verb."""
-    for option in (
-        click.option(
-            "-v", "--verbose", count=True, callback=_count, help="Say more about what happens; -vv shows tracebacks."
-        ),
-        click.option(
-            "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written."
-        ),
-        click.option(
-            "--address",
-            metavar="HOST:PORT",
-            help="The Ray cluster, or http://HOST:8265 to go through its dashboard (default: see 'get config').",
-        ),
-        click.option(
-            "--root",
-            metavar="URI",
-            help="Where the record lies: a path or s3://… (default: see 'get config').",
-        ),
-    ):
+    """Add `--root`, `--address`, `-o/--output` and `-v` to a verb; they may stand in front of it, too."""
+    for option in everywhere(_or_front, _count):
         command = option(command)
     return command
+
+
+def _or_front(context: click.Context, option: click.Parameter, given: Any) -> Any:
+    if context.get_parameter_source(str(option.name)) is not click.core.ParameterSource.DEFAULT:
+        return given
+    return context.find_root().meta.get(FRONT, {}).get(option.name) or given
 
 
 def _count(context: click.Context, _: click.Parameter, given: int) -> bool:
     meta = context.find_root().meta
     meta[VERBOSE] = max(given, meta.get(VERBOSE, 0))
-    return given > 0
+    return bool(meta[VERBOSE])
 
 
 def of_project(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -86,8 +86,12 @@ def parse_parameters(
     verb = " ".join(usage.split()[:2])
     epilog = f"The options of `{verb} --help` may stand here, too."
     command = click.Command(task, params=[*task_options(interface)], help=docs, epilog=epilog)
-    with command.make_context(usage, list(words)) as context:
-        return to_values(interface, context.params)
+    try:
+        with command.make_context(usage, list(words)) as context:
+            return to_values(interface, context.params)
+    except click.UsageError as error:
+        error.ctx = error.ctx or click.Context(command, info_name=usage)  # else the usage is that of our verb
+        raise
 
 
 def task_options(interface: Interface) -> list[click.Option]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 
-_SHOWN: Final = ("id", "phase", "task", "attempts", "seconds", "diverged", "cache", "aborted_by", "error")
+_SHOWN: Final = ("id", "parent", "phase", "task", "attempts", "seconds", "diverged", "cache", "aborted_by", "error")
 
 
 _STYLES: Final = {
@@ -118,18 +119,36 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
 @get.command("action", short_help="List the actions of a run, or show one.")
 @common
 @watchable
+@click.option(
+    "--phase",
+    "phases",
+    type=click.Choice([phase.value for phase in ActionPhase]),
+    multiple=True,
+    help="Only actions in this phase; repeatable.",
+)
+@click.option("--limit", default=100, show_default=True, help="How many rows of a table at most; 0: all.")
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("action", required=False)
-def get_action(run: str, action: str | None, root: str | None, address: str | None, output: str, verbose: bool) -> bool:
+def get_action(
+    run: str,
+    action: str | None,
+    phases: tuple[str, ...],
+    limit: int,
+    root: str | None,
+    address: str | None,
+    output: str,
+    verbose: bool,
+) -> bool:
     """List the actions of RUN: id, phase, task, seconds that its last attempt ran, error; of ACTION its steps too.
 
-    Of ACTION it also says why attempts failed. In the column `cache` stands who made a kept outcome that was used, or
-    `kept`; in `diverged`, how many calls of an action that ran again were others than those on record.
+    An action stands below the one that called it, its task further in. Of ACTION it also says why attempts failed. In
+    the column `cache` stands who made a kept outcome that was used, or `kept`; in `diverged`, how many calls of an
+    action that ran again were others than those on record.
     """
     prepare(root, address, verbose)
     actions = load_actions(current_store(), run)
     if action is None:
-        show([_row(item) for item in actions.values()], output)
+        _list_actions(run, actions, phases, limit if output == "table" else 0, output)
         _warn_if_cut_off(run, actions)
         return ROOT_ACTION in actions and actions[ROOT_ACTION].phase.is_terminal
     item = pick_action(actions, run, action)
@@ -156,6 +175,34 @@ def get_action(run: str, action: str | None, root: str | None, address: str | No
         spec = load_spec(current_store(), RunId(run))
         click.echo(in_users_files(failures[-1]["traceback"], spec["source"], spec["code"]), nl=False)
     return item.phase.is_terminal
+
+
+def _list_actions(run: str, actions: dict[str, ActionState], phases: tuple[str, ...], limit: int, output: str) -> None:
+    found = [(item, depth) for item, depth in _tree(actions) if not phases or item.phase.value in phases]
+    shown = found[: limit or None]
+    rows = [_row(item) for item, _ in shown]
+    if output == "table" and not phases:
+        for row, (_, depth) in zip(rows, shown, strict=True):
+            row.update(parent=None, task=f"{'  ' * depth}{row['task']}")
+    show(rows, output)
+    if len(shown) < len(found):
+        click.echo(
+            f"{len(shown):,} of {len(found):,} actions. All: {again('get action', run, '--limit', '0')}", err=True
+        )
+        if not phases:
+            click.echo(f"Those that failed: {again('get action', run, '--phase', 'failed')}", err=True)
+
+
+def _tree(actions: dict[str, ActionState]) -> Iterator[tuple[ActionState, int]]:
+    """Yield each action behind the one that called it, with its depth."""
+    below: dict[str | None, list[ActionState]] = {}
+    for item in actions.values():
+        below.setdefault(item.parent if item.parent in actions else None, []).append(item)
+    waiting = [(item, 0) for item in reversed(below.get(None, ()))]
+    while waiting:
+        item, depth = waiting.pop()
+        yield item, depth
+        waiting += [(child, depth + 1) for child in reversed(below.get(item.id, ()))]
 
 
 def _warn_if_cut_off(run: str, actions: dict[str, ActionState]) -> None:

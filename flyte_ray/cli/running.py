@@ -25,7 +25,7 @@ from flyte_ray.cli.options import common, insist, of_project, of_run, prepare, t
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
-from flyte_ray.cluster.options import remote_options
+from flyte_ray.cluster.options import remote_options, without_marks
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.runtime.aliases import AS_FLYTE
 from flyte_ray.spec.ids import choose_run_name
@@ -147,7 +147,7 @@ def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
     packed = pack_code(template.spec, options["copy_style"], inclusions_of(template.spec), settings.root_dir)
     digest = packed[0] if packed else None
     plans = {
-        environment.name: remote_options(environment, bundle_digest=digest, run_env=options["env"])
+        environment.name: without_marks(remote_options(environment, bundle_digest=digest, run_env=options["env"]))
         for environment in find_environments(template.spec)
     }
     files = packed[1].files if packed else ()

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flyte_ray.api.remote_trigger import Trigger
+from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Mode, Runner
 from flyte_ray.api.settings import current_store, settings
 from flyte_ray.api.triggering import backfill as fill
@@ -23,9 +24,11 @@ from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.cli.tokens import create
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.ledger.deployed import describe_trigger, next_fires
+from flyte_ray.ledger.query import load_spec
 from flyte_ray.ledger.tasks import load_deployed
 from flyte_ray.ledger.triggers import TriggerRecord, list_triggers, load_fired, load_trigger, run_name
 from flyte_ray.runtime.deployed import interface_of
+from flyte_ray.spec.ids import RunId
 from flyte_ray.spec.schedule import Automation, Cron, FixedRate, us_of
 from flyte_ray.spec.trigger import Trigger as Declared
 from flyte_ray.spec.trigger import TriggerTime
@@ -183,8 +186,15 @@ def backfill(trigger: str, begin: str, end: str, root: str | None, address: str 
     mode: Mode | None = "local" if options["local"] else None
     rows = []
     for fire, run, started in fill(record, first, last, Runner(mode=mode)):
-        rows.append({"fire": format_time(us_of(fire)), "run": run.name, "done": "started" if started else "was there"})
+        rows.append({"fire": format_time(us_of(fire)), "run": run.name, "done": _done(run, started)})
     show(rows, options["output"])
+
+
+def _done(run: Run, started: bool) -> str:
+    """Say what was done of a fire; of a run in this process how it ended."""
+    if not started:
+        return "was there"
+    return run.phase.value if load_spec(current_store(), RunId(run.name))["mode"] == "local" else "started"
 
 
 def _pick(words: str) -> TriggerRecord:

@@ -196,6 +196,16 @@ def secrets_in(options: Mapping[str, Any]) -> tuple[Secret, ...]:
     return load_secrets(variables.get(SECRETS_VAR))
 
 
+def without_marks(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options for people: without the variables by which our own processes find the code and secrets."""
+    runtime_env = dict(options.get("runtime_env") or {})
+    variables = runtime_env.pop("env_vars", None) or {}
+    theirs = {name: value for name, value in variables.items() if name not in (SECRETS_VAR, BUNDLE_VAR)}
+    runtime_env |= {"env_vars": theirs} if theirs else {}
+    rest = {name: value for name, value in options.items() if name != "runtime_env"}
+    return {**rest, "runtime_env": runtime_env} if runtime_env else rest
+
+
 def variables_in(options: str) -> dict[str, str]:
     """Return the variables that the user has given to slots with these options, which are JSON."""
     found: dict[str, str] = (json.loads(options).get("runtime_env") or {}).get("env_vars") or {}
