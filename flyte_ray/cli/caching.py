@@ -32,7 +32,7 @@ def get_cache(task: str | None, root: str | None, address: str | None, output: s
     show(rows, output)
 
 
-@click.group(short_help="Delete runs, outcomes, tokens, secrets, apps, tasks, triggers.")
+@click.group(short_help="Delete runs, apps, tasks, triggers, queues, secrets, tokens.")
 def delete() -> None:
     """Delete what the store holds."""
 

@@ -16,7 +16,7 @@ from flyte_ray.ledger.tokens import create_token, delete_token, list_tokens
 from flyte_ray.runtime.user import current_user
 
 
-@click.group(short_help="Make tokens, secrets, queues, triggers and config files.")
+@click.group(short_help="Make tokens, secrets, queues, triggers, config files.")
 def create() -> None:
     """Make tokens, by which others are let in, secrets, triggers and config files."""
 
