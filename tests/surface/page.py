@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flyte_ray.api.foreign import ABSENT, Absent
+from tests.surface.members import CLASSES, COMMANDS, INSTEAD, MEMBERS, find_command, find_member
 from tests.surface.table import load_table
 
 TOP = Path(__file__).parent.parent
@@ -32,10 +33,14 @@ K1 = {
     "flyte.durable": ("sleep", "time", "now"),
     "flyte.notify": ("Email", "Slack", "Teams", "Webhook", "Notification"),
 }
+LIST_OF_NAMES = "::test_the_public_names_are_these"
+"""It shows that names are there, and nothing of what they do."""
 HEAD = """# Flyte 2's names
 
 Written by `python -m tests.surface.page > docs/flyte2.md`. The names are those that flyte 2.12.1 exports, the committed
 table of their signatures (`tests/surface/signatures.json`) is made by `python -m tests.surface.table`.
+
+Below the modules stand the members of its classes and its errors (`tests/surface/members.json`), and its commands.
 
 `K1` keeps name, signature and behaviour, `K2` the name, in Ray's terms. What is there names a test that uses it, found
 by the name; `tests/test_surface.py` compares the signatures of K1. `K4` is not there, and says what to use instead.
@@ -77,13 +82,47 @@ def rows_of(module: str) -> list[Name]:
     return rows
 
 
+def members_of(owner: str) -> list[Name]:
+    """Say of each member of a class, or of each error, what becomes of it."""
+    rows = []
+    for name in MEMBERS[owner]:
+        level = "K1" if owner.startswith(("flyte.errors", "flyte.io", "flyte.Image")) else "K2"
+        if find_member(owner, name):
+            rows.append(Name(name, level, "there", find_test(owner, name)))
+        else:
+            rows.append(Name(name, "K4", CLASSES.get(owner) or INSTEAD[name], ""))
+    return rows
+
+
+def commands() -> list[Name]:
+    """Say of each of Flyte's commands which of ours it is."""
+    rows = []
+    for theirs, ours in COMMANDS.items():
+        if not find_command(ours):
+            rows.append(Name(theirs, "K4", ours, ""))
+            continue
+        called = ", ".join(f'"{word}"' for word in ours.split())
+        special = {"run deployed-task": '"deployed-task"', "run python-script": '"python-script"'}
+        test = next((place for place, text in all_tests() if special.get(theirs, called) in text), "")
+        rows.append(Name(theirs, "K2", "there", test))
+    return rows
+
+
+@functools.cache
+def sections() -> dict[str, list[Name]]:
+    """Return all rows, by their headings."""
+    found = {module: rows_of(module) for module in sorted(load_table())}
+    found |= {owner: members_of(owner) for owner in sorted(MEMBERS) if MEMBERS[owner]}
+    return {**found, "Commands": commands()}
+
+
 def find_test(module: str, name: str) -> str:
     """Return the first test that uses a name, those that write it behind its module first; empty without one."""
     last = module.rpartition(".")[2]
     written = (rf"\bflyte\.{name}\b" if module == "flyte" else rf"\b{last}\.(aio\.)?{name}\b", rf"\b{name}\b")
     for pattern in written:
         for place, text in all_tests():
-            if re.search(pattern, text):
+            if re.search(pattern, text) and not place.endswith(LIST_OF_NAMES):
                 return place
     return ""
 
@@ -93,7 +132,7 @@ def all_tests() -> list[tuple[str, str]]:
     """Return all tests with their texts; a file's part outside of tests counts for its first test."""
     found = []
     for path in sorted(TOP.rglob("test_*.py")):
-        if path.name == "test_surface.py":
+        if path.name == "test_surface.py":  # which names all of them
             continue
         text = path.read_text()
         place = path.relative_to(TOP.parent).as_posix()
@@ -112,9 +151,9 @@ def all_tests() -> list[tuple[str, str]]:
 def write_page() -> str:
     """Return the page."""
     parts = [HEAD]
-    for module in sorted(load_table()):
-        parts += [f"## {module}\n", "| name | | state | test |", "|---|---|---|---|"]
-        parts += [f"| `{row.name}` | {row.level} | {row.state} | {row.test} |" for row in rows_of(module)]
+    for heading, rows in sections().items():
+        parts += [f"## {heading}\n", "| name | | state | test |", "|---|---|---|---|"]
+        parts += [f"| `{row.name}` | {row.level} | {row.state} | {row.test} |" for row in rows]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
