@@ -40,6 +40,7 @@ RUNS = 5_000
 WIDE = 200
 """Children of each group of the large run."""
 LARGE = "large"
+ERROR = failure("ValueError", "user", "row 7 has no price")
 TASKS = {
     name: TaskRef(f"shop.{name}", "shop", name, None, "s", "{}", 2, None, False)
     for name in ("main", "prepare", "train", "score")
@@ -81,15 +82,16 @@ def _events(actions: int, at: int, fails: bool) -> Iterator[Event]:
             task = TASKS["train" if dice.random() < 0.8 else "score"].key
             inputs = json.dumps({"row": made, "text": "x" * dice.randrange(60)})
             yield Event(kinds.CALLED, at := at + 100, name, 0, parent, task, body=inputs)
+        is_bad = made < bad <= made + len(names)
         for name in names:
             made += 1
             for event in _life(name, at, dice, made == bad):
                 at = event.at
                 yield event
-        body = json.dumps({"rows": len(names)})
-        yield Event(kinds.SUCCEEDED, at := at + 500, parent, slot="s0", body=body)
+        kind, body = (kinds.FAILED, ERROR) if is_bad else (kinds.SUCCEEDED, json.dumps({"rows": len(names)}))
+        yield Event(kind, at := at + 500, parent, slot="s0", body=body)
     if fails:
-        yield Event(kinds.FAILED, at + 900, "a0", body=failure("ValueError", "user", "row 7 has no price"))
+        yield Event(kinds.FAILED, at + 900, "a0", body=ERROR)
     else:
         yield Event(kinds.SUCCEEDED, at + 900, "a0", body="42")
 
@@ -113,7 +115,7 @@ def _life(name: str, at: int, dice: random.Random, fails: bool) -> Iterator[Even
         yield Event(kinds.LOGGED, at, name, attempt, body=text, context=context)
     at += dice.randrange(200, 3_000)
     if fails:
-        yield Event(kinds.FAILED, at, name, attempt, body=failure("ValueError", "user", "row 7 has no price"))
+        yield Event(kinds.FAILED, at, name, attempt, body=ERROR)
     else:
         yield Event(kinds.SUCCEEDED, at, name, attempt, body=json.dumps({"score": dice.random()}))
 

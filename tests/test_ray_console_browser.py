@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 import flyte_ray as flyte
 from flyte_ray.console.building import build_console
-from tests import console_runs, served_apps
+from tests import console_deployed, console_runs, served_apps
 from tests.browser import PATIENT_MS, open_browser
 from tests.console_server import served
 from tests.test_ray_apps import serving
@@ -69,6 +69,16 @@ def test_a_question_of_a_run_on_ray_is_answered(page: Page) -> None:
     page.goto("/")
     expect(page.get_by_role("row", name="asking-on-ray")).to_contain_text("succeeded")
     expect(page.get_by_text("CPU", exact=True)).to_be_visible()
+
+
+def test_a_deployed_task_is_launched_on_ray(page: Page, tmp_path: Path) -> None:
+    console_deployed.deploy(tmp_path)
+    page.goto("/tasks/reports.total")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    page.get_by_label("rows").fill("7")
+    page.get_by_role("dialog").get_by_role("button", name="Launch").click()
+    expect(page.locator(".run-head")).to_contain_text("succeeded")
+    expect(page.locator(".facts-line")).to_contain_text("remote")
 
 
 def test_an_app_on_ray_is_looked_at_and_switched_off(page: Page, serving: Path) -> None:
