@@ -54,6 +54,15 @@ def test_a_page_loads_nothing_but_the_console_s_own_files(console: Client, page:
     assert "http://" not in answer.text and "https://" not in answer.text
 
 
+def test_the_pages_files_are_sent_again_only_if_they_changed(console: Client) -> None:
+    answer = console.get("/static/main.js")
+    assert answer.headers["content-type"].startswith("text/javascript") and answer.text.startswith("// ")
+    kept = {"If-None-Match": answer.headers["etag"]}
+    assert console.get("/static/main.js", headers=kept).status_code == 304
+    assert console.get("/static/..%2Fpages.py").status_code == 404
+    assert console.get("/static/console.css").headers["content-type"].startswith("text/css")
+
+
 def test_what_an_address_says_is_escaped(console: Client) -> None:
     text = console.get("/runs/%3Cscript%3Ealert(1)%3C%2Fscript%3E").text
     assert "alert(1)" not in text or "<script>alert" not in text

@@ -6,6 +6,8 @@ token; what stands in it is escaped; no page may load or run anything that does 
 
 from __future__ import annotations
 
+import hashlib
+import mimetypes
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,7 +15,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.staticfiles import StaticFiles
 
 from flyte_ray.spec.version import VERSION
 
@@ -46,7 +47,26 @@ def add_pages(app: FastAPI) -> None:
     for address in PAGES:
         router.add_api_route(address, _page(templates), methods=["GET"])
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_api_route("/static/{name}", _files(), methods=["GET"], include_in_schema=False)
+
+
+def _files() -> Any:
+    """Answer with the pages' own files from memory: read by threads, they would wait for a large run that is folded."""
+    held = {}
+    for path in (HERE / "static").iterdir():
+        data = path.read_bytes()
+        held[path.name] = data, mimetypes.guess_type(path.name)[0], f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+
+    async def send(request: Request, name: str) -> Response:
+        if name not in held:
+            return Response("There is no such file.", 404)
+        data, media, tag = held[name]
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type=media, headers=headers)
+
+    return send
 
 
 def _page(templates: Environment) -> Any:

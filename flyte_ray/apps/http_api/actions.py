@@ -66,7 +66,7 @@ def get_action(run: str, action: str) -> dict[str, Any]:
         "code": _code(folded, action, detail),
         "conditions": condition_ids(folded, action),
         "reports": _reports(run, action),
-        "debug_line": again("rerun", run, "--action-name", action, "--local"),
+        "debug_line": again("rerun", run, "--action-name", action, "--local", *(["--pdb"] if detail["error"] else [])),
     }
 
 
