@@ -19,6 +19,7 @@ from flyte_ray.api.settings import current_pickling, current_store, settings
 from flyte_ray.cli import CONFIG
 from flyte_ray.cli.options import common, prepare
 from flyte_ray.cli.reading import show
+from flyte_ray.cluster.exposure import Exposure, find_exposure
 from flyte_ray.cluster.reach import is_dashboard, require_cluster
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import BaseRuntimeError, DeclarationError
@@ -130,6 +131,21 @@ def _cluster() -> Iterator[Finding]:
         require_cluster(where)
         said = "with our versions"
     yield Finding("cluster", "ok", f"{where} answers in {(time.monotonic() - since) * 1000:.0f} ms, {said}")
+    yield from _exposure(find_exposure(where))
+
+
+def _exposure(found: Exposure | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    if found.asks_for_token:
+        yield Finding("exposure", "ok", "the cluster asks for a token")
+    for each in found.open:
+        said = f"{each} executes code for whoever reaches it: no token is asked for"
+        yield Finding(
+            "exposure", "note", said, "RAY_AUTH_MODE=token, or let Ray listen on 127.0.0.1 (docs/security.md)"
+        )
+    if not found.asks_for_token and not found.open:
+        yield Finding("exposure", "ok", "no port of the cluster was found open to other machines")
 
 
 def _machine() -> Iterator[Finding]:

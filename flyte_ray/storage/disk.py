@@ -144,7 +144,7 @@ class DiskStore:
 
     def _path(self, key: str) -> Path:
         path = Path(self.root, key)
-        if ".." in path.parts:
+        if ".." in path.parts or os.path.isabs(key):
             raise StoreError(f"A key must stay below its root, got {key!r}.")
         return path
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar, cast
 
-from flyte_ray.errors import ObjectMissing
+from flyte_ray.errors import ObjectMissing, StoreError
 from flyte_ray.storage.filesystems import locate
 from flyte_ray.storage.providers import Options, protocol_of
 from flyte_ray.storage.s3 import read_object, send_files
@@ -142,6 +142,8 @@ class RemoteStore:
         return protocol_of(self.uri) == "s3"
 
     def _ask(self, what: str, key: str, call: Callable[[Any, str], T]) -> T:
+        if ".." in key.split("/"):
+            raise StoreError(f"A key must stay below its root, got {key!r}.")
         uri = f"{self.uri}/{key}" if key else self.uri
 
         def ask() -> T:
