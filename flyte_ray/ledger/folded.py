@@ -111,8 +111,9 @@ class FoldedRun:
                 for position, segment in read_segments(
                     self._store, self.state.id, self.position, self._epoch, events_without_values
                 ):
+                    place = (position,)  # of most actions the only one: all of a segment share it
                     for event in segment.events:
-                        self._fold(event, position + 1)
+                        self._fold(event, place, position + 1)
                     self.position, self._epoch = position + 1, segment.epoch
             self._read_s = clock()
 
@@ -158,29 +159,31 @@ class FoldedRun:
         self._checked_s = now  # not before: of one that was deleted every look says so
         return bool(found.get("nonce") != self.spec.get("nonce"))
 
-    def _fold(self, event: Event, position: int) -> None:
+    def _fold(self, event: Event, place: tuple[int], position: int) -> None:
         kind, name = event.kind, event.action
         if kind == kinds.LOGGED:
             printed = self.printed.setdefault(name, [])
-            if not printed or printed[-1] != position - 1:
-                printed.append(position - 1)
+            if not printed or printed[-1] != place[0]:
+                printed.append(place[0])
             return
         if name:
-            places = self.places.get(name, ())
-            if not places or places[-1] != position - 1:
-                self.places[name] = (*places, position - 1)
+            places = self.places.setdefault(name, place)
+            if places[-1] != place[0]:
+                self.places[name] = places + place
+            self.changed[name] = position
         if kind == kinds.TRACED:
             self._trace(event)
-        else:
+            return
+        if kind in _AGAIN:
             known = self.state.actions.get(name)
-            if known is not None and kind in (kinds.RETRIED, kinds.LOST) and known.phase is ActionPhase.RUNNING:
+            if known is not None and known.phase is ActionPhase.RUNNING:
                 past = Ended(known.queued_us, known.started_us, event.at, kind.lower())
                 self.earlier.setdefault(name, []).append(past)
-            fold(self.state, event._replace(body=_first_words(event.body)) if kind in _ERRORS else event)
-            if kind == kinds.CALLED:
-                self.rows.append(name)
-        if name:
-            self.changed[name] = position
+        elif kind in _ERRORS:
+            event = event._replace(body=_first_words(event.body))
+        fold(self.state, event)
+        if kind == kinds.CALLED:
+            self.rows.append(name)
 
     def _trace(self, event: Event) -> None:
         record: dict[str, Any] = json.loads(event.body or "{}")
@@ -201,6 +204,7 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
+_AGAIN: Final = frozenset({kinds.RETRIED, kinds.LOST})
 _ERRORS: Final = frozenset({kinds.FAILED, kinds.TIMED_OUT, kinds.ABORTED})
 
 
