@@ -23,6 +23,8 @@ from flyte_ray.cluster.names import NAMESPACE
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
 RAY = os.path.join(os.path.dirname(sys.executable), "ray")
+CLIENT_PORTS: dict[str, int] = {}
+"""Where the clusters that were started here listen for `ray://`, by their addresses."""
 FAKE_HEAD = "f" * 51 + "00000"
 """Ray's pretended cloud knows the head by this id."""
 TOP = str(Path(__file__).parent.parent)
@@ -61,11 +63,11 @@ def cluster(
     """
     # Socket paths below a long temporary folder would be too long for the system.
     with tempfile.TemporaryDirectory(prefix="fr", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        port = free_port()
+        port, client_port = free_port(), free_port()
         command = [*ray, "start", "--head", "--block"]
         command += [f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={folder}"]
         command += [f"--dashboard-port={dashboard}"] if dashboard else ["--include-dashboard=false"]
-        command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
+        command += [f"--ray-client-server-port={client_port}", f"--dashboard-agent-listen-port={free_port()}"]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=200000000"]
         command += [f"--memory={memory}"] if memory else []
         if growth:
@@ -75,6 +77,7 @@ def cluster(
             variables = {**variables, "RAY_FAKE_CLUSTER": "1", "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD}
             variables["AUTOSCALER_UPDATE_INTERVAL_S"] = "1"
         with _process(command, Path(folder, "start.log"), variables):
+            CLIENT_PORTS[f"127.0.0.1:{port}"] = client_port
             yield f"127.0.0.1:{port}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 from tests.kernel import kernel, pictures, traceback_of
-from tests.ray_cluster import TOP
+from tests.ray_cluster import CLIENT_PORTS, TOP
 
 WAITS = """
 import time
@@ -31,6 +31,31 @@ INTERRUPTED = """
 import os, signal, threading
 threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
 run.wait()
+"""
+FAR = """
+import time
+import ray
+import flyte_ray as flyte
+
+def connect(address: str, tries: int = 4) -> None:
+    while True:
+        tries -= 1
+        try:
+            return ray.init(address, log_to_driver=False) and None
+        except ConnectionError:  # Ray gives each client a server of its own, and that half a minute to start
+            if not tries:
+                raise
+
+connect(ADDRESS)
+env = flyte.TaskEnvironment("far")
+
+@env.task
+def double(x: int) -> int:
+    return 2 * x
+
+@env.task
+def total(n: int) -> int:
+    return sum(flyte.map(double, range(n)))
 """
 
 
@@ -67,3 +92,11 @@ def test_a_run_goes_on_without_its_kernel_and_another_one_shows_it(
         outputs = second.run("print(run.outputs())\nrun")
         assert outputs[0]["text"] == "('went on',)\n"
         assert "went on" in pictures(outputs)[0] and "1 succeeded" in pictures(outputs)[0]
+
+
+def test_a_notebook_reaches_a_cluster_through_ray_client(ray_address: str, ray_root: Path, tmp_path: Path) -> None:
+    with kernel(tmp_path, {"FLYTE_RAY_ROOT": str(ray_root)}) as far:
+        far.run(FAR.replace("ADDRESS", repr(f"ray://127.0.0.1:{CLIENT_PORTS[ray_address]}")))
+        outputs = far.run("run = flyte.run(total, 4)\nrun.outputs()")
+        assert outputs[-1]["data"]["text/plain"] == "(12,)" and "5 succeeded" in pictures(outputs)[0]
+        assert far.value("flyte.run(total, 5).outputs()") == "(20,)"  # its ledger is known by now

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from flyte_ray.cluster.lent_secrets import lent_as
 from flyte_ray.cluster.names import NAMESPACE, ledger_name
 from flyte_ray.cluster.reach import listens
-from flyte_ray.cluster.session import find_ledger
+from flyte_ray.cluster.session import find_ledger, is_through_client
 from flyte_ray.cluster.shared_root import check_root
 from flyte_ray.errors import BaseRuntimeError, ClusterError, StoreError
 from flyte_ray.ledger.requests import Ended, Start
@@ -44,6 +44,7 @@ class LedgerClient:
 
         """
         self._store, self._actor, self._pickling = store, actor, pickling
+        self._is_far = is_through_client()
         self._address: str = ray.get_runtime_context().gcs_address
 
     def start(self, start: Start) -> None:
@@ -59,7 +60,8 @@ class LedgerClient:
         if not self._store.uri.startswith("file://"):
             return
         node, address = self._ask("place")
-        if node == ray.get_runtime_context().get_node_id():
+        # Through Ray Client this process passes for one of the head's, and may stand on any machine.
+        if node == ray.get_runtime_context().get_node_id() and not self._is_far:
             return
         try:
             check_root(self._store, start.run, ray.util.get_node_ip_address(), address)
@@ -147,6 +149,11 @@ class LedgerClient:
                 return self._await(getattr(self._actor, method).remote(*args), timeout_s)
             except ray.exceptions.GetTimeoutError:
                 return None
+            except ConnectionError as error:
+                raise ClusterError(
+                    f"Ray Client should be connected to the cluster, but is not any more: {error}. Call ray.shutdown()"
+                    f" and connect again: runs go on, and flyte.remote.Run.get(NAME) finds them."
+                ) from error
             except RayTaskError as error:
                 # Ray wraps the exception; ours are meant for the user as they are.
                 cause = error.cause if isinstance(error.cause, BaseRuntimeError) else None
@@ -172,7 +179,7 @@ class LedgerClient:
             except ray.exceptions.GetTimeoutError:
                 if until is not None and time.monotonic() >= until:
                     raise
-            if listens(self._address):
+            if self._is_far or listens(self._address):  # Ray Client itself notices, and may reach nothing else
                 lost = None
                 continue
             lost = lost or time.monotonic()

@@ -36,6 +36,13 @@ def is_connected() -> bool:
     return initialized is not None and bool(initialized())
 
 
+def is_through_client() -> bool:
+    """Whether this process, which is connected, speaks to the cluster through Ray Client (`ray://`) alone."""
+    from ray.util.client import ray as client  # see connect
+
+    return bool(client.is_connected())
+
+
 def quieten_ray() -> None:
     """Leave Ray's notices about its own start out of this process's output; its warnings of use stay."""
     ray_logger = logging.getLogger("ray")
@@ -158,7 +165,8 @@ def ensure_ledger(store: Store, *, lasting: bool) -> Any:
 def _end_other_version(store: Store, ledger: Any) -> bool:
     import ray  # see connect
 
-    if ledger._ray_actor_id in _SAME:
+    known_as = ledger._actor_id.hex()
+    if known_as in _SAME:
         return False
     try:
         # By their handles: another client may have put actors of its own in their place by then.
@@ -175,7 +183,7 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
     except ray.exceptions.RayActorError:
         other = "idle"  # another client has just ended it
     if not other:
-        _SAME.add(ledger._ray_actor_id)
+        _SAME.add(known_as)
     if other and other != "idle":
         _log.warning(
             "The ledger of %s on this cluster holds runs and goes on with flyte-ray %s, also for this run; this process"
@@ -186,5 +194,5 @@ def _end_other_version(store: Store, ledger: Any) -> bool:
 
 
 _KEPT: list[Any] = []
-_SAME: set[Any] = set()
+_SAME: set[str] = set()
 """Ledgers known to run this process's content of the package: one that is restarted runs the same again."""
