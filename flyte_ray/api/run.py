@@ -20,6 +20,7 @@ from flyte_ray.api.notebook import look_again, picture, show, shown
 from flyte_ray.api.resuming import resume_run
 from flyte_ray.api.revising import plan_revision
 from flyte_ray.api.settings import current_pickling, current_store
+from flyte_ray.api.shown_values import Page
 from flyte_ray.api.steering import abort_action, client_of
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.tracebacks import with_user_traceback
@@ -293,7 +294,7 @@ class Run:
 
     @both_forms_of_method
     def get_report(self, attempt: int | None = None) -> str:
-        """Return the HTML page that the root action's attempt has reported, as it was stored last.
+        """Return the HTML page that the root action's attempt has reported, as it was stored last; a notebook shows it.
 
         Args:
             attempt: Number of the attempt, from 0; default: the latest that has one.
@@ -329,7 +330,7 @@ class Run:
     def read_report(self, action: str = ROOT_ACTION, attempt: int | None = None) -> str:
         """Return the page that an attempt of an action has reported; see `get_report`."""
         blobs = self.blobs()
-        return read_report(blobs.store, blobs.prefix, action, attempt)
+        return Page(read_report(blobs.store, blobs.prefix, action, attempt))
 
     def list_reported(self) -> list[str]:
         """Name the actions that have reported, sorted."""

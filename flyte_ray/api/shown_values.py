@@ -22,6 +22,16 @@ CUT: Final = 4_000
 _TEXTS: Final = (str, bytes, int, float, list, tuple, dict, set, frozenset, type(None))
 
 
+class Page(str):
+    """A page of HTML that a task has reported; a notebook shows it in a frame, without the notebook's own rights."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        style = "width:100%;height:70vh;border:0;background:#fff"
+        return f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(self)}" style="{style}"></iframe>'
+
+
 def show_outputs(state: RunState, action: str, blobs: RunBlobs, task: TaskTemplate | None) -> dict[str, str]:
     """Return the HTML of an action's outputs by their names, `o0` and so on; empty if it returns nothing.
 

@@ -7,6 +7,7 @@ then; what lies behind a URL is referred to; a recorded file is never written to
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -60,6 +61,12 @@ class Located(BaseModel):
     _place: Place | None = PrivateAttr(default=None)
     """The run that it was loaded from."""
     _recorded: bool = PrivateAttr(default=False)
+
+    def _repr_html_(self) -> str:
+        path = html.escape(self.path)
+        is_page = self.path.startswith(("http://", "https://"))
+        shown = f'<a href="{path}" rel="noopener">{path}</a>' if is_page else f"<code>{path}</code>"
+        return f"{self._kind} {' '.join(html.escape(part) for part in (self.name, self.format) if part)} {shown}"
 
     @model_validator(mode="before")
     @classmethod

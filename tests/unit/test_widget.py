@@ -9,8 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from flyte_ray.api.branches import DEEPEST, Branch, fold_branches
-from flyte_ray.api.shown_values import CUT, show_value
+from flyte_ray.api.shown_values import CUT, Page, show_value
 from flyte_ray.api.widget import BRANCHES_SHOWN, View, describe, render
+from flyte_ray.io import Dir, File
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
 
@@ -109,3 +110,15 @@ def test_tables_and_figures_are_shown_as_they_show_themselves() -> None:
     assert show_value(figure).startswith('<img style="max-width:100%" src="data:image/png;base64,')
     plotly = show_value(go.Figure(go.Bar(y=[1])))
     assert plotly.startswith("<iframe srcdoc=") and "cdn.plot.ly" in plotly
+
+
+def test_a_report_stands_in_a_frame_that_has_no_rights() -> None:
+    shown = Page(f"<html>{HOSTILE}</html>")._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc="&lt;html&gt;') and "<script" not in shown
+
+
+def test_a_file_shows_where_it_lies() -> None:
+    assert show_value(File.from_existing_remote("s3://b/<x>.csv")).endswith("<code>s3://b/&lt;x&gt;.csv</code>")
+    assert show_value(Dir.from_existing_remote("https://h/d")).endswith(
+        '<a href="https://h/d" rel="noopener">https://h/d</a>'
+    )
