@@ -138,6 +138,8 @@ async def work() -> int:
     return os.getpid()
 
 
+rated = busy.clone_with("rated", scaling=Scaling((1, 2), Scaling.RequestRate(2)))
+
 board = AppEnvironment(
     "board",
     command=f"{sys.executable} -m streamlit run tests/board.py --server.port {{port}}",

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,19 @@ def test_replicas_come_with_load_and_go_without_and_the_first_request_waits(serv
         assert client.get("/").status_code == 200
     assert set(statuses) == {200}
     handle.deactivate()
+
+
+def test_replicas_come_with_the_rate_of_requests(serving: Path) -> None:
+    handle: Any = flyte.serve(served_apps.rated)
+
+    def asked() -> bool:
+        with client_of(handle) as client:
+            assert client.get("/").status_code == 200  # half a second: twice as many per second as one replica is for
+        return int(handle.state()["replicas"].get("RUNNING", 0)) == 2
+
+    with ThreadPoolExecutor(3) as pool:
+        until(lambda: any(pool.map(lambda _: asked(), range(3))))
+    flyte.remote.App.delete("rated")
 
 
 def test_a_server_function_runs_in_a_process_of_its_own(serving: Path) -> None:

@@ -6,9 +6,10 @@ Invariants: pure; what Serve leaves at a value that an app cannot live with is s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+from flyte_ray.cluster.rate_policy import RatePolicy
 from flyte_ray.ledger.apps import AppRecord
 
 HAPROXY_VAR: Final = "FLYTE_RAY_SERVE_HAPROXY"
@@ -83,24 +84,8 @@ def _autoscaling(scaling: Mapping[str, Any], target: int | None) -> dict[str, An
     if target is not None:
         config["target_ongoing_requests"] = target
     elif scaling["metric"] == "request_rate":
-        config["policy"] = {"policy_function": rate_policy(scaling["value"])}
+        config["policy"] = {"policy_function": RatePolicy, "policy_kwargs": {"per_replica": scaling["value"]}}
     return config
-
-
-def rate_policy(per_replica: int) -> Callable[[Any], tuple[int, dict[str, Any]]]:
-    """Return the policy that has as many replicas as the requests per second need.
-
-    It travels by value, being made inside a function; Serve adds bounds, delays and the first replica of none.
-    """
-
-    def policy(context: Any) -> tuple[int, dict[str, Any]]:
-        import math
-
-        rates = (context.aggregated_metrics or {}).get("request_rate", {})
-        # A stream that stays open is no new request, and must not be cut off for that.
-        return max(math.ceil(sum(rates.values()) / per_replica), int(context.total_num_requests > 0)), {}
-
-    return policy
 
 
 def ingress_variables(record: AppRecord) -> dict[str, str]:

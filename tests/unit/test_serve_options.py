@@ -97,7 +97,7 @@ def test_new_replicas_begin_beside_the_old_ones_where_there_is_room() -> None:
 
 def test_a_rate_of_requests_is_divided_among_replicas() -> None:
     config = deployment_options(record(scaling=Scaling((0, 9), Scaling.RequestRate(10))))["autoscaling_config"]
-    policy = config["policy"]["policy_function"]
+    policy = config["policy"]["policy_function"](**config["policy"]["policy_kwargs"])
 
     def wanted(rates: dict[str, float], ongoing: float = 0) -> int:
         context = SimpleNamespace(aggregated_metrics={"request_rate": rates}, total_num_requests=ongoing)
