@@ -22,8 +22,12 @@ from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.setting import SETTINGS
 
 TOP = Path(__file__).parent.parent
-NO_SETTINGS = {"FLYTE_RAY_KEY", "FLYTE_RAY_APP_PARAMETERS", "FLYTE_RAY_SLOT", "FLYTE_RAY_BUNDLE", "FLYTE_RAY_COMPLETE"}
-"""A secret, what a process of ours tells another one, and how a shell asks for completion."""
+NO_SETTINGS = {
+    *("FLYTE_RAY_KEY", "FLYTE_RAY_SECRETS_KEY", "FLYTE_RAY_SECRETS_KEY_FILE"),
+    *("FLYTE_RAY_SECRETS_DIR", "FLYTE_RAY_ENV_FILE", "FLYTE_RAY_SECRETS"),
+    *("FLYTE_RAY_APP_PARAMETERS", "FLYTE_RAY_SLOT", "FLYTE_RAY_BUNDLE", "FLYTE_RAY_COMPLETE"),
+}
+"""Secrets and where they lie, what a process of ours tells another one, and how a shell asks for completion."""
 
 
 @pytest.fixture

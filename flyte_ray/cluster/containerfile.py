@@ -13,7 +13,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +44,8 @@ class Recipe:
 @lru_cache(maxsize=1)
 def base_lines() -> tuple[str, ...]:
     """Begin a container that a slot can live in: this Python, this Ray, and what our package needs."""
+    from importlib.metadata import version  # with the rest of 'email': only who builds an image needs it
+
     needed = [f"ray[default,serve]=={version('ray')}", *NEEDED.values()]
     return f"FROM python:{platform.python_version()}-slim-bookworm", _pip(needed, [])
 
