@@ -83,8 +83,7 @@ def _row(limits: QueueLimits) -> dict[str, int | float | None]:
 
 
 def _in_words(limits: QueueLimits) -> str:
-    most = (
-        f"at most {limits.max_actions} actions at a time" if limits.max_actions else "any number of actions at a time"
-    )
+    count = limits.max_actions
+    most = f"at most {count} action{'s' * (count > 1)} at a time" if count else "any number of actions at a time"
     rate = f", {limits.rate:g} begin per second" if limits.rate else ""
     return f"{most}{rate}, priority {limits.priority}"

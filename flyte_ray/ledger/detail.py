@@ -151,6 +151,7 @@ def _environment(ref: TaskRef) -> dict[str, Any]:
         if ref.limits
         else {},
         "pool": ref.pool._asdict() if ref.pool else None,
+        "queue": ref.queue,
     }
 
 

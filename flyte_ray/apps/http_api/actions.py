@@ -74,7 +74,8 @@ def _need(run: FoldedRun, action: str) -> str:
     """Say what a queued action needs of the cluster that it has not got."""
     with run.lock:
         ref = read_ref(run.state.tasks[run.state.actions[action].task])
-    return f"for a slot: {reason_to_wait(ref.options, ref.pool.environment if ref.pool else None)}"
+    needs = reason_to_wait(ref.options, ref.pool.environment if ref.pool else None)
+    return f"for a place in queue '{ref.queue}', or for a slot: {needs}" if ref.queue else f"for a slot: {needs}"
 
 
 def _code(run: FoldedRun, action: str, detail: dict[str, Any]) -> dict[str, Any] | None:
