@@ -174,18 +174,19 @@ def test_an_app_finds_another_one_by_its_name(tmp_path: Path) -> None:
         assert found == [files.endpoint]
 
 
-def test_secrets_that_nothing_hands_out_are_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_app_is_given_its_secrets_and_not_served_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = AppEnvironment("asking", command=FILES, port=free_port(), secrets=["api-key", flyte.Secret("b", group="a")])
-    with local.serve(env).ephemeral_ctx_sync():
-        assert "without its secrets api-key, b: they are not handed out yet" in caplog.text
-        assert "environment of this process: set API_KEY, A_B there" in caplog.text
-    caplog.clear()
-    monkeypatch.setenv("API_KEY", "x")
-    monkeypatch.setenv("A_B", "y")
-    with local.serve(env).ephemeral_ctx_sync():
-        assert "secrets" not in caplog.text
+    monkeypatch.chdir(tmp_path)
+    code = "import os; open('got', 'w').write(os.environ['TOKEN'] + os.environ['A_B']); exit(3)"
+    secrets: list[str | flyte.Secret] = [flyte.Secret("api-key", as_env_var="TOKEN"), flyte.Secret("b", group="a")]
+    env = AppEnvironment("asking", command=[sys.executable, "-c", code], port=free_port(), secrets=secrets)
+    with pytest.raises(DeploymentError, match="App 'asking' asks for the secret 'api-key', which was not found in"):
+        local.serve(env)
+    (tmp_path / ".env").write_text("API_KEY=x\nA_B=y\n")
+    with pytest.raises(DeploymentError, match="ended with exit code 3"):
+        local.serve(env)
+    assert (tmp_path / "got").read_text() == "xy" and "TOKEN" not in os.environ
     with pytest.raises(TypeError, match="secrets must be a key, a Secret or a list of them, got int"):
         AppEnvironment("wrong", command=FILES, secrets=3)  # type: ignore[arg-type]
 

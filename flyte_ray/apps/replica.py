@@ -22,6 +22,7 @@ from flyte_ray.apps.calling import ask
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.functions import Hooked
 from flyte_ray.apps.lifespan import Lifespan
+from flyte_ray.apps.own_secrets import give_replica
 from flyte_ray.apps.parameters import Values, materialize
 from flyte_ray.apps.process import Command
 from flyte_ray.apps.proxy import Proxy
@@ -70,6 +71,7 @@ class Replica:
         self._record = record = AppRecord(**about)
         store = open_store(root, storage)
         unpack_code(store, record.code)
+        give_replica(record.name, store)  # before its code is imported, which may ask for them
         env = load(record.reference, record.name)
         values = materialize(env.app_spec, record.parameters, record.env_vars)
         self._requests, self._counted = 0, (0, time.monotonic())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -16,13 +15,13 @@ from flyte_ray.apps.deploying import deploy
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.handle import AppHandle
 from flyte_ray.apps.local import LocalApp, Patience
+from flyte_ray.apps.own_secrets import own_variables
 from flyte_ray.apps.parameters import materialize, resolve
 from flyte_ray.apps.reference import refuse_while_loading
 from flyte_ray.apps.served import App
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
-from flyte_ray.spec.secret import secrets_from
 
 _log: Final = logging.getLogger("flyte_ray")
 ServeMode = Literal["local", "remote"]
@@ -55,7 +54,6 @@ class Server:
         check_served(app_env)
         parameters = self.parameter_values.get(app_env.name, {})
         remote = self.mode == "remote" or (self.mode is None and has_cluster(settings.address))
-        _miss_secrets(app_env, remote)
         if remote:
             record, url = deploy(
                 app_env,
@@ -68,7 +66,8 @@ class Server:
             )
             return App(current_store(), record, url)
         resolved = resolve(current_store(), app_env.app_spec, parameters, lambda path: path)
-        values = materialize(app_env.app_spec, resolved, self.env_vars)
+        variables = {**own_variables(app_env, current_store()), **self.env_vars}
+        values = materialize(app_env.app_spec, resolved, variables)
         app = LocalApp(app_env, values, self.patience, AppContext("local", raw_data_path=self.raw_data_path))
         app.activate(wait=True)
         return app
@@ -85,19 +84,6 @@ def check_served(env: AppEnvironment) -> None:
         raise InvalidDeclaration(
             f"App '{env.name}' should have a process, got none. Give it a command, decorate a function with"
             f" @env.server, or make it a FastAPIAppEnvironment."
-        )
-
-
-def _miss_secrets(env: AppEnvironment, remote: bool) -> None:
-    """Say which secrets an app has to find by itself: nothing hands them out yet, to apps or tasks."""
-    secrets = secrets_from(env.secrets)
-    unset = [secret for secret in secrets if remote or secret.as_env_var not in os.environ]
-    if unset:
-        _log.warning(
-            "app %s is served without its secrets %s: they are not handed out yet. It finds what stands in the"
-            " environment of %s: set %s there.",
-            *(env.name, ", ".join(secret.key for secret in unset), "the cluster's nodes" if remote else "this process"),
-            ", ".join(secret.as_env_var or f"a variable for {secret.key}" for secret in unset),
         )
 
 

@@ -1,0 +1,60 @@
+"""Give an app its secrets, from where it runs: nobody who deployed it is there when a replica is started again.
+
+Looked at are the variables of the process, a `.env` file, a folder and the root, see `runtime/secret_sources.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+
+from flyte_ray.apps.environment import AppEnvironment
+from flyte_ray.errors import DeploymentError
+from flyte_ray.runtime import redaction
+from flyte_ray.runtime.given_secrets import given
+from flyte_ray.runtime.pump import stand_before
+from flyte_ray.runtime.secret_sources import find_secrets, why_missing
+from flyte_ray.spec.secret import SECRETS_VAR, Secret, load_secrets, secrets_from
+from flyte_ray.storage import Store
+
+_given = contextlib.ExitStack()
+
+
+def give_replica(app: str, store: Store) -> None:
+    """Give this process, for as long as it lives, the secrets that its app's environment names.
+
+    Raises:
+        DeploymentError: One is missing on this node.
+
+    """
+    secrets = load_secrets(os.environ.get(SECRETS_VAR))
+    if not secrets:
+        return
+    values = _find(app, secrets, store)
+    redaction.hold(values)
+    stand_before((1, 2))
+    _given.enter_context(given(secrets, values))
+
+
+def own_variables(env: AppEnvironment, store: Store) -> Mapping[str, str]:
+    """Return the variables that hold the secrets of an app that this process serves.
+
+    Raises:
+        DeploymentError: One is missing here.
+
+    """
+    secrets = secrets_from(env.secrets)
+    values = _find(env.name, secrets, store) if secrets else {}
+    return {
+        secret.as_env_var: values[secret.name].decode("utf-8", "surrogateescape").removesuffix("\n")
+        for secret in secrets
+        if secret.as_env_var
+    }
+
+
+def _find(app: str, secrets: tuple[Secret, ...], store: Store) -> dict[str, bytes]:
+    values, missing = find_secrets(secrets, store)
+    if missing:
+        raise DeploymentError(f"{why_missing(f'App {app!r}', missing[0])}, where it runs")
+    return values
