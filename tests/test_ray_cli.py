@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import flyte_ray as flyte
 from tests import workloads
 from tests.ray_cluster import ray_environ
 from tests.waiting import within
@@ -100,3 +102,17 @@ def call(*words: str, env: dict[str, str] | None = None) -> subprocess.Completed
     return subprocess.run(
         [*CLI, *words], env=env or ray_environ(), capture_output=True, text=True, check=False, timeout=120
     )
+
+
+def test_a_program_for_flyte_and_a_script_run_there_unchanged(ray_address: str, ray_root: Path, tmp_path: Path) -> None:
+    place = ("submit", "--root", str(ray_root), "--address", ray_address, "-o", "json")
+    program = str(Path(__file__).parent / "flyte_programs" / "hello_map.py")
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nprint('got', sys.argv[1:])\nsys.exit(len(sys.argv))\n")
+    with ThreadPoolExecutor() as side_by_side:
+        flytes = side_by_side.submit(call, *place, "--flyte", program, "main", "--n", "5")
+        scripts = side_by_side.submit(call, *place, "--name", "exits", "python-script", str(script), "--", "--a", "b")
+    assert json.loads(flytes.result().stdout)["result"] == 30, flytes.result().stderr
+    assert scripts.result().returncode == 3, scripts.result().stderr
+    flyte.init(ray_root)
+    assert flyte.remote.Run.get("exits").read_log("a0") == "got ['--a', 'b']\n"

@@ -19,6 +19,15 @@ from tests.waiting import within
 
 CLI = [sys.executable, "-m", "flyte_ray.cli.main"]
 WORKLOADS = str(Path(workloads.__file__))
+OFTEN = """
+import flyte_ray as flyte
+
+env = flyte.TaskEnvironment("often")
+
+@env.task(triggers=flyte.Trigger("yearly", flyte.Cron("0 0 1 1 *")))
+def main() -> int:
+    return 1
+"""
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -45,6 +54,8 @@ def call(home: Path) -> Iterator[Call]:
             timeout=150,
         )
 
+    (home / "often.py").write_text(OFTEN)
+    assert run("deploy", "often.py").returncode == 0
     started = run("up", "--port", "0", "--num-cpus", "1", "--no-console", "-o", "json")
     try:
         assert started.returncode == 0, started.stderr
@@ -56,6 +67,8 @@ def call(home: Path) -> Iterator[Call]:
 def test_commands_find_it_and_only_this_machine_reaches_it(call: Call, home: Path) -> None:
     record = json.loads((home / ".flyte-ray" / "up.json").read_text())
     assert not (home / "ray" / "ray_current_cluster").exists()  # a plain `ray.init()` does not join it
+    # It fires triggers, for which no run has to start first.
+    assert json.loads(call("get", "cluster", "-o", "json").stdout)["ledger"]
     done = call("submit", "--name", "found", WORKLOADS, "square", "--x", "6", "-o", "json")
     assert json.loads(done.stdout)["result"] == 36, done.stderr
     found = json.loads(call("get", "cluster", "-o", "json").stdout)

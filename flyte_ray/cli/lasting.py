@@ -13,9 +13,10 @@ from flyte_ray.cli.console import PORT
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.cli.reading import get, show
 from flyte_ray.cluster.lasting import HOST, LOOPBACK, end_lasting, start_lasting
-from flyte_ray.cluster.session import connect, has_cluster
+from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.errors import ClusterError
 from flyte_ray.ledger.cutoff import list_cut_off
+from flyte_ray.ledger.triggers import list_triggers
 
 
 @click.command(short_help="Start a Ray on this machine that stays, with the console.")
@@ -47,6 +48,10 @@ def up(
     words = ("console", "--root", current_store().uri, "--port", str(console_port))
     others = {} if no_console else {"console": partial(_command, words)}
     record = start_lasting(port, num_cpus, others)
+    triggers = [each for each in list_triggers(current_store()) if each.active and each.automation]
+    if triggers:  # they are fired by the root's ledger, which a run would start else
+        connect(record["address"])
+        ensure_ledger(current_store(), lasting=True)
     console = None if no_console else f"http://{HOST}:{console_port}/"
     if output == "json":
         click.echo(json.dumps({**record, "console": console}))
@@ -54,6 +59,8 @@ def up(
     click.echo(f"Ray runs at {record['address']}, its dashboard is at http://{record['dashboard']}/")
     if console:
         click.echo(f"The console of {current_store().uri} is at {console}")
+    if triggers:
+        click.echo(f"It fires {len(triggers)} trigger{'s' * (len(triggers) != 1)}: {again('get trigger')}")
     click.echo("Commands find it by themselves, programs by flyte.init_from_config(), ray.init() by these variables:")
     click.echo(f"  export RAY_ADDRESS={record['address']} {'='.join(LOOPBACK)}")
     click.echo(f"End it: {again('down')}")

@@ -121,6 +121,7 @@ def get_run(name: str | None, limit: int, root: str | None, address: str | None,
 @watchable
 @click.option(
     "--phase",
+    "--in-phase",
     "phases",
     type=click.Choice([phase.value for phase in ActionPhase]),
     multiple=True,

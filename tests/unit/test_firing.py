@@ -258,3 +258,24 @@ def test_triggers_of_one_task_are_listed_without_those_of_others() -> None:
         add_trigger(store, trigger(task=task, name=name))
     assert [record.id for record in list_triggers(store, "e.f")] == ["e.f/a", "e.f/ab"]
     assert load_trigger(store, "e.f", "a").revision == 1
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [("allow", ["01:00", "02:00", "03:00"]), ("queue", ["01:00", "02:00", "03:00"]), ("skip", ["01:00", "03:00"])],
+)
+def test_two_ledgers_of_one_root_start_each_run_once_and_keep_to_the_rule(overlap: Any, expected: list[str]) -> None:
+    world = World(trigger(overlap=overlap))
+    one = world.firing
+    world.restart()
+    other = world.firing
+    most = 0
+    for text in ("00:45", "01:00", "01:00:30", "02:00", "02:30", "02:59", "03:00", "03:30", "03:45"):
+        for ledger in (one, other, one):
+            world.firing = ledger
+            world.at(text)
+            most = max(most, len(world.active))
+        if text in ("02:30", "02:59", "03:30"):
+            world.active.clear()  # what ran has ended
+    assert [f"{name[-6:-4]}:{name[-4:-2]}" for name in world.started] == expected
+    assert most == (2 if overlap == "allow" else 1)
