@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import ray
 
+from flyte_ray.cluster import client as client_module
 from flyte_ray.cluster import shared_root
 from flyte_ray.cluster.client import LedgerClient
-from flyte_ray.errors import StoreError
+from flyte_ray.errors import ClusterError, StoreError
 from flyte_ray.ledger.messages import TaskRef
 from flyte_ray.ledger.paths import spec_key
 from flyte_ray.ledger.requests import Start
@@ -54,3 +55,24 @@ def test_a_folder_of_the_drivers_own_is_refused_and_the_run_aborted(tmp_path: Pa
     with pytest.raises(StoreError, match="on node 10.0.0.2 lacks run 'r', which node 10.0.0.1"):
         client.start(START)
     assert client.asked[-1][:3] == ("abort", "r", "a0")
+
+
+def test_through_ray_client_a_folder_is_looked_at_though_the_node_is_the_ledgers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = SimpleNamespace(get_node_id=lambda: "head", gcs_address="10.0.0.1:6379")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: here)
+    Client(tmp_path / "own", tmp_path / "head").start(START)  # on the head itself there is nothing to find out
+    monkeypatch.setattr(client_module, "is_through_client", lambda: True)
+    with pytest.raises(StoreError, match="must be one folder for all nodes"):
+        Client(tmp_path / "own", tmp_path / "head").start(START)
+
+
+def test_a_lost_connection_of_ray_client_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionError("Client is shutting down")
+
+    monkeypatch.setattr(ray, "get", lost)
+    actor = SimpleNamespace(wait=SimpleNamespace(remote=lambda run: run))
+    with pytest.raises(ClusterError, match=r"is not any more: Client is shutting down\. Call ray\.shutdown\(\) and"):
+        LedgerClient(open_store(tmp_path), actor).wait(START.run)
