@@ -17,7 +17,7 @@ from flyte_ray.ledger.cache import Kept, RunCache
 from flyte_ray.ledger.conditions import Decision, RunConditions
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.dispatch import Dispatch
-from flyte_ray.ledger.events import Event
+from flyte_ray.ledger.events import new_event
 from flyte_ray.ledger.limits import TimeLimits
 from flyte_ray.ledger.losses import is_watched
 from flyte_ray.ledger.memory import grown
@@ -100,7 +100,8 @@ class RunBook:
                 self.conditions.add(action, 0)
 
     def _ref_of(self, action: ActionState) -> TaskRef:
-        return grown(self.refs[action.task], action.growths)
+        ref = self.refs[action.task]
+        return grown(ref, action.growths) if action.growths else ref
 
     def knows(self, slot: str) -> bool:
         """Whether a slot was asked for and has not ended; what another one says comes too late."""
@@ -224,7 +225,9 @@ class RunBook:
 
     def conclude(self, action: ActionState, result: Result, by: Slot | None) -> None:
         """Record how an attempt ended: another one follows, or it is the action's end."""
-        kind, body = outcome(self.refs[action.task], action, result, self.now_us())
+        kind, body = result.kind, result.body
+        if kind != kinds.SUCCEEDED:
+            kind, body = outcome(self.refs[action.task], action, result, self.now_us())
         if kind == kinds.RETRIED:
             self.record(kind, action.id, result.attempt, body=body)
             self.enqueue(action)
@@ -343,7 +346,7 @@ class RunBook:
             return
         if self.end_mark is None and self.leaving.get(action.id) not in self.slots:
             self.limits.watch(action)
-            if not self.cache.asks(action):
+            if action.cache is None or not self.cache.asks(action):
                 self.dispatch.enqueue(action)
 
     def _pause(self, action: ActionState) -> None:
@@ -381,4 +384,4 @@ class RunBook:
 
     def record(self, kind: str, action: str = "", attempt: int = 0, **columns: str | None) -> None:
         """Put an event on record."""
-        self.recorder.record(Event(kind, self.now_us(), action, attempt, **columns))
+        self.recorder.record(new_event(kind, self.now_us(), action, attempt, **columns))

@@ -53,7 +53,7 @@ class Dispatch:
 
     def enqueue(self, action: ActionState) -> None:
         """Queue an action, now or when its backoff is over; queueing it twice changes nothing."""
-        if action.ready_us > self._now_us():
+        if action.ready_us and action.ready_us > self._now_us():
             heapq.heappush(self._timers, (action.ready_us, action.id))
         elif action.id not in self._queued:
             self._queued.add(action.id)
@@ -102,9 +102,9 @@ class Dispatch:
             return chosen
         most = min(slot.want or slot.ahead, ceil(len(queue) / max(1, takers)))
         most = most if room is None else min(most, room)
-        seconds, budget = 0.0, BATCH_S * places
+        seconds, budget, follows = 0.0, BATCH_S * places, True
         if not slot.want:
-            seconds, budget = self._held_s(slot), AHEAD_S
+            seconds, budget, follows = self._held_s(slot), AHEAD_S, self._may_be_followed(slot)
         while len(chosen) < most and seconds < budget:
             head = queue.peek()
             if head is None:
@@ -118,7 +118,7 @@ class Dispatch:
                 if slot.want:
                     may = not (alone and chosen) and self._may_enter(slot, action, mean)
                 else:
-                    may = not slow and self._may_follow(slot, action, mean)
+                    may = not slow and follows and self._may_follow(action, mean)
                 if not may:
                     break
                 chosen.append(action)
@@ -196,11 +196,13 @@ class Dispatch:
             above = self._actions.get(above.parent or "")
         return above is not None
 
-    def _may_follow(self, slot: Slot, action: ActionState, mean: float | None) -> bool:
+    def _may_follow(self, action: ActionState, mean: float | None) -> bool:
         """Whether an action may be sent ahead, for when what a slot has is done: only what matters nowhere."""
+        return mean is not None and mean < SHORT_S and not self._ref_of(action).is_never_stacked
+
+    def _may_be_followed(self, slot: Slot) -> bool:
+        """Whether what a slot has lets anything be sent ahead."""
         first = self._actions.get(next(iter(slot.running), ""))
-        if mean is None or mean >= SHORT_S or self._ref_of(action).is_never_stacked:
-            return False
         return first is None or not (self._is_suspect(first) or self._ref_of(first).runs_alone)
 
     def _is_closed(self, slot: Slot, action: ActionState) -> bool:

@@ -97,6 +97,24 @@ class Event(NamedTuple):
     cache: str | None = None
 
 
+def new_event(
+    kind: str,
+    at: int,
+    action: str = "",
+    attempt: int = 0,
+    *,
+    parent: str | None = None,
+    task: str | None = None,
+    group: str | None = None,
+    slot: str | None = None,
+    body: str | None = None,
+    context: str | None = None,
+    cache: str | None = None,
+) -> Event:
+    """Make an event; the same as `Event`, in a third of its time, and an action has three of them."""
+    return tuple.__new__(Event, (kind, at, action, attempt, parent, task, group, slot, body, context, cache))
+
+
 def arrow_schema() -> pa.Schema:
     """Build the schema of a log segment: one row per event, in the order of `Event`'s fields."""
     import pyarrow as pa  # slow to import; the pure part of the ledger does without it

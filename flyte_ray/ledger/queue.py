@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Final
 
 BATCH_S: Final = 0.02
 """Work that one reply hands out, in seconds of measured time."""
@@ -33,7 +33,8 @@ SAMPLES: Final = 8
 """Measurements after which a new task is known: its first one may hold imports and whatever else is made once."""
 
 
-class _Measured(NamedTuple):
+@dataclass(slots=True)
+class _Measured:
     times: int = 0
     mean: float = 0.0
     last: float = 0.0
@@ -49,12 +50,15 @@ class Durations:
 
     def add(self, task: str, seconds: float) -> None:
         """Take in one measurement."""
-        times, mean, last, usual = self._measured.get(task, _NOTHING)
-        times += 1
-        weight = max(0.1, 1 / times)
-        least = min(seconds, last) if times > 1 else seconds
-        mean, usual = mean + (seconds - mean) * weight, usual + (least - usual) * weight
-        self._measured[task] = _Measured(times, mean, seconds, usual)
+        found = self._measured.get(task)
+        if found is None:
+            self._measured[task] = _Measured(1, seconds, seconds, seconds)
+            return
+        found.times += 1
+        weight = 1 / found.times if found.times < 10 else 0.1
+        found.mean += (seconds - found.mean) * weight
+        found.usual += ((seconds if seconds < found.last else found.last) - found.usual) * weight
+        found.last = seconds
 
     def mean(self, task: str) -> float | None:
         """Mean seconds of a task, None while it is unmeasured."""
@@ -68,10 +72,8 @@ class Durations:
 
     def is_known(self, task: str) -> bool:
         """Whether a task has been measured often enough to start slots for it."""
-        return self._measured.get(task, _NOTHING).times >= SAMPLES
-
-
-_NOTHING: Final = _Measured()
+        found = self._measured.get(task)
+        return found is not None and found.times >= SAMPLES
 
 
 @dataclass

@@ -84,12 +84,13 @@ class RunRecorder:
         fold(self.state, event)
         size = _size(event)
         with self._lock:
-            self._pending.append(event)
+            pending = self._pending
+            pending.append(event)
             self._pending_bytes += size
             self._unstored_bytes += size
             self.recorded += 1
             # Waking the thread for each event would cost more than the event.
-            if len(self._pending) == 1 or self._is_much:
+            if len(pending) == 1 or len(pending) == BATCH or self._pending_bytes >= BATCH_BYTES:
                 self._changed.notify_all()
 
     @property

@@ -171,25 +171,12 @@ def fold(run: RunState, event: Event) -> None:
     if kind == kinds.CALLED:
         _call(run, event)
         return
-    if kind in (kinds.OPEN, kinds.LOGGED):
+    action = run.actions.get(event.action)
+    after = TRANSITIONS.get((kind, action.phase)) if action is not None else None
+    if action is None or after is None:
+        _note(run, event)
         return
-    if kind == kinds.RESUMED:
-        _resume(run, event)
-        return
-    if kind == kinds.TASK:
-        run.tasks[event.task or ""] = event.body or ""
-        return
-    action = run.actions[event.action]
     before = action.phase
-    if kind == kinds.TRACED and before in _OPEN_PHASES:
-        _trace(action, event)
-        return
-    if kind == kinds.DIVERGED:
-        action.diverged = [*(action.diverged or ()), (event.attempt, event.body or "")]
-        return
-    after = TRANSITIONS.get((kind, before))
-    if after is None:
-        raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {before}")
     run.counts[before] -= 1
     run.counts[after] = run.counts.get(after, 0) + 1
     action.phase = after
@@ -204,6 +191,26 @@ def fold(run: RunState, event: Event) -> None:
         action.cached_from = event.cache
         if kind == kinds.SUCCEEDED:
             action.steps = None  # any other end may be tried again
+
+
+def _note(run: RunState, event: Event) -> None:
+    """Apply an event that moves no action to another phase."""
+    kind = event.kind
+    if kind in (kinds.OPEN, kinds.LOGGED):
+        return
+    if kind == kinds.RESUMED:
+        _resume(run, event)
+        return
+    if kind == kinds.TASK:
+        run.tasks[event.task or ""] = event.body or ""
+        return
+    action = run.actions[event.action]
+    if kind == kinds.TRACED and action.phase in _OPEN_PHASES:
+        _trace(action, event)
+    elif kind == kinds.DIVERGED:
+        action.diverged = [*(action.diverged or ()), (event.attempt, event.body or "")]
+    else:
+        raise ValueError(f"event {kind} is not allowed for action {action.id} of run {run.id} in phase {action.phase}")
 
 
 def _call(run: RunState, event: Event) -> None:

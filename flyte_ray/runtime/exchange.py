@@ -20,8 +20,8 @@ TELL_S, LAST_S = 1.0, 2.0
 """How long an action waits at most until its begin, and its process until its end, is told."""
 HOLD_BACK_S: Final = 0.005
 """How long an item may wait for company while something runs here."""
-SPEAK_S: Final = 2 * HOLD_BACK_S
-"""How long until a thread that runs actions sees to it, where the exchange's own has not come to its turn."""
+OWN_S: Final = 2 * HOLD_BACK_S
+"""How long until the exchange's own thread sees to it, where none that runs actions has come by."""
 
 
 class Port(Protocol):
@@ -196,7 +196,9 @@ class Exchange:
     def speak(self, host: Host) -> None:
         """Send what is due, unless that is under way; called without the lock by threads that run actions."""
         since = self._since
-        if since is None or time.monotonic() - since < SPEAK_S or not self._speaking.acquire(blocking=False):
+        if not self._bell and (since is None or time.monotonic() - since < HOLD_BACK_S):
+            return
+        if not self._speaking.acquire(blocking=False):
             return
         try:
             self._say(host)
@@ -205,7 +207,7 @@ class Exchange:
 
     def _say(self, host: Host) -> None:
         with self._lock:
-            if not (self._is_due(host) or self._closed):
+            if not (self._is_due(host, HOLD_BACK_S) or self._closed):
                 return  # another thread has just said it
             message = self._compose(host)
         self._port.send(message)
@@ -216,15 +218,15 @@ class Exchange:
                 self._due.notify_all()
 
     def _wait(self, host: Host) -> None:
-        while not (self._closed or self._is_due(host)):
+        while not (self._closed or self._is_due(host, OWN_S)):
             now, stale = time.monotonic(), host.stale_at()
-            limits = [max(0.0, self._since + HOLD_BACK_S - now)] if self._since is not None else []
+            limits = [max(0.0, self._since + OWN_S - now)] if self._since is not None else []
             limits += [max(0.01, stale - now)] if stale is not None else []
             self._due.wait(min(limits) if limits else None)
             host.hand_back()
 
-    def _is_due(self, host: Host) -> bool:
-        return self._must_send(host) or (self._since is not None and time.monotonic() - self._since >= HOLD_BACK_S)
+    def _is_due(self, host: Host, after_s: float) -> bool:
+        return self._must_send(host) or (self._since is not None and time.monotonic() - self._since >= after_s)
 
     def _must_send(self, host: Host) -> bool:
         return self._bell or (host.is_hungry() and (self._mail.unsent > 0 or not self._asked))

@@ -22,7 +22,7 @@ from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.runtime.ready import Ready
 from flyte_ray.runtime.stack import Stack
-from flyte_ray.runtime.standing import Standing, lend_after_s, stand
+from flyte_ray.runtime.standing import LOW, PROMPT, Standing, lend_after_s, stand
 from flyte_ray.runtime.waits import Pending, Waits
 
 Asked = tuple[TaskRef, Call, Pending]
@@ -304,6 +304,11 @@ class Slot:
                     self._end()
             self._advance()
             self._changed.notify_all()
+            asks_on = PROMPT <= len(reply.orders) and 0 < len(self._ready) <= LOW
+            if asks_on:
+                self._exchange.hurry()
+        if asks_on:
+            self._exchange.speak(self)  # the ledger chooses the next ones while these run
         self.deliver()
 
     def lost(self) -> None:

@@ -8,10 +8,14 @@ from typing import Final
 
 from flyte_ray.runtime.execution import Execution
 
-WANT: Final = 2048
-"""Most actions asked for at a time."""
-LOW: Final = WANT // 2
+WANT: Final = 1024
+"""Most actions asked for at a time: a slot with nothing to do waits until all are chosen and carried."""
+MOST: Final = 4 * WANT
+"""Most that a slot has when it asks for more ahead."""
+LOW: Final = MOST - WANT // 2
 """With fewer left to begin, more are asked for ahead: to choose and carry them takes as long as to run these."""
+PROMPT: Final = 64
+"""So many at once are short: more are asked for as soon as they arrive, not when the next message is due."""
 MOST_WAITING: Final = 500
 """With more executions that wait in it, a slot asks for nothing ahead."""
 LEND_S: Final = 0.05
@@ -57,7 +61,7 @@ def stand(
         buried,
         active and all(each.waiting or each.open_calls for each in executions),
         next((each.id for each in executions if not each.waiting), "") if active else "",
-        WANT - ready if goes_on and not (hungry or is_full) else 0,
+        min(WANT, MOST - ready) if goes_on and not (hungry or is_full) else 0,
     )
 
 
