@@ -24,6 +24,11 @@ OWN_S: Final = 2 * HOLD_BACK_S
 """How long until the exchange's own thread sees to it, where none that runs actions has come by."""
 
 
+PROMPT: Final = 64
+"""So many orders at once are of short actions: the ledger is answered at once, so that it chooses the next ones while
+these run."""
+
+
 class Port(Protocol):
     """A slot's way to the ledger; replies come back through `Slot.hear`."""
 
@@ -143,7 +148,8 @@ class Exchange:
         if self._answered == self._seq:
             self._wait_for_next()
         orders = self._mail.hear(reply)
-        if self._mail.attach or self._mail.lacks or (self.parked and seq != self._seq):
+        is_batch = len(orders) >= PROMPT
+        if self._mail.attach or self._mail.lacks or is_batch or (self.parked and seq != self._seq):
             self._bell = True
         self._due.notify_all()
         return orders
@@ -202,6 +208,8 @@ class Exchange:
             return
         try:
             self._say(host)
+            with self._lock:
+                self._wait_for_next()  # what the thread runs next is told by the exchange's own, if it takes long
         finally:
             self._speaking.release()
 

@@ -22,7 +22,7 @@ from flyte_ray.runtime.loop import LoopThread
 from flyte_ray.runtime.mailbox import Mailbox
 from flyte_ray.runtime.ready import Ready
 from flyte_ray.runtime.stack import Stack
-from flyte_ray.runtime.standing import LOW, PROMPT, Standing, lend_after_s, stand
+from flyte_ray.runtime.standing import Standing, lend_after_s, stand
 from flyte_ray.runtime.waits import Pending, Waits
 
 Asked = tuple[TaskRef, Call, Pending]
@@ -161,8 +161,7 @@ class Slot:
     # The loop
 
     def _start_async(self, work: Work) -> None:
-        execution = self._begin(work)
-        if execution is not None:
+        if (execution := self._begin(work)) is not None:
             execution.aio = self._loop.create_task(self._run_async(execution), self._base.copy())
 
     async def _run_async(self, execution: Execution) -> None:
@@ -304,11 +303,7 @@ class Slot:
                     self._end()
             self._advance()
             self._changed.notify_all()
-            asks_on = PROMPT <= len(reply.orders) and 0 < len(self._ready) <= LOW
-            if asks_on:
-                self._exchange.hurry()
-        if asks_on:
-            self._exchange.speak(self)  # the ledger chooses the next ones while these run
+        self._exchange.speak(self)
         self.deliver()
 
     def lost(self) -> None:

@@ -14,8 +14,6 @@ MOST: Final = 4 * WANT
 """Most that a slot has when it asks for more ahead."""
 LOW: Final = MOST - WANT // 2
 """With fewer left to begin, more are asked for ahead: to choose and carry them takes as long as to run these."""
-PROMPT: Final = 64
-"""So many at once are short: more are asked for as soon as they arrive, not when the next message is due."""
 MOST_WAITING: Final = 500
 """With more executions that wait in it, a slot asks for nothing ahead."""
 LEND_S: Final = 0.05
