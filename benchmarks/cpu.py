@@ -14,6 +14,9 @@ from benchmarks import work
 from benchmarks.figures import Figure
 from benchmarks.measuring import BARE, CORES, Bench, rates, seconds_of
 
+ONE = "1 plain process"
+AT_LEAST = 1.7
+"""Of what one core does."""
 bare_burn: Any = ray.remote(work.burn)
 
 
@@ -26,12 +29,22 @@ def measure(
     for count, milliseconds in sizes:
         rounds = rounds_of(milliseconds / 1000)
         title = f"{count:,} x {milliseconds} ms of CPU"
-        ideal, mine = bench.turns(partial(side_by_side, count, rounds), work.burn_many, count, rounds)
+        alone: list[float] = []
+        plain = partial(plainly, count, rounds, alone)
+        ideal, mine = bench.turns(plain, work.burn_many, count, rounds)
         yield Figure(title, "/s", rates(count, mine), rates(count, ideal), f"{CORES} plain processes", at_least=0.9)
+        yield Figure(f"{title}, x of one core", "/s", rates(count, mine), alone, "1 plain process", at_least=1.7)
         # Once only: it takes as long as the others, and says the same each time.
         yield Figure(title, "s", [statistics.median(mine)], [bare_many(count, rounds)], BARE)
     overlaps = [overlap(bench.start(work.queue_behind, ahead, 2.0)[0]) for _ in range(bench.repeat)]
     yield Figure(f"two of 2 s behind {ahead:,} that do nothing: time in which both run", "s", overlaps, at_least=1.0)
+
+
+def plainly(count: int, rounds: int, alone: list[float]) -> float:
+    """Do a part of the work in one plain process, noting its rate, and then all in one per core; seconds of that."""
+    part = max(count // 5, 1)
+    alone.append(part / side_by_side(part, rounds, 1))
+    return side_by_side(count, rounds)
 
 
 def bare_many(count: int, rounds: int) -> float:
@@ -45,11 +58,11 @@ def rounds_of(seconds: float) -> int:
     return int(rounds * seconds / min(seconds_of(lambda: work.burn(rounds)) for _ in range(5)))
 
 
-def side_by_side(count: int, rounds: int) -> float:
+def side_by_side(count: int, rounds: int, cores: int = CORES) -> float:
     """Have one plain process per core do the same work, without anything between its parts; seconds."""
     processes = [
-        multiprocessing.get_context("fork").Process(target=burn_all, args=(count // CORES, rounds))
-        for _ in range(CORES)
+        multiprocessing.get_context("fork").Process(target=burn_all, args=(count // cores, rounds))
+        for _ in range(cores)
     ]
 
     def run() -> None:
