@@ -22,8 +22,6 @@ HOLD_BACK_S: Final = 0.005
 """How long an item may wait for company while something runs here."""
 OWN_S: Final = 2 * HOLD_BACK_S
 """How long until the exchange's own thread sees to it, where none that runs actions has come by."""
-
-
 PROMPT: Final = 64
 """So many orders at once are of short actions: the ledger is answered at once, so that it chooses the next ones while
 these run."""
@@ -202,8 +200,8 @@ class Exchange:
     def speak(self, host: Host) -> None:
         """Send what is due, unless that is under way; called without the lock by threads that run actions."""
         since = self._since
-        if not self._bell and (since is None or time.monotonic() - since < HOLD_BACK_S):
-            return
+        if self._closed or not (self._bell or (since is not None and time.monotonic() - since >= HOLD_BACK_S)):
+            return  # what is left when it is closed its own thread sends
         if not self._speaking.acquire(blocking=False):
             return
         try:
