@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ SHIM = """\
     #!{python}
     import json, os, sys
 
+    if sys.argv[1:3] == ["image", "exists"]:
+        sys.exit(0 if sys.argv[3] in open({images!r}).read().split() else 1)
     options, words, variables, shared = ["-v", "--env", "--entrypoint"], sys.argv[2:], {{}}, None
     entrypoint = None
     while words[0].startswith("-"):
@@ -66,9 +69,10 @@ PROGRAM = """\
 def shim_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the shim first on PATH; what it was asked to start is written here."""
     log, folder = tmp_path / "shim.log", tmp_path / "bin"
+    (tmp_path / "images").touch()  # the addresses of what was built
     folder.mkdir()
     shim = folder / "podman"
-    shim.write_text(textwrap.dedent(SHIM).format(python=sys.executable, log=str(log)))
+    shim.write_text(textwrap.dedent(SHIM).format(python=sys.executable, log=str(log), images=str(tmp_path / "images")))
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return log
@@ -90,3 +94,52 @@ def test_a_task_with_an_image_runs_in_it_beside_one_without(tmp_path: Path, shim
     assert "o0 = ['no image', '2', 'localhost/some:1', 'two words']" in done.stdout
     assert '["localhost/some:1", true]' in shim_log.read_text(), "Ray looked into the image"
     assert '["localhost/some:1", false]' in shim_log.read_text(), "and started the slot from it"
+
+
+BUILT = """\
+    import os
+
+    import flyte_ray as flyte
+
+    image = flyte.Image.from_debian_base().with_apt_packages("git").with_requirements("only-here.txt")
+    built = flyte.TaskEnvironment("built", image=image)
+
+
+    @built.task
+    def main() -> str:
+        return os.environ["STARTED_BY_SHIM"]
+"""
+
+
+def test_a_container_is_built_before_its_task_may_run(
+    tmp_path: Path, shim_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that the image names lies where the user stands alone: slots are told what the image came to."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "only-here.txt").write_text("attrs\n")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "code").mkdir()
+    program = tmp_path / "code" / "program.py"
+    program.write_text(textwrap.dedent(BUILT))
+    recipe = image_of(program)
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(tmp_path / "root")]
+
+    def submit() -> subprocess.CompletedProcess[str]:
+        words = [*command, str(program), "main"]
+        return subprocess.run(words, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
+
+    refused = submit()
+    assert refused.returncode == 2 and f"{recipe}, which no node of this cluster has" in refused.stderr, refused.stderr
+    assert "flyte-ray build FILE built" in refused.stderr
+    (tmp_path / "images").write_text(recipe)
+    done = submit()
+    assert done.returncode == 0, done.stderr
+    assert f"o0 = '{recipe}'" in done.stdout
+
+
+def image_of(program: Path) -> str:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", "build", "--dry-run", "-o", "json", str(program)]
+    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=True, timeout=60)
+    [row] = json.loads(done.stdout)
+    assert "install -y --no-install-recommends git" in row["containerfile"]
+    return str(row["image"])

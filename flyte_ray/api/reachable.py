@@ -71,6 +71,19 @@ def needed_environments(task: TaskSpec) -> list[EnvironmentSpec]:
     return found
 
 
+def depended_on(declared: Sourced) -> set[str]:
+    """Name the environment of a task or an app, and those that it depends on."""
+    module = sys.modules.get(declared.module)
+    named = {value.name: value for value in vars(module).values() if _is(value, TaskEnvironment)} if module else {}
+    waiting: list[Environment] = [each for each in [named.get(declared.environment.name)] if each is not None]
+    names = {declared.environment.name}
+    while waiting:
+        environment = waiting.pop()
+        names.add(environment.name)
+        waiting += [each for each in environment.depends_on if each.name not in names]
+    return names
+
+
 def inclusions_of(declared: Sourced, include: Sequence[str] = ()) -> list[Inclusion]:
     """Return the files that travel by name: those of the environments found, and more beside its own file."""
     found = [(declared.source_file, text) for text in include]

@@ -21,6 +21,7 @@ from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.interrupting import saying_how_to_go_on
 from flyte_ray.api.notebook import shown
+from flyte_ray.api.preparing import prepare_images
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.references import LazyEntity, template_of
 from flyte_ray.api.rerunning import (
@@ -139,6 +140,8 @@ class Runner:
         ensure_writable(store)
         pickling = current_pickling(self.pickles, make=True)
         about = self._about(self.source or os.path.abspath(task.source_file), pickling, asked)
+        if not isinstance(task, TaskDetails):
+            self._prepare(task.spec, about)
         blobs = _take_place(store, run, about, pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         with holding(asked.values):
@@ -189,6 +192,10 @@ class Runner:
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
         asked = asked_again(source.run, source.spec, [source.ref], store, task)
         about["secrets"] = asked.record
+        if plan is not None:
+            self._prepare(plan.root, about)
+        elif source.spec.get("images") and source.code == source.spec.get("code"):
+            about["images"] = source.spec["images"]
         encoded = merge_inputs(store, source, inputs, _take_place(store, run, about, pickling), task)
         changes: Changes | None = None
         if recover:
@@ -240,6 +247,10 @@ class Runner:
             "queue": self.queue or earlier.get("queue"),
             "max_action_concurrency": self.max_action_concurrency or earlier.get("max_action_concurrency"),
         }
+
+    def _prepare(self, task: TaskSpec, about: dict[str, Any]) -> None:
+        if about["mode"] == "remote" and (images := prepare_images(task, about["env_vars"])):
+            about["images"] = images
 
     def _is_remote(self) -> bool:
         return self.mode == "remote" or (self.mode is None and has_cluster(settings.address))

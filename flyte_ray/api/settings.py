@@ -27,7 +27,7 @@ _FOREIGN: Final = (
     *("org", "project", "domain", "log_format", "reset_root_logger", "endpoint", "headless", "insecure"),
     *("insecure_skip_verify", "ca_cert_file_path", "auth_type", "command", "proxy_command", "api_key", "client_id"),
     *("client_credentials_secret", "auth_client_config", "rpc_retries", "http_proxy_url", "disable_keyring"),
-    *("batch_size", "image_builder", "images", "image_registry", "source_config_path", "sync_local_sys_paths"),
+    *("batch_size", "image_builder", "image_registry", "source_config_path", "sync_local_sys_paths"),
     *("load_plugin_type_transformers", "local_persistence", "local_tracked", "local_tracked_strict", "scopes"),
 )
 """What Flyte's `init` takes besides."""
@@ -42,6 +42,8 @@ class Settings:
     storage: Storage | dict[str, Any] | None = None
     root_dir: str | None = None
     pickles: Policy | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Addresses by the names that `Image.from_ref_name` uses."""
     files: Mapping[str, Any] = field(default_factory=dict)
     """What config files say, by setting; see `api/config.py`."""
     repeated: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def init(
     log_level: int | str | None = None,
     user_log_level: int | str | None = None,
     pickles: Policy | None = None,
+    images: Mapping[str, str] | None = None,
     **foreign: Any,
 ) -> None:
     """Set where this process's runs are recorded and where they run.
@@ -84,6 +87,7 @@ def init(
         pickles: What becomes of values that nothing but pickle stores: `sign` pickles them, signed with your key, and
             loads what is signed with it; `refuse` neither writes nor loads any; `accept_unsigned` also loads those of
             versions that did not sign. Default `FLYTE_RAY_PICKLES`, else `sign`. See `docs/data.md`.
+        images: Addresses by the names that `Image.from_ref_name` uses; None leaves those that were given before.
         foreign: Settings of Flyte's that steer its control plane, such as `endpoint`: without effect, said once.
 
     Raises:
@@ -100,6 +104,7 @@ def init(
     storage, root_dir = storage or _elsewhere("storage"), root_dir or _elsewhere("root_dir")
     settings.root, settings.address = root or _from_files("root"), address or _from_files("address")
     settings.storage, settings.pickles = storage, pickles
+    settings.images = settings.images if images is None else dict(images)
     configure(options_of(storage, _root()))
     settings.root_dir = os.path.abspath(root_dir) if root_dir is not None else None
     set_levels(log_level or _elsewhere("log_level"), user_log_level or _elsewhere("user_log_level"))

@@ -43,6 +43,7 @@ VERBS: Final = {
     "abort": Verb("Abort a run, or one action with all below it.", ("steering",)),
     "signal": Verb("Signal a condition that a run waits for.", ("conditions",)),
     "serve": Verb("Serve an app of a file.", ("apps",)),
+    "build": Verb("Build the containers that environments of a file need.", ("building",)),
     "deploy": Verb("Deploy the tasks and apps of a file.", ("deploying",)),
     "backfill": Verb("Start the runs that a trigger would have started in the past.", ("triggers",)),
     "console": Verb("Serve the console: every run of a root in the browser.", ("console",)),

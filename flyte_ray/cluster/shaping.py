@@ -18,13 +18,17 @@ _OF_PROCESS: Final = ("log_levels", "pickles", "key")
 def shaping_of(bundle: str | None, spec: Mapping[str, Any]) -> Shaping:
     """Return the shaping of a run with this code bundle, started as its specification says."""
     run_env = spec.get("env_vars") or {}
+    # What images come to was found out where the run started, which says nothing of other code.
+    images = (spec.get("images") or {}) if bundle == spec.get("code") else {}
 
     def shape(task: TaskSpec) -> Shape:
         queue = task.queue or spec.get("queue")
         if isinstance(task, DeployedTask) and task.ref is not None:
             options, pool = options_with(task.ref, run_env, BUNDLE_VAR), task.ref.pool
         else:
-            options = remote_options(task.environment, bundle_digest=bundle, run_env=run_env)
+            options = remote_options(
+                task.environment, bundle_digest=bundle, run_env=run_env, mapped=images.get(task.environment.name)
+            )
             pool = pool_of(task.environment)
         if pool is not None and secrets_in(options):
             pool = pool._replace(of_run=True)  # another run's secrets of the same names may have other values

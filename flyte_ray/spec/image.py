@@ -1,7 +1,7 @@
 """`Image`: what a task's process needs besides the user's code, as an immutable list of layers.
 
-Nothing is built here. On Ray an image becomes packages that the node installs for the slot, or the address of a ready
-image (`cluster.options`); layers that only an image builder could carry out are kept and refused there by name.
+Nothing is built here. On Ray an image becomes packages that the node installs for the slot, or the address of a
+container (`cluster.images`).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Image:
     def from_dockerfile(
         cls, file: Path | str, registry: str, name: str, platform: str | tuple[str, ...] | None = None
     ) -> Image:
-        """Name a Dockerfile. flyte-ray does not build it: running it is refused with what to do."""
+        """Use what a Dockerfile gives; `flyte-ray build` builds it, with its folder as what it copies from."""
         platforms = (platform,) if isinstance(platform, str) else platform
         return cls(dockerfile=Path(file), registry=registry, name=name, platform=platforms or ("linux/amd64",))
 
@@ -249,11 +249,11 @@ class Image:
         return self._with("pixi_project", (str(manifest_file),), _options(environment=environment))
 
     def with_apt_packages(self, *packages: str, secret_mounts: SecretRequest | None = None) -> Image:
-        """Name system packages. Nodes do not install them: running the image is refused with what to do."""
+        """Add system packages; they need a container, which `flyte-ray build` builds."""
         return self._with("apt", _texts("with_apt_packages", packages))
 
     def with_commands(self, commands: Sequence[str], secret_mounts: SecretRequest | None = None) -> Image:
-        """Name build commands. Nodes do not run them: running the image is refused with what to do."""
+        """Run commands when the container is built, which `flyte-ray build` does."""
         if isinstance(commands, str):
             raise TypeError(f"with_commands takes a list of commands, got the text {commands!r}. Write [{commands!r}].")
         return self._with("commands", _texts("with_commands", commands))
@@ -267,16 +267,16 @@ class Image:
         return self._with("env", values)
 
     def with_workdir(self, workdir: str) -> Image:
-        """Name a working directory; slots work in their code bundle, so it has no effect."""
+        """Name where a container is built in; slots work in their code bundle, so it has no effect on them."""
         return self._with("workdir", (workdir,))
 
     def with_source_file(self, src: Path | str | list[Path], dst: str = ".") -> Image:
-        """Name source files; code travels in the code bundle (`include=`), so it has no effect."""
+        """Copy files into a container; else code travels in the code bundle (`include=`), and this has no effect."""
         sources = src if isinstance(src, list) else [src]
         return self._with("source", tuple(str(path) for path in sources), _options(dst=dst))
 
     def with_source_folder(self, src: Path | str, dst: str = ".", copy_contents_only: bool = False) -> Image:
-        """Name a source folder; code travels in the code bundle (`include=`), so it has no effect."""
+        """Copy a folder into a container; else code travels in the code bundle (`include=`), and this has no effect."""
         return self._with("source", (str(src),), _options(dst=dst, copy_contents_only=copy_contents_only))
 
     def with_code_bundle(
@@ -286,7 +286,7 @@ class Image:
         return self._with("code_bundle", (copy_style,), _options(dst=dst))
 
     def with_dockerignore(self, path: Path | str) -> Image:
-        """Name a `.dockerignore`; nothing is built, so it has no effect."""
+        """Name a `.dockerignore`; only what is copied is handed to a build, so it has no effect."""
         return self._with("dockerignore", (str(path),))
 
     def with_local_v2(self) -> Image:
