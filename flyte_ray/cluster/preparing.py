@@ -1,6 +1,4 @@
-"""Before a run's code is sent: refuse the containers that the connected cluster cannot start, and have nodes install
-the packages of its environments meanwhile.
-"""
+"""Have a cluster ready for the images of a run: refuse containers that it cannot start, have packages installed."""
 
 from __future__ import annotations
 
@@ -42,7 +40,8 @@ def check_containers(needs: Mapping[str, Need]) -> None:
         if not having:
             raise UnsupportedError(
                 f"Environment '{name}' runs in the container {address}, which Ray starts by podman, but no node of"
-                f" this cluster has podman. Install it on the nodes; packages alone (Image.with_pip_packages) need none."
+                f" this cluster has podman. Install it on the nodes; packages alone, as of Image.with_pip_packages,"
+                f" need none."
             )
         if need.recipe and not need.recipe.is_pushed and not any(address in held for held in having):
             raise UnsupportedError(
@@ -80,7 +79,8 @@ def _look(addresses: set[str]) -> list[set[str] | None]:
         if node["Alive"]
     ]
     ready, _ = ray.wait(refs, num_returns=len(refs), timeout=LOOK_S)
-    return ray.get(ready)
+    found: list[set[str] | None] = ray.get(ready)
+    return found
 
 
 # Made inside functions, so that Ray pickles them by value: nodes may lack this package.
