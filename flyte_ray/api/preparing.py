@@ -11,11 +11,11 @@ from flyte_ray.cluster.images import Need, map_image
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.session import connect
 from flyte_ray.errors import DeclarationError
-from flyte_ray.spec.task import EnvironmentSpec, TaskSpec
+from flyte_ray.spec.task import TaskSpec
 
 
-def prepare_images(task: TaskSpec, run_env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Refuse what the cluster cannot have, and have it install what it can while the code is on its way.
+def prepare_images(task: TaskSpec) -> dict[str, dict[str, Any]]:
+    """Refuse what the cluster cannot have.
 
     What the task's own environment needs, and those that it depends on, is refused here; another one that its code
     merely holds, when it is called.
@@ -28,33 +28,42 @@ def prepare_images(task: TaskSpec, run_env: Mapping[str, str]) -> dict[str, dict
         UnsupportedError: The cluster cannot have an environment; says which one it can.
 
     """
-    required, needs, found = depended_on(task), {}, {each.name: each for each in find_environments(task)}
-    for name, environment in found.items():
+    required = depended_on(task)
+    needs: dict[str, Need] = {}
+    for environment in find_environments(task):
         try:
-            need = map_image(name, environment.image, known=settings.images)
+            need = map_image(environment.name, environment.image, known=settings.images)
         except DeclarationError:
-            if name in required:
+            if environment.name in required:
                 raise
             continue
         if need.runtime_env:
-            needs[name] = need
+            needs[environment.name] = need
     if needs:
         connect(settings.address)
-        _prepare(required, needs, found, run_env)
+        from flyte_ray.cluster.preparing import check_containers  # imports Ray, which is connected by now
+
+        check_containers({name: need for name, need in needs.items() if name in required})
     return {name: need.runtime_env for name, need in needs.items()}
 
 
-def _prepare(
-    required: set[str],
-    needs: Mapping[str, Need],
-    found: Mapping[str, EnvironmentSpec],
-    run_env: Mapping[str, str],
+def warm_images(
+    task: TaskSpec, images: Mapping[str, Mapping[str, Any]], bundle: str | None, run_env: Mapping[str, str]
 ) -> None:
-    from flyte_ray.cluster.preparing import check_containers, warm  # imports Ray, which is connected by now
+    """Have the cluster install what the task and those that it depends on need, while their code is on its way.
 
-    check_containers({name: need for name, need in needs.items() if name in required})
-    warmed: list[dict[str, Any]] = []
-    for name, need in needs.items():
-        if name in required and "uv" in need.runtime_env and need.runtime_env not in warmed:
-            warmed.append(need.runtime_env)
-            warm(remote_options(found[name], bundle_digest=None, run_env=run_env, mapped=need.runtime_env))
+    Args:
+        task: It.
+        images: As `prepare_images` gives them.
+        bundle: The marker of the code: what fails for one slot Ray remembers for equal ones, and this is a part of it.
+        run_env: Variables of the run.
+
+    """
+    from flyte_ray.cluster.preparing import warm  # see prepare_images
+
+    required, warmed = depended_on(task), []
+    for environment in find_environments(task):
+        mapped = images.get(environment.name, {})
+        if environment.name in required and "uv" in mapped and mapped not in warmed:
+            warmed.append(mapped)
+            warm(remote_options(environment, bundle_digest=bundle, run_env=run_env, mapped=mapped))

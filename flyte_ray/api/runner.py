@@ -21,7 +21,7 @@ from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.interrupting import saying_how_to_go_on
 from flyte_ray.api.notebook import shown
-from flyte_ray.api.preparing import prepare_images
+from flyte_ray.api.preparing import prepare_images, warm_images
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.references import LazyEntity, template_of
 from flyte_ray.api.rerunning import (
@@ -249,7 +249,7 @@ class Runner:
         }
 
     def _prepare(self, task: TaskSpec, about: dict[str, Any]) -> None:
-        if about["mode"] == "remote" and (images := prepare_images(task, about["env_vars"])):
+        if about["mode"] == "remote" and (images := prepare_images(task)):
             about["images"] = images
 
     def _is_remote(self) -> bool:
@@ -265,7 +265,12 @@ class Runner:
 
     def _send_code(self, store: Store, task: TaskSpec, about: Mapping[str, Any]) -> str | None:
         include = inclusions_of(task, about["include"])
-        return send_code(store, task, about["copy_style"], include, settings.root_dir)
+
+        def warm(marker: str | None) -> None:
+            if about.get("images"):
+                warm_images(task, about["images"], marker, about["env_vars"])
+
+        return send_code(store, task, about["copy_style"], include, settings.root_dir, warm)
 
     def _refer(self, task: TaskSpec, about: Mapping[str, Any], pickling: Pickling) -> TaskRef:
         connect(settings.address)  # what a task needs is said in this cluster's terms

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flyte_ray.cluster.bundle import (
@@ -72,12 +72,17 @@ def send_code(
     copy_style: CopyStyle = "loaded_modules",
     include: Sequence[Inclusion] = (),
     root_dir: str | None = None,
+    packed: Callable[[str | None], None] = lambda marker: None,
 ) -> str | None:
-    """Pack the project of such a file, see `pack_code`, and store it unless the root has it; return the marker."""
-    packed = pack_code(declared, copy_style, include, root_dir)
-    if packed is None:
+    """Pack the project of such a file, see `pack_code`, and store it unless the root has it; return the marker.
+
+    `packed` is told the marker before anything is stored.
+    """
+    found = pack_code(declared, copy_style, include, root_dir)
+    packed(found[0] if found else None)
+    if found is None:
         return None
-    marker, bundle = packed
+    marker, bundle = found
     if not store.exists(code_key(bundle.digest)):
         store.put(code_key(bundle.digest), bundle.data)
     return marker
