@@ -82,11 +82,14 @@ def cluster(
 
 
 @contextmanager
-def other_node(address: str, cpus: int, hidden: Path) -> Iterator[None]:
-    """Have another node of this machine join a cluster: a node which sees an empty folder where `hidden` is."""
-    alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+def other_node(address: str, cpus: int, hidden: Path | None = None, more: tuple[str, ...] = ()) -> Iterator[None]:
+    """Have another node of this machine join a cluster: one that sees an empty folder where `hidden` is, if given.
+
+    It is started with `more` options.
+    """
+    alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)] if hidden else []
     command = [RAY, "start", "--block", f"--address={address}", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.2"]
-    command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=200000000"]
+    command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=200000000", *more]
     with tempfile.TemporaryDirectory() as folder, _process([*alone, *command], Path(folder, "start.log"), {}):
         yield
 

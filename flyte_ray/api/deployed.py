@@ -16,7 +16,7 @@ from flyte_ray.api.both import is_in_loop
 from flyte_ray.api.settings import current_pickling, current_store
 from flyte_ray.api.task import UNCHANGED, TaskTemplate, given
 from flyte_ray.cluster.code import unpack_code
-from flyte_ray.cluster.options import BUNDLE_VAR, remote_options
+from flyte_ray.cluster.options import BUNDLE_VAR, PREFERENCE, remote_options
 from flyte_ray.errors import CodeBundleError, InvalidDeclaration, RemoteTaskUsageError
 from flyte_ray.ledger.interfaces import interface_text
 from flyte_ray.ledger.messages import Limits, TaskRef
@@ -215,7 +215,9 @@ def _ref_over(ref: TaskRef, spec: DeployedTask, changed: set[str]) -> TaskRef:
     """Lay what was overridden, and now stands in `spec`, over what is on record."""
     options = options_with(ref, spec.environment.env_vars or {}, BUNDLE_VAR)
     if "resources" in changed:
-        kept: dict[str, Any] = {name: options[name] for name in ("max_retries", "runtime_env") if name in options}
+        kept: dict[str, Any] = {
+            name: options[name] for name in ("max_retries", "runtime_env", *PREFERENCE) if name in options
+        }
         bare = EnvironmentSpec(spec.environment.name, resources=spec.environment.resources)
         options = {**remote_options(bare, bundle_digest=None), **kept}
     old, new = ref.limits or Limits(), limits_of(spec, options.get("memory")) or Limits()

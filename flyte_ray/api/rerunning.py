@@ -55,9 +55,11 @@ class Source:
         """Where the large values of its run lie."""
         return data_place(self.run, self.spec)
 
-    def runs_as_it_is(self, env_vars: Mapping[str, str], queue: str | None) -> bool:
-        """Whether slots of a cluster find its task by the reference on record, with these settings of the run."""
-        as_before = dict(env_vars) == (self.spec.get("env_vars") or {}) and queue == self.spec.get("queue")
+    def runs_as_it_is(self, about: Mapping[str, Any]) -> bool:
+        """Whether slots of a cluster find its task by the reference on record, with a run of this description."""
+        as_before = dict(about["env_vars"]) == (self.spec.get("env_vars") or {}) and all(
+            about[name] == self.spec.get(name) for name in ("queue", "interruptible")
+        )
         return not self.ref.shape.startswith(LOCAL_SHAPE) and as_before
 
     @property

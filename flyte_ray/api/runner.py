@@ -96,6 +96,7 @@ class Runner:
     """Where the task's file lies for its user, if that is another place than here."""
     queue: str | None = None
     max_action_concurrency: int = 0
+    interruptible: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse modes, names and styles that do not exist, and labels that are no text."""
@@ -107,6 +108,8 @@ class Runner:
         if self.name is not None:
             validate_run_name(self.name)
         check_concurrency(self.max_action_concurrency)
+        if not isinstance(self.interruptible, bool | None):
+            raise TypeError(f"interruptible must be True, False or None, got {self.interruptible!r}. Leave it out.")
         if self.copy_style not in get_args(CopyStyle):
             raise UnsupportedError(
                 f"copy_style must be one of {', '.join(map(repr, get_args(CopyStyle)))}, got {self.copy_style!r}."
@@ -188,7 +191,7 @@ class Runner:
         pickling = current_pickling(self.pickles, make=True).under(earlier)
         about = self._about(source.spec["source"], pickling, earlier=source.spec)
         is_remote = about["mode"] == "remote"
-        as_it_is = is_remote and plan is None and source.runs_as_it_is(about["env_vars"], about["queue"])
+        as_it_is = is_remote and plan is None and source.runs_as_it_is(about)
         task = plan.root if plan else None if as_it_is and not inputs else load_recorded(store, source)
         asked = asked_again(source.run, source.spec, [source.ref], store, task)
         about["secrets"] = asked.record
@@ -246,6 +249,7 @@ class Runner:
             "secrets": asked.record,
             "queue": self.queue or earlier.get("queue"),
             "max_action_concurrency": self.max_action_concurrency or earlier.get("max_action_concurrency"),
+            "interruptible": earlier.get("interruptible") if self.interruptible is None else self.interruptible,
         }
 
     def _prepare(self, task: TaskSpec, about: dict[str, Any]) -> None:

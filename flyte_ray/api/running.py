@@ -21,7 +21,7 @@ from flyte_ray.types.signing import Policy
 _REFUSED: Final = ("dry_run", "copy_bundle_to", "debug", "tracked", "tracked_strict")
 _IGNORED: Final = (
     *("service_account", "version", "interactive_mode", "run_base_dir", "run_start_time", "project", "domain"),
-    *("annotations", "interruptible", "log_level", "log_format", "user_log_level", "reset_root_logger"),
+    *("annotations", "log_level", "log_format", "user_log_level", "reset_root_logger"),
     *("cache_lookup_scope", "preserve_original_types"),
 )
 """What Flyte's `with_runcontext` takes besides, and what we only accept so far."""
@@ -45,6 +45,7 @@ def with_runcontext(
     copy_style: CopyStyle = "loaded_modules",
     queue: str | None = None,
     max_action_concurrency: int | None = None,
+    interruptible: bool | None = None,
     strict_replay: bool = False,
     notifications: Notification | tuple[Notification, ...] | None = None,
     pickles: Policy | None = None,
@@ -63,8 +64,8 @@ def with_runcontext(
         disable_run_cache: Neither read nor write the cache.
         copy_style: Which files of the project travel: `loaded_modules`, `all` or `none`.
         queue: The queue of its tasks that name none, see `flyte-ray create queue`: its limits hold for all runs.
-        max_action_concurrency: How many of its actions run at a time, those left out that wait for actions of their
-            own: 0 (no limit) or at least 2, as in Flyte, where parents count.
+        max_action_concurrency: How many of its actions run at a time, waiting parents left out: 0 (any) or at least 2.
+        interruptible: Whether its tasks prefer spot nodes (label `ray.io/market-type=spot`); None: as each one says.
         strict_replay: An action that runs again and calls something else than is on record fails, with
             `NondeterminismError`; without it that is recorded and warned of. Its new calls wait until it has called
             what is on record, and async code may sleep or compute for 10 s between these. Ours, not Flyte's.
@@ -88,6 +89,7 @@ def with_runcontext(
         notifications=notifications_from(notifications),
         pickles=pickles,
         queue=queue,
+        interruptible=interruptible,
         max_action_concurrency=0 if max_action_concurrency is None else max_action_concurrency,
     )
 

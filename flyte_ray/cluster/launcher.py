@@ -22,7 +22,7 @@ from flyte_ray.cluster.images import without_uv
 from flyte_ray.cluster.installing import lacks_uv
 from flyte_ray.cluster.lent_secrets import LentSecrets
 from flyte_ray.cluster.names import NAMESPACE
-from flyte_ray.cluster.options import secrets_in
+from flyte_ray.cluster.options import holds_accelerator, secrets_in
 from flyte_ray.cluster.orders import SlotDeath, SlotOrder
 from flyte_ray.cluster.package import arriving
 from flyte_ray.cluster.pools import Pools
@@ -49,7 +49,8 @@ class Launcher:
         self._running: set[asyncio.Task[None]] = set()
         self._entry = ray.remote(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
         # Not more calls: Ray would use the process, with all that is in it, for other runs and environments; what has
-        # been given secrets is nobody else's either.
+        # been given secrets is nobody else's either, and what has used a GPU keeps its memory until it ends (Ray itself
+        # sees to that only where the decorator names GPUs, which the options of a call are not).
         self._own_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.slot_process", "serve_slot"))
         self._pool_entry = ray.remote(max_calls=1)(arriving("flyte_ray.cluster.pool_process", "serve_pool"))
         self._pools = Pools(time.monotonic, lambda: uuid.uuid4().hex[:8])
@@ -81,8 +82,8 @@ class Launcher:
         is_slot = order.slot in self._orders
         try:
             options = json.loads(order.options)
-            own = self._own_entry if order.pool or secrets_in(options) else self._entry
-            entry = own if is_slot else self._pool_entry
+            is_own = order.pool or secrets_in(options) or holds_accelerator(options)
+            entry = (self._own_entry if is_own else self._entry) if is_slot else self._pool_entry
             if order.shape in self._lack_uv and "uv" in options.get("runtime_env", {}):
                 options["runtime_env"] = without_uv(options["runtime_env"])
                 self._by_pip.add(order.slot)

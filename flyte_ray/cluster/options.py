@@ -26,6 +26,13 @@ BUNDLE_VAR: Final = "FLYTE_RAY_BUNDLE"
 """Variable that tells a slot's process which code bundle it serves."""
 DISK: Final = "disk_gib"
 """Custom resource for disk, in GiB; Ray measures no disk, so nodes declare it."""
+PREFERENCE: Final = ("label_selector", "fallback_strategy")
+"""Options by which a slot prefers nodes, and takes others where there are none."""
+_ON_SPOT: Final[Mapping[str, Any]] = {
+    "label_selector": {"ray.io/market-type": "spot"},
+    "fallback_strategy": [{"label_selector": {}}],
+}
+_ACCELERATORS: Final = frozenset({"TPU", "neuron_cores", "HPU"})
 _GIB: Final = 1024**3
 _NO_VARS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -72,7 +79,7 @@ def remote_options(
     Returns:
         Keyword arguments for `options` of a Ray remote function: `num_cpus` (cores, 1 unless asked otherwise),
         `max_retries` (0: attempts are ours), and where asked for `num_gpus`, `memory` (bytes), `accelerator_type`,
-        `resources`, `runtime_env`. A new dict for each call.
+        `resources`, `runtime_env`, and `label_selector` with `fallback_strategy`. A new dict for each call.
 
     Raises:
         InvalidDeclaration: A variable is no text, or cannot be handed to a container.
@@ -99,7 +106,22 @@ def remote_options(
     runtime_env = _runtime_env(environment, bundle_digest, run_env, mapped)
     if runtime_env:
         options["runtime_env"] = runtime_env
-    return options
+    return prefer_spot(options, environment.interruptible)
+
+
+def prefer_spot(options: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
+    """Return options of slots that go to spot nodes where one has room, or that do not care.
+
+    Nodes say what they are by Ray's label `ray.io/market-type`. A selector alone would wait for ever where no node has
+    the label; with the fallback, which any node meets, nothing waits that would not wait without.
+    """
+    rest = {name: value for name, value in options.items() if name not in PREFERENCE}
+    return {**rest, **_ON_SPOT} if wanted else rest
+
+
+def holds_accelerator(options: Mapping[str, Any]) -> bool:
+    """Whether slots with these options hold an accelerator, the memory of which only the end of a process frees."""
+    return bool(options.get("num_gpus")) or not _ACCELERATORS.isdisjoint(options.get("resources") or {})
 
 
 def _whole(number: float) -> float:

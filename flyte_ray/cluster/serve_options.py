@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from flyte_ray.cluster.options import PREFERENCE
 from flyte_ray.cluster.rate_policy import RatePolicy
 from flyte_ray.ledger.apps import AppRecord
 
@@ -65,8 +66,11 @@ def deployment_options(record: AppRecord) -> dict[str, Any]:
 
 
 def _actor_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A replica is an actor: it has no retries of its own, and its CPUs are what the environment says."""
-    return {name: value for name, value in options.items() if name != "max_retries"}
+    """A replica is an actor: it has no retries of its own, and its CPUs are what the environment says.
+
+    It prefers no spot nodes: with those it would stop serving.
+    """
+    return {name: value for name, value in options.items() if name not in ("max_retries", *PREFERENCE)}
 
 
 def _autoscaling(scaling: Mapping[str, Any], target: int | None) -> dict[str, Any]:

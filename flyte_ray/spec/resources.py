@@ -64,7 +64,7 @@ class Resources:
     disk: str | None = None
     """Size with unit."""
     shm: str | Literal["auto"] | None = None
-    """Size with unit, or `auto`. Slots share the node's `/dev/shm`, so that it reserves nothing."""
+    """Size with unit, or `auto`. Checked alone: slots share their node's `/dev/shm`, of which nothing is reserved."""
 
     def __post_init__(self) -> None:
         """Check each field by reading it."""

@@ -40,6 +40,7 @@ class EnvironmentSpec:
     secrets: SecretRequest | None = None
     reusable: ReusePolicy | None = None
     interruptible: bool = False
+    """Whether its slots prefer spot nodes."""
     queue: str | None = None
     description: str | None = None
     """Cut to 255 characters."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from flyte_ray.cluster.options import BUNDLE_VAR, fits, remote_options, shape_key
+from flyte_ray.cluster.autoscaling import slots_on
+from flyte_ray.cluster.options import BUNDLE_VAR, fits, holds_accelerator, prefer_spot, remote_options, shape_key
 from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 from flyte_ray.spec.image import Image
 from flyte_ray.spec.resources import GPU, TPU, Device, Resources
@@ -128,3 +129,28 @@ def test_ray_accepts_every_kind_of_option() -> None:
     for gpu in (1, "A100_80G:2", GPU("H100", 1, "1g.10gb"), TPU("V6E", "2x4"), "Trn1:4"):
         options = options_of("d1", resources=Resources(cpu=0.5, memory="1Gi", disk="10Gi", gpu=gpu))
         assert ray.remote(**options)(nothing) is not None
+
+
+SPOT = {"label_selector": {"ray.io/market-type": "spot"}, "fallback_strategy": [{"label_selector": {}}]}
+
+
+def test_an_interruptible_environment_prefers_spot_nodes_and_fits_where_there_are_none() -> None:
+    options, plain = options_of(interruptible=True), options_of()
+    assert options == {**plain, **SPOT}
+    assert shape_key(options) != shape_key(plain)
+    assert fits(options, NODE) == [] and slots_on(NODE, options) == 4
+    assert prefer_spot(options, wanted=False) == plain
+
+
+@pytest.mark.parametrize(
+    ("resources", "held"),
+    [
+        (Resources(cpu=2, memory="1Gi", disk="1Gi"), False),
+        (Resources(gpu=1), True),
+        (Resources(gpu=TPU("V5E")), True),
+        (Resources(gpu="Trn1:1"), True),
+        (Resources(gpu="Gaudi1:1"), True),
+    ],
+)
+def test_an_accelerator_is_known_whatever_ray_calls_it(resources: Resources, held: bool) -> None:
+    assert holds_accelerator(options_of(resources=resources)) is held

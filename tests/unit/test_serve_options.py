@@ -44,6 +44,11 @@ def test_hardware_and_software_are_those_of_a_task() -> None:
     }
 
 
+def test_a_replica_prefers_no_spot_node() -> None:
+    options = deployment_options(record(interruptible=True))["ray_actor_options"]
+    assert options == deployment_options(record())["ray_actor_options"]
+
+
 def test_a_range_of_replicas_is_scaled_by_load_and_begins_with_one() -> None:
     scaling = Scaling((0, 3), Scaling.Concurrency(80), timedelta(minutes=1))
     config = deployment_options(record(scaling=scaling))
