@@ -68,6 +68,7 @@ def spot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Connect to a plain node beside a spot node with a GPU, and yield the id of the latter."""
     more = ("--labels=ray.io/market-type=spot", "--num-gpus=1")
     with cluster(3) as address, other_node(address, 4, more=more), connection(address, tmp_path_factory.mktemp("root")):
+        flyte.run(node).wait()  # connects
         yield next(each["NodeID"] for each in ray.nodes() if "ray.io/market-type" in each["Labels"])
 
 
