@@ -9,6 +9,7 @@ from flyte_ray.spec.version import VERSION
 
 if TYPE_CHECKING:
     from flyte_ray import app, config, durable, errors, io, models, notify, remote, report, storage, types
+    from flyte_ray.api.building import ImageBuild, build, build_images
     from flyte_ray.api.condition import new_condition
     from flyte_ray.api.config import init_from_config
     from flyte_ray.api.context import TaskContext, ctx, custom_context, get_custom_context, group
@@ -87,6 +88,7 @@ _PLACES = {
     "Documentation": "api.task:Documentation",
     "FixedRate": "spec.schedule:FixedRate",
     "Image": "spec.image:Image",
+    "ImageBuild": "api.building:ImageBuild",
     "Link": "api.task:Link",
     "Neuron": "spec.devices:Neuron",
     "Resources": "spec.resources:Resources",
@@ -103,6 +105,8 @@ _PLACES = {
     "Trigger": "spec.trigger:Trigger",
     "TriggerTime": "spec.trigger:TriggerTime",
     "app": "app",
+    "build": "api.building:build",
+    "build_images": "api.building:build_images",
     "config": "config",
     "ctx": "api.context:ctx",
     "custom_context": "api.context:custom_context",
@@ -156,6 +160,7 @@ __all__ = [
     "Documentation",
     "FixedRate",
     "Image",
+    "ImageBuild",
     "Link",
     "Neuron",
     "Resources",
@@ -172,6 +177,8 @@ __all__ = [
     "Trigger",
     "TriggerTime",
     "app",
+    "build",
+    "build_images",
     "config",
     "ctx",
     "custom_context",

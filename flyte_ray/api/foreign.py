@@ -7,19 +7,15 @@ from typing import Any, Final, NoReturn
 from flyte_ray.errors import UnsupportedError
 
 _ARTIFACTS: Final = "There is no registry of artifacts: return the value, and find it by its run's name"
-_IMAGES: Final = "Nobody builds images here: nodes install what an Image names, or run the one of Image.from_base"
 _LOGIN: Final = "There is no control plane to log in to: call flyte.init(root=..., address=...)"
 _PROJECTS: Final = "There are no projects and domains: a root is one; tell runs apart by labels"
 ABSENT: Final = {
     "BaseCheckpoint": "A checkpoint is flyte.ctx().checkpoint, a flyte.Checkpoint",
     "Environment": "Declare a TaskEnvironment, or an AppEnvironment of flyte.app",
-    "ImageBuild": _IMAGES,
     "OnArtifact": _ARTIFACTS,
     "PodTemplate": "Ray places processes, not pods: say what is needed with resources, image and env_vars",
     "TriggeredArtifact": _ARTIFACTS,
     "TriggeredPartition": _ARTIFACTS,
-    "build": _IMAGES,
-    "build_images": _IMAGES,
     "current_domain": _PROJECTS,
     "current_project": _PROJECTS,
     "init_from_api_key": _LOGIN,

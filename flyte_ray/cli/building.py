@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
+from flyte_ray.api.building import build_one
 from flyte_ray.cli.loading import pick_environments
 from flyte_ray.cli.options import prepare
 from flyte_ray.cli.reading import show
-from flyte_ray.cluster.building import build as build_recipe
-from flyte_ray.cluster.images import map_image
 
 
 @click.command(short_help="Build the containers that environments of a file need.")
@@ -34,16 +33,12 @@ def build(file: str, env: str | None, dry_run: bool, force: bool, root_dir: str 
     prepare(None, None, verbose=False)
     rows: list[dict[str, Any]] = []
     for environment in pick_environments(file, env, root_dir):
-        need = map_image(environment.name, environment.image)
+        need, done = build_one(environment.name, environment.image, dry_run=dry_run, force=force)
         if need.recipe is None:
-            rows.append({"environment": environment.name, "image": _told(need.runtime_env), "done": "nothing to build"})
+            rows.append({"environment": environment.name, "image": _told(need.runtime_env), "done": done})
             continue
-        if dry_run:
-            done = "not built"
-            if output == "table":
-                click.echo(f"# {environment.name}: {need.recipe.address}\n{need.recipe.text}")
-        else:
-            done = "built" if build_recipe(need.recipe, force=force) else "is there"
+        if dry_run and output == "table":
+            click.echo(f"# {environment.name}: {need.recipe.address}\n{need.recipe.text}")
         row = {"environment": environment.name, "image": need.recipe.address, "done": done}
         rows.append({**row, "containerfile": need.recipe.text} if output == "json" else row)
     if output == "json":

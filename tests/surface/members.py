@@ -66,7 +66,7 @@ COMMANDS: Final = {
     "abort action": "abort action",
     "signal condition": "signal condition",
     "serve": "serve",
-    "build": "Nobody builds images here: nodes install what an Image names",
+    "build": "build",
     "deploy": "deploy",
     "get run": "get run",
     "get action": "get action",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import flyte_ray as flyte
 from flyte_ray.cluster.building import build
 from flyte_ray.cluster.images import map_image
 from flyte_ray.errors import ImageBuildError
@@ -86,3 +87,27 @@ def test_a_build_that_fails_is_told(machine: Path) -> None:
     give(machine, "podman", rc=1)
     with pytest.raises(ImageBuildError, match="'podman build' should make localhost/flyte-ray:"):
         build(recipe(LOCAL))
+
+
+def test_flyte_build_builds_what_is_not_there(machine: Path) -> None:
+    give(machine, "podman")
+    address = recipe(LOCAL).address
+    assert flyte.build(LOCAL, dry_run=True) == flyte.ImageBuild(uri=address)
+    assert not (machine / "log").exists(), "a dry run asks nobody"
+    assert flyte.build(LOCAL).uri == address
+    assert "podman build" in (machine / "log").read_text()
+    assert flyte.build(Image.from_debian_base().with_pip_packages("attrs")).uri is None, "nodes install packages"
+
+
+def test_flyte_build_images_builds_what_environments_and_those_they_depend_on_need(machine: Path) -> None:
+    give(machine, "podman")
+    below = flyte.TaskEnvironment("below", image=LOCAL)
+    ready = flyte.TaskEnvironment("ready", image="reg.example/ready:1", depends_on=[below])
+    plain = flyte.TaskEnvironment("plain", depends_on=[ready])
+    found = flyte.build_images(plain)
+    assert found.image_lookup == {"ready": "reg.example/ready:1", "below": recipe(LOCAL).address}
+    (machine / "log").unlink()
+    assert flyte.build_images(plain, seed_cache=found) == found
+    assert not (machine / "log").exists(), "what an earlier call gave is not looked at again"
+    with pytest.raises(TypeError, match="takes environments, got Image"):
+        flyte.build_images(LOCAL)  # type: ignore[arg-type]  # it is what is refused
