@@ -12,12 +12,13 @@ import click
 
 from flyte_ray.api.config import auto, use
 from flyte_ray.api.settings import again as again
-from flyte_ray.api.settings import init, settings
+from flyte_ray.api.settings import current_store, init, settings
 from flyte_ray.cli import CONFIG, FRONT, VERBOSE, everywhere, job_side
 from flyte_ray.cluster.reach import is_dashboard
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.logs import set_levels
+from flyte_ray.storage.local import local_path
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,6 +121,16 @@ def the_dashboard() -> str | None:
     """Return the address that applies, if it is a dashboard's."""
     address = settings.address or os.environ.get("RAY_ADDRESS")
     return address if is_dashboard(address) else None
+
+
+def prepare_confidential(what: str, root: str | None, address: str | None, verbose: bool) -> None:
+    """Set up this process for what no dashboard may pass on: it shows a job's command, and keeps what that prints."""
+    prepare(root, address, verbose, travels=False)
+    if the_dashboard() is not None and local_path(current_store().uri) is not None:
+        raise click.UsageError(
+            f"{what} cannot be made through a dashboard, which shows and keeps what passes through it. Give --root as"
+            f" the URL of a store that this machine reaches, or run the command on the head."
+        )
 
 
 def insist(root: str | None, address: str | None, root_dir: str | None, verbose: bool) -> None:

@@ -12,7 +12,7 @@ import click
 
 from flyte_ray.api.settings import current_store
 from flyte_ray.cli.caching import delete
-from flyte_ray.cli.options import common, prepare
+from flyte_ray.cli.options import common, prepare, prepare_confidential
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.cli.tokens import create
 from flyte_ray.ledger.secrets import delete_secret, list_secrets, put_secret
@@ -43,7 +43,7 @@ def create_one(
     The value is asked for, or read from stdin if that is no terminal. It is encrypted with the key in
     ~/.flyte-ray/secrets-key, which is made if there is none; FLYTE_RAY_SECRETS_KEY_FILE names another file.
     """
-    prepare(root, address, verbose)
+    prepare_confidential("A secret", root, address, verbose)
     if value is not None and from_file is not None:
         raise click.UsageError("A secret has one value, got --value and --from-file. Give one of them.")
     key = secrets_key(make=True)

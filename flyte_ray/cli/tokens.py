@@ -10,7 +10,7 @@ import click
 
 from flyte_ray.api.settings import current_store
 from flyte_ray.cli.caching import delete
-from flyte_ray.cli.options import common, prepare
+from flyte_ray.cli.options import common, prepare, prepare_confidential
 from flyte_ray.cli.reading import format_time, get, show
 from flyte_ray.ledger.tokens import create_token, delete_token, list_tokens
 from flyte_ray.runtime.user import current_user
@@ -34,7 +34,7 @@ def create_one(
 
     Apps ask for `Authorization: Bearer TOKEN`, and for the scope app:NAME with the app's name.
     """
-    prepare(root, address, verbose)
+    prepare_confidential("A token", root, address, verbose)
     now = time.time_ns() // 1000
     text, token = create_token(current_store(), name, scopes, random=os.urandom, at_us=now, by=current_user())
     click.echo(

@@ -115,6 +115,13 @@ def test_wrong_words_are_refused_before_a_job_starts(sent: list[Order]) -> None:
     assert sent == []
 
 
+@pytest.mark.parametrize("words", [["secret", "key", "--value", "hunter2!"], ["token", "me", "--scope", "api:read"]])
+def test_no_dashboard_is_told_a_secret(sent: list[Order], tmp_path: Path, words: list[str]) -> None:
+    done = CliRunner().invoke(main, ["create", *words, "--address", ADDRESS, "--root", str(tmp_path)])
+    assert done.exit_code == 2 and "cannot be made through a dashboard" in done.output
+    assert not sent and not list(tmp_path.iterdir()), "neither there nor in a folder that only this machine has"
+
+
 def test_a_file_is_named_as_on_the_users_machine(tmp_path: Path) -> None:
     side = Side(Order([], ADDRESS, None, home="/home/me/work"), tmp_path, io.StringIO(), threading.Lock())
     assert side.home_of(str(tmp_path / "flows" / "mine.py")) == "/home/me/work/flows/mine.py"
