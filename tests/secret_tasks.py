@@ -80,3 +80,29 @@ def wait_and_count(go: str) -> str:
     if not Path(go).exists():
         raise RuntimeError("not yet")
     return os.environ["API_KEY"][:3]
+
+
+@flyte.trace
+def remainder(number: int) -> int:
+    return number % 7
+
+
+@plain.task
+def counted(number: int) -> int:
+    return number
+
+
+@keyed.task(retries=1)
+def odd_ways(how: str) -> int:
+    key = os.environ["API_KEY"]
+    if how == "the code of an error":
+        raise flyte.errors.NonRecoverableError("no", key)
+    if how == "the name of a group":
+        with flyte.group(key):
+            return remainder(1)
+    if how == "a value of a wrong class":
+        return counted(key)  # type: ignore[arg-type]
+    found = remainder(int(key))
+    if flyte.ctx().attempt_number == 0:
+        raise RuntimeError("again")
+    return found

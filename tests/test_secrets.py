@@ -51,6 +51,26 @@ def test_what_tasks_let_out_stands_nowhere_in_the_root(tmp_path: Path, capsys: p
     assert f"printed {VALUE}" not in shown.out and "complained ***" in shown.err
 
 
+@pytest.mark.parametrize("how", ["the code of an error", "the name of a group", "a value of a wrong class"])
+def test_a_secret_stands_nowhere_in_the_root_by_way_of(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "s3cr3t-" + "0123456789" * 9)
+    monkeypatch.setenv("DB_CERT", "cert")
+    with pytest.raises(flyte.errors.RuntimeUserError) as failed:
+        flyte.with_runcontext("local").run(secret_tasks.odd_ways, how).outputs()
+    raw = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
+    assert b"s3cr3t-0123" not in raw and "s3cr3t-0123" not in f"{failed.value} {failed.value.code}"
+
+
+def test_a_step_that_is_called_with_a_secret_number_is_found_by_the_next_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_KEY", "12345678")
+    monkeypatch.setenv("DB_CERT", "cert")
+    assert flyte.with_runcontext("local").run(secret_tasks.odd_ways, "a number").outputs() == (12345678 % 7,)
+
+
 @pytest.mark.usefixtures("held")
 def test_what_a_run_is_started_with_must_not_hold_a_secret(tmp_path: Path) -> None:
     for runner, how in (

@@ -13,7 +13,7 @@ from flyte_ray.errors import BaseRuntimeError, NonRecoverableError, PickleRefuse
 from flyte_ray.ledger import events as kinds
 from flyte_ray.ledger.messages import Result, Work
 from flyte_ray.runtime.recorded_errors import to_error
-from flyte_ray.runtime.redaction import redact, shown_in
+from flyte_ray.runtime.redaction import redact_cut, shown_in
 from flyte_ray.spec.origin import is_own
 from flyte_ray.spec.policies import RetryStrategy
 from flyte_ray.types.signing import Pickling
@@ -45,8 +45,8 @@ def describe(error: BaseException, pickling: Pickling) -> str:
     else:
         code, kind = type(error).__name__, "user"
     message = str(error) or (f"its code raised {type(error).__name__}" if by else "")
-    told, shown = redact(message), redact(_users_traceback(error))
-    body = {"code": code, "kind": kind, "message": told, "traceback": shown, **by}
+    told, shown = redact_cut(message), redact_cut(_users_traceback(error))
+    body = {"code": redact_cut(code), "kind": kind, "message": told, "traceback": shown, **by}
     is_own_kind = isinstance(error, BaseRuntimeError) or not isinstance(error, Exception)
     original = None if is_own_kind else _pickle(error, pickling)
     return json.dumps({**body, "original": original} if original else body)

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import Final
 
-from flyte_ray.runtime.redaction import redact, tail_of
+from flyte_ray.runtime.redaction import redact, redact_cut, tail_of
 
 BURST: Final = 64 * 1024
 """Characters that may be told at once."""
@@ -81,6 +81,7 @@ class Printed:
         if tail:
             self.pieces.appendleft(fresh[-tail:])
             fresh = fresh[:-tail]
+        fresh = redact_cut(fresh)
         self._taken += len(fresh)
         self._recent = (self._recent + fresh)[-LAST:]
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from flyte_ray.runtime.redaction import redact_bytes, tail_of_bytes
+from flyte_ray.runtime.redaction import redact_bytes, redact_cut_bytes, tail_of_bytes
 
 FLUSH_S: Final = 0.2
 """How long the begin of what may be a secret is held back."""
@@ -50,7 +50,7 @@ class Pump:
                     return
                 kept = redact_bytes(kept + data)
             tail = tail_of_bytes(kept) if ready else 0
-            self._write(kept[: len(kept) - tail])
+            self._write(redact_cut_bytes(kept[: len(kept) - tail]))
             kept = kept[len(kept) - tail :]
             self._is_busy = bool(kept)
 

@@ -17,7 +17,7 @@ import json
 import threading
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
@@ -28,6 +28,8 @@ SHORTEST: Final = 4
 """Characters of the shortest secret that is looked for."""
 _LINE: Final = 8
 """Characters from which on a line of a longer secret, such as a PEM file, is looked for by itself."""
+_BEGIN: Final = 16
+"""Characters of a longer secret's begin that are looked for by themselves in texts: messages cut what they quote."""
 _CODE: Final = "SecretInValue"
 _held: Counter[tuple[str, bytes]] = Counter()
 _changing: Final = threading.Lock()
@@ -113,6 +115,50 @@ def redact_bytes(data: bytes) -> bytes:
     return data
 
 
+def redact_cut(text: str) -> str:
+    """Replace the secrets in a whole text, also those of which only the begin stands there."""
+    return _without_begins(redact(text), _texts, MASK) if _texts else text
+
+
+def redact_cut_bytes(data: bytes) -> bytes:
+    """Do the same for bytes."""
+    return _without_begins(redact_bytes(data), [form for form, _ in _forms], MASK.encode()) if _forms else data
+
+
+def _without_begins(text: Any, forms: Sequence[Any], mask: Any) -> Any:
+    for begin in dict.fromkeys(form[:_BEGIN] for form in forms if len(form) > _BEGIN):
+        at = text.find(begin)
+        while at >= 0:
+            # Forms of one secret begin alike, and which of them was cut shows in how far it goes.
+            shown = max(_agreeing(text, at, form) for form in forms if form.startswith(begin))
+            text = text[:at] + mask + text[at + shown :]
+            at = text.find(begin, at + len(mask))
+    return text
+
+
+def _agreeing(text: Any, at: int, form: Any) -> int:
+    """Count the characters that a form and a text from here on have in common."""
+    pairs = enumerate(zip(text[at : at + len(form)], form, strict=False))
+    return next((number for number, (shown, meant) in pairs if shown != meant), min(len(text) - at, len(form)))
+
+
+def redact_json(raw: Any) -> Any:
+    """Replace the secrets in what `json` writes; a number in which one shows is text then."""
+    if not _texts:
+        return raw
+    match raw:
+        case str():
+            return redact(raw)
+        case dict():
+            return {redact_json(key): redact_json(value) for key, value in raw.items()}
+        case list() | tuple():
+            return [redact_json(each) for each in raw]
+        case bool() | None:
+            return raw
+    text = json.dumps(raw)
+    return MASK if redact(text) != text else raw
+
+
 def shown_in(data: bytes | str) -> str:
     """Return the name of a secret that shows in this; empty if none does."""
     if not _forms:
@@ -142,10 +188,14 @@ def tail_of(text: str) -> int:
     return max((_overlap(text, form) for form in _texts), default=0)
 
 
-def _overlap(text: str | bytes, form: str | bytes) -> int:
-    most = min(len(form) - 1, len(text))
-    ends: Any = text
-    return next((size for size in range(most, 0, -1) if ends.endswith(form[:size])), 0)
+def _overlap(text: Any, form: Any) -> int:
+    length: int = len(text)
+    at: int = max(0, length - len(form) + 1)
+    while (at := text.find(form[:1], at)) >= 0:  # large secrets have many sizes, few of which begin right
+        if form.startswith(text[at:]):
+            return length - at
+        at += 1
+    return 0
 
 
 def tail_of_bytes(data: bytes) -> int:

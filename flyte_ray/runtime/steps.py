@@ -20,7 +20,7 @@ from flyte_ray.ledger.messages import Step
 from flyte_ray.runtime.context import ActionContext, current_action, current_group, current_step
 from flyte_ray.runtime.failures import describe, rebuild
 from flyte_ray.runtime.naming import body_identity, step_key
-from flyte_ray.runtime.redaction import redact, refuse
+from flyte_ray.runtime.redaction import redact_json, refuse
 from flyte_ray.runtime.unstored import unstored
 from flyte_ray.types import Blobs
 from flyte_ray.types.annotations import build_form
@@ -91,7 +91,7 @@ class Traced:
         named = unstored(blobs)
         raw = {name: self._dump_input(name, value, named) for name, value in bound.arguments.items()}
         raw = {name: outline(part, named) for name, part in raw.items()}
-        return redact(write(raw)), digest_of(raw)
+        return write(redact_json(raw)), digest_of(raw)
 
     def _dump_input(self, name: str, value: Any, blobs: Blobs) -> Any:
         form = self._inputs.get(name)
@@ -145,6 +145,7 @@ class OpenStep:
         self._traced, self._action, self._blobs = traced, action, action.controller.blobs
         self._outer = current_step.get()
         self._group = current_group.get()
+        refuse(self._group, "the name of a group")
         self._inputs, digest = traced.write_inputs(args, kwargs, self._blobs)
         execution = action.execution
         key = step_key(traced.identity, digest, self._group, self._outer.key if self._outer else "")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flyte_ray.errors import NonRecoverableError
 from flyte_ray.runtime.printed import Printed
-from flyte_ray.runtime.redaction import holding, looked, redact, refuse, tail_of, too_short
+from flyte_ray.runtime.redaction import holding, looked, redact, redact_cut, redact_json, refuse, tail_of, too_short
 
 KEY = 'p@ss/"w<ö>rd+1'
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -82,6 +82,28 @@ def test_what_is_printed_letter_by_letter_is_masked_also_over_two_looks() -> Non
         printed.pieces.extend("hun")
         assert printed.end() == (7, "hun")
         assert tail_of("x hunter2") == 7
+
+
+def test_what_a_message_has_cut_of_a_secret_is_masked() -> None:
+    long = 'a"' + "0123456789" * 9
+    with holding({"key": long.encode()}):
+        assert redact_cut(f"got str {long!r:.80}. Pass a number.") == "got str '***. Pass a number."
+        assert redact_cut(json.dumps(long)[:60] + "…") == '"***…'
+        assert redact_cut(long[:15] + " is too little") == long[:15] + " is too little"
+
+
+def test_a_number_that_is_a_secret_leaves_json_that_can_be_read() -> None:
+    raw = {"n": 12345678, "list": [True, None, 1.5, "x12345678"], "12345678": {}}
+    with holding({"pin": b"12345678"}):
+        assert redact_json(raw) == {"n": "***", "list": [True, None, 1.5, "x***"], "***": {}}
+    assert redact_json(raw) is raw
+
+
+@given(st.text("ab", max_size=12), st.text("ab", min_size=4, max_size=8))
+def test_the_longest_begin_of_a_secret_at_a_texts_end_is_held_back(text: str, key: str) -> None:
+    begins = [size for size in range(len(key)) if text.endswith(key[:size])]
+    with holding({"key": key.encode()}):
+        assert tail_of(text) == max(begins)
 
 
 def test_a_process_that_holds_secrets_writes_none_to_its_descriptors() -> None:
