@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from flyte_ray.spec.secret import MOUNT_PATH, Secret, dump_secrets
 
 NOT_GIVEN: Final = "SecretNotGiven"
 """Code of the failure of what could not be given its secrets."""
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.005
 
 
 class Asked(NamedTuple):
@@ -115,14 +118,20 @@ def _lock(path: Path) -> int:
 
 def _fill(lock: int, secret: Secret, path: Path, value: bytes) -> None:
     """Write the value, or find it there; each who needs it holds a shared lock, which goes with its process."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(value)
-    fcntl.flock(lock, fcntl.LOCK_SH)  # who writes it lets go in a moment
-    if _read(path) != value:
+    found: bytes | None = None
+    for number in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(value)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # who writes or removes it lets go in a moment
+        found = _read(path)
+        if found is not None:
+            break
+        time.sleep(number * _PAUSE_S)  # who was just leaving has removed it; others may have waited for that, too
+    if found != value:
         raise RuntimeUserError(
             NOT_GIVEN,
             f"Secret '{secret.name}' must be written to {path} on this node, where another run has it with another"

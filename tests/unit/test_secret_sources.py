@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_files_have_mode_0600_and_go_with_the_last_who_needs_them(
     path.write_bytes(b"left by one that was killed")
     with given([secret], {"db/cert": b"two"}):
         assert path.read_bytes() == b"two"
+
+
+def test_a_file_that_was_just_removed_by_who_left_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given_secrets, "MOUNT_PATH", tmp_path)
+    secret, path, lock = Secret("cert", mount=Path("/etc/flyte/secrets")), tmp_path / "cert", fcntl.flock
+    leaving = os.open(tmp_path / ".cert.lock", os.O_RDWR | os.O_CREAT)
+    lock(leaving, fcntl.LOCK_EX)
+
+    def leave_first(file: int, how: int) -> None:
+        if how == fcntl.LOCK_SH:
+            lock(leaving, fcntl.LOCK_UN)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", leave_first)
+    with given([secret], {"cert": b"mine"}):
+        assert path.read_bytes() == b"mine"
+    assert not path.exists()
+    os.close(leaving)
 
 
 def test_a_file_that_the_nodes_owner_has_put_there_is_left_alone(
