@@ -31,6 +31,8 @@ MAX_BUNDLE_BYTES: Final = 100 * 1024 * 1024
 """Largest sum of the files' sizes, before compression."""
 _SHOWN: Final = 5
 _SKIPPED: Final = frozenset({".git", ".venv", "__pycache__"})
+_SECRETS: Final = ".env"
+"""Where people keep secrets, which a bundle shows to all who can read the root; travels if it is asked for by name."""
 _ROOT_MARKS: Final = ("pyproject.toml", ".git")
 # The earliest time that a zip can hold: real times would make equal files differ.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -112,7 +114,7 @@ def collect(
         entry_file: The submitted file; travels unless `copy_style` is `none`, even where `.gitignore` names it. None
             for code without a file of its own.
         copy_style: `loaded_modules` takes the Python files below `root` that this process has imported, `all` every
-            file that `.gitignore` does not name, `none` only what `include` says.
+            file that `.gitignore` does not name but `.env`, `none` only what `include` says.
         include: More paths, which are not filtered by `.gitignore` because the user asked for them by name.
 
     Returns:
@@ -326,7 +328,7 @@ def _walk(folder: Path, rules: tuple[tuple[Path, GitIgnoreSpec], ...]) -> Iterat
     for entry in sorted(os.scandir(folder), key=lambda item: item.name):
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name in _SKIPPED or _is_ignored(path, is_folder, rules):
+        if entry.name in _SKIPPED or entry.name == _SECRETS or _is_ignored(path, is_folder, rules):
             continue
         if is_folder:
             if not (path / "pyvenv.cfg").is_file():  # a virtual environment by another name

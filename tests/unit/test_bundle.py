@@ -82,6 +82,7 @@ def test_all_takes_what_gitignore_does_not_name(project: Path) -> None:
     (project / ".git" / "config").write_text("")
     (project / "env").mkdir()
     (project / "env" / "pyvenv.cfg").write_text("")
+    (project / ".env").write_text("API_KEY=hunter2!\n")
     (project / ".gitignore").write_text("data/*\n!data/keep\nbuild/\n")
     (project / "lib" / ".gitignore").write_text("secret\n")
     assert names(project, collect(project, project / "main.py", "all")) == [
