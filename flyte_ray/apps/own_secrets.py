@@ -6,8 +6,11 @@ Looked at are the variables of the process, a `.env` file, a folder and the root
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.errors import DeploymentError
@@ -34,7 +37,44 @@ def give_replica(app: str, store: Store) -> None:
     values = _find(app, secrets, store)
     redaction.hold(values)
     stand_before((1, 2))
+    _redact_records()
     _given.enter_context(given(secrets, values))
+
+
+@contextlib.contextmanager
+def confidentially() -> Iterator[None]:
+    """Raise nothing in which a secret of this process shows: Serve keeps and tells why a replica fails.
+
+    Raises:
+        DeploymentError: In the place of such an error.
+
+    """
+    try:
+        yield
+    except Exception as error:  # of the user's code
+        text = "".join(traceback.format_exception(error))
+        if redaction.redact_cut(text) == text:
+            raise
+        raise DeploymentError(redaction.redact_cut(f"{type(error).__name__}: {error}")) from None
+
+
+def _redact_records() -> None:
+    """Have what is logged hold no secret: Serve writes to files of its own, of what a request met, too."""
+    make, formatter = logging.getLogRecordFactory(), logging.Formatter()
+
+    def make_redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        try:
+            said = record.getMessage()
+        except Exception:  # of its arguments; who writes it says so
+            return record
+        if (told := redaction.redact_cut(said)) != said:
+            record.msg, record.args = told, ()
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = redaction.redact_cut(formatter.formatException(record.exc_info))
+        return record
+
+    logging.setLogRecordFactory(make_redacted)
 
 
 def own_variables(env: AppEnvironment, store: Store) -> Mapping[str, str]:

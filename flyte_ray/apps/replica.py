@@ -22,7 +22,7 @@ from flyte_ray.apps.calling import ask
 from flyte_ray.apps.environment import AppEnvironment
 from flyte_ray.apps.functions import Hooked
 from flyte_ray.apps.lifespan import Lifespan
-from flyte_ray.apps.own_secrets import give_replica
+from flyte_ray.apps.own_secrets import confidentially, give_replica
 from flyte_ray.apps.parameters import Values, materialize
 from flyte_ray.apps.process import Command
 from flyte_ray.apps.proxy import Proxy
@@ -72,10 +72,11 @@ class Replica:
         store = open_store(root, storage)
         unpack_code(store, record.code)
         give_replica(record.name, store)  # before its code is imported, which may ask for them
-        env = load(record.reference, record.name)
-        values = materialize(env.app_spec, record.parameters, record.env_vars)
         self._requests, self._counted = 0, (0, time.monotonic())
-        self._serving = _serving_of(env, record, values)
+        with confidentially():
+            env = load(record.reference, record.name)
+            values = materialize(env.app_spec, record.parameters, record.env_vars)
+            self._serving = _serving_of(env, record, values)
         self._app: Any = self._serving
         limit_s = env.app_spec.timeouts.request_s
         if limit_s is not None:
@@ -90,13 +91,14 @@ class Replica:
             DeploymentError: It does not begin; the message has the user's traceback, or the command's last lines.
 
         """
-        try:
-            await self._serving.start()
-        except BaseRuntimeError:
-            raise
-        except Exception as error:  # whatever the user's code raises
-            text = "".join(traceback.format_exception(error)).rstrip()
-            raise DeploymentError(f"its code failed:\n{text}") from None
+        with confidentially():
+            try:
+                await self._serving.start()
+            except BaseRuntimeError:
+                raise
+            except Exception as error:  # whatever the user's code raises
+                text = "".join(traceback.format_exception(error)).rstrip()
+                raise DeploymentError(f"its code failed:\n{text}") from None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve."""
@@ -125,7 +127,8 @@ class Replica:
         """Raise if this replica should be replaced."""
         failed = self._serving.failure()
         if failed:
-            raise DeploymentError(failed)
+            with confidentially():
+                raise DeploymentError(failed)
 
 
 class InProcess:
