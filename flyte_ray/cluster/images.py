@@ -21,8 +21,8 @@ IN_CONTAINER: Final = {"apt": "system packages", "commands": "build commands"}
 _PIXI: Final = {"pixi_project": "a pixi project", "pixi_script": "a pixi script"}
 _PRERELEASE: Final = "--prerelease=allow"
 _FLAGS: Final = {"index_url": "--index-url", "extra_index_urls": "--extra-index-url"}
-# Ray replaces $NAME by the variable of the node, so that one may stand for a password.
-_PASSWORD: Final = re.compile(r"://(?!(?:\$\w+|\$\{\w+\})(?::(?:\$\w+|\$\{\w+\}))?@)[^/@\s]+@")
+# Ray replaces $NAME by the variable of the node, so that one may stand for a password. Who logs in by ssh has none there.
+_PASSWORD: Final = re.compile(r"(?<!ssh)://(?!(?:\$\w+|\$\{\w+\})(?::(?:\$\w+|\$\{\w+\}))?@)[^/@\s]+@")
 
 
 class Need(NamedTuple):
@@ -63,13 +63,18 @@ def map_image(
     if image.ref_name is not None:
         return Need({"image_uri": _known(environment, image.ref_name, known or {})})
     _refuse(environment, image, python)
+    packages = list(image.pip_packages)
+    if any(_PASSWORD.search(package) for package in packages):
+        raise UnsupportedError(
+            f"Environment '{environment}': Ray shows a slot's packages to everybody, got a password in the address of"
+            f" a package. Write a variable of the nodes in its place, such as git+https://${{TOKEN}}@host/a.git."
+        )
     needs_container = image.dockerfile is not None or any(layer.kind in IN_CONTAINER for layer in image.layers)
     if image.base_image is not None and not (needs_container or _changes(image)):
         return Need({"image_uri": image.base_image})
     if needs_container or image.base_image is not None:
         recipe = write_recipe(image, [(layer, installer_options(environment, [layer])) for layer in image.layers])
         return Need({"image_uri": recipe.address}, recipe)
-    packages = list(image.pip_packages)
     if not packages:
         return Need({})
     options = installer_options(environment, image.layers)

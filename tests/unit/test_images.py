@@ -183,6 +183,21 @@ def test_a_password_is_refused_and_not_shown(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("address", ["git+https://secret@host/a.git", "https://me:secret@host/a.whl"])
+def test_a_password_in_the_address_of_a_package_is_refused_and_not_shown(project: Path, address: str) -> None:
+    (project / "requirements.txt").write_text(f"a @ {address}\n")
+    for image in (BASE.with_pip_packages(f"a @ {address}"), BASE.with_requirements("requirements.txt")):
+        for each in (image, image.with_commands(["x"])):
+            with pytest.raises(UnsupportedError, match=r"a package.*\$\{TOKEN\}") as caught:
+                map_image("env", each)
+            assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["git+ssh://git@host/a.git", "git+https://${TOKEN}@host/a.git", "https://host/a@1"])
+def test_the_address_of_a_package_may_name_who_logs_in(address: str) -> None:
+    assert map_image("env", BASE.with_pip_packages(f"a @ {address}")).runtime_env == uv(f"a @ {address}")
+
+
 def test_pip_gets_what_uv_would() -> None:
     need = map_image("env", BASE.with_pip_packages("a", pre=True, extra_args="--no-deps"))
     options = ["--disable-pip-version-check", "--no-deps", "--pre"]
