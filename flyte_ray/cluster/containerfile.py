@@ -93,7 +93,7 @@ def _lines(layer: Layer, options: list[str], folder: str, files: dict[str, Path]
         case "commands":
             return [f"RUN {command}" for command in layer.values]
         case "env":
-            return [f"ENV {name}={_quoted(value)}" for name, _, value in (each.partition("=") for each in layer.values)]
+            return [_env(*each.split("=", 1)) for each in layer.values]
         case "workdir":
             return [f"WORKDIR {layer.values[0]}"]
         case "source":
@@ -146,7 +146,13 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _quoted(value: str) -> str:
-    """Quote for ENV, where variables are replaced between double quotes, too."""
+def _env(name: str, value: str) -> str:
+    if "\n" in value:
+        # It would end the line, and begin another instruction.
+        raise InvalidDeclaration(
+            f"A variable of a container that is built has one line, but {name} has several. Encode the value, or set it"
+            f" in env_vars of the environment."
+        )
+    # Variables are replaced between double quotes, too.
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'"{escaped}"'
+    return f'ENV {name}="{escaped}"'

@@ -166,6 +166,7 @@ REFUSED: list[tuple[Image, type[Exception], str]] = [
      UnsupportedError, "got 2. Make the others extra_index_urls"),
     (BASE.with_requirements("none.txt"), InvalidDeclaration, r"none\.txt"),
     (BASE.with_source_file("none.py").with_commands(["x"]), InvalidDeclaration, r"none\.py, which does not exist"),
+    (BASE.with_env_vars({"KEY": "a\nRUN b"}).with_commands(["x"]), InvalidDeclaration, "one line, but KEY"),
     (Image.from_dockerfile("Other", "reg", "n"), InvalidDeclaration, "Other, which cannot be read"),
 ]  # fmt: skip
 
