@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flyte_ray.cluster.images import Need
@@ -32,8 +33,6 @@ def check_containers(needs: Mapping[str, Need]) -> None:
     if not wanted:
         return
     nodes = _look({need.runtime_env["image_uri"] for need in wanted.values()})
-    if not nodes:
-        return
     having = [held for held in nodes if held is not None]
     for name, need in wanted.items():
         address = need.runtime_env["image_uri"]
@@ -68,7 +67,7 @@ def warm(options: Mapping[str, Any]) -> None:
 
 
 def _look(addresses: set[str]) -> list[set[str] | None]:
-    """Ask each node which of these containers it has; None for one without podman, nothing of one that is silent."""
+    """Ask each node which of these containers it has, None if it lacks podman; one that is silent may have all."""
     refs = [
         ray.remote(_looking())
         .options(
@@ -78,8 +77,15 @@ def _look(addresses: set[str]) -> list[set[str] | None]:
         for node in ray.nodes()
         if node["Alive"]
     ]
-    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=LOOK_S)
-    found: list[set[str] | None] = ray.get(ready)
+    ready, silent = ray.wait(refs, num_returns=len(refs), timeout=LOOK_S)
+    return [*(_answer(ref, addresses) for ref in ready), *(addresses for _ in silent)]
+
+
+def _answer(ref: Any, addresses: set[str]) -> set[str] | None:
+    try:
+        found: set[str] | None = ray.get(ref)
+    except RayError:  # the node is gone meanwhile, or its podman hangs
+        return addresses
     return found
 
 
