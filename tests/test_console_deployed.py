@@ -52,10 +52,11 @@ def test_versions_say_what_they_changed_of_the_interface_and_what_a_run_takes(co
     assert new["docs"] == "Write what was sold in a city on a day." and new["by"]
 
 
-@pytest.mark.parametrize("name", ["reports.reprot", "..", "...", "%2e%2e"])
+@pytest.mark.parametrize("name", ["reports.reprot", "..", "...", "%2e%2e", "a%2F..%2Fb"])
 def test_a_name_that_is_none_is_not_found(console: Client, name: str) -> None:
     assert console.get(f"/api/deployed/{name}").status_code == 404
     assert console.post(f"/api/triggers/{name}/nightly/activate").status_code == 404
+    assert console.post("/api/runs", json={"task": name}).status_code == 404
 
 
 def test_a_deployed_task_is_started_in_the_version_that_was_chosen(console: Client) -> None:

@@ -13,7 +13,7 @@ from flyte_ray.api.run import Run
 from flyte_ray.api.runner import Runner
 from flyte_ray.api.settings import current_store
 from flyte_ray.api.task import TaskTemplate
-from flyte_ray.apps.http_api.asking import Abort, Rerun, Start, acting, named, who
+from flyte_ray.apps.http_api.asking import Abort, Rerun, Start, acting, named, plain_name, who
 from flyte_ray.apps.http_api.launching import launch
 from flyte_ray.apps.http_api.reading import folded_runs
 from flyte_ray.apps.inputs import read_inputs
@@ -63,7 +63,7 @@ def acting_router(tasks: dict[str, TaskTemplate], *, deployed: bool = False) -> 
 def _start_deployed(start: Start, by: str) -> str:
     """Start a deployed task; returns the run's name."""
     store = current_store()
-    load_deployed(store, start.task, start.version)
+    load_deployed(store, plain_name(start.task), start.version)
     name = _free_name(store, start.name)
     asked = Asked("", by, name, inputs=start.inputs, task=start.task, version=start.version, labels=start.labels)
     launch(asked, lambda: store.exists(spec_key(name)))

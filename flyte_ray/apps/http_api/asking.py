@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from flyte_ray.errors import ObjectMissing
 from flyte_ray.runtime.user import acting_for
 from flyte_ray.spec.ids import ROOT_ACTION, validate_run_name
 
@@ -56,6 +57,13 @@ class Rerun(BaseModel):
 def named(run: str) -> str:
     """Refuse what is no run's name before it becomes a part of a path."""
     return validate_run_name(run)
+
+
+def plain_name(name: str) -> str:
+    """Refuse what is no name of a task or trigger before it becomes a part of a path."""
+    if not name.strip(".") or "/" in name or "\\" in name:
+        raise ObjectMissing(name, f"There is no {name!r}: names of tasks are ENV.FUNCTION.")
+    return name
 
 
 def who(request: Request) -> str:

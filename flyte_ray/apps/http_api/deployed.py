@@ -10,9 +10,8 @@ from fastapi import APIRouter, Query, Request
 
 from flyte_ray.api.remote_trigger import Trigger
 from flyte_ray.api.settings import current_store, settings
-from flyte_ray.apps.http_api.asking import acting
+from flyte_ray.apps.http_api.asking import acting, plain_name
 from flyte_ray.cluster.session import has_cluster
-from flyte_ray.errors import ObjectMissing
 from flyte_ray.ledger.deployed import describe_task, describe_trigger, describe_versions
 from flyte_ray.ledger.tasks import list_deployed, list_versions
 from flyte_ray.ledger.triggers import TriggerRecord, list_triggers, load_fired, load_trigger
@@ -42,7 +41,7 @@ def get_versions(task: str) -> list[dict[str, Any]]:
 
     Each says what of the interface it `changed`, and has in `inputs` the JSON schema of a run's inputs.
     """
-    records = list_versions(current_store(), _plain(task))
+    records = list_versions(current_store(), plain_name(task))
     pairs = zip(records, describe_versions(records), strict=True)
     return [{**about, "inputs": record.interface["schema"]} for record, about in pairs]
 
@@ -53,7 +52,7 @@ def get_triggers(task: str | None = None, fires: Annotated[int, Query(ge=1, le=M
     `are_fired` says whether this server knows of a cluster, whose ledger fires them.
     """
     store = current_store()
-    records = list_triggers(store, None if task is None else _plain(task))
+    records = list_triggers(store, None if task is None else plain_name(task))
     with ThreadPoolExecutor(_READERS, "flyte-ray-triggers") as pool:
         fired = list(pool.map(lambda record: load_fired(store, record.task, record.name), records))
     now_us = time.time_ns() // 1000
@@ -73,17 +72,10 @@ def deactivate(task: str, name: str, request: Request) -> dict[str, Any]:
 
 def _switch(task: str, name: str, request: Request, *, active: bool) -> dict[str, Any]:
     with acting(request):
-        Trigger.update(_plain(name), _plain(task), active)
+        Trigger.update(plain_name(name), plain_name(task), active)
     return _describe(load_trigger(current_store(), task, name))
 
 
 def _describe(record: TriggerRecord) -> dict[str, Any]:
     fired = load_fired(current_store(), record.task, record.name)
     return describe_trigger(record, fired, time.time_ns() // 1000, 5)
-
-
-def _plain(name: str) -> str:
-    """Refuse what is no name of a task or trigger before it becomes a part of a path."""
-    if not name.strip(".") or "/" in name or "\\" in name:
-        raise ObjectMissing(name, f"There is no {name!r}: names of tasks are ENV.FUNCTION.")
-    return name
