@@ -21,7 +21,7 @@ IN_CONTAINER: Final = {"apt": "system packages", "commands": "build commands"}
 _PIXI: Final = {"pixi_project": "a pixi project", "pixi_script": "a pixi script"}
 _PRERELEASE: Final = "--prerelease=allow"
 _FLAGS: Final = {"index_url": "--index-url", "extra_index_urls": "--extra-index-url"}
-# Ray replaces $NAME by the variable of the node, so that one may stand for a password. Who logs in by ssh has none there.
+# Ray replaces $NAME by the variable of the node, so that one may stand for a password; by ssh there is none.
 _PASSWORD: Final = re.compile(r"(?<!ssh)://(?!(?:\$\w+|\$\{\w+\})(?::(?:\$\w+|\$\{\w+\}))?@)[^/@\s]+@")
 
 
