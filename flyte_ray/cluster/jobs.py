@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -109,19 +109,24 @@ class Job:
             yield self._rest
 
     def stop(self) -> None:
-        """Interrupt it, as Ctrl-C does; it may say some last words."""
-        self._client.stop_job(self.name)
+        """Interrupt it, as Ctrl-C does; it may say some last words.
+
+        Raises:
+            ClusterError: The dashboard does not answer any more; the job goes on.
+
+        """
+        self._ask(self._client.stop_job)
 
     def exit_code(self) -> int:
         """Return what it exited with, once it has ended: 130 if it was stopped.
 
         Raises:
-            ClusterError: It could not begin.
+            ClusterError: It could not begin, or the dashboard does not answer any more.
 
         """
         until = time.monotonic() + LOST_S
         while True:
-            info = self._client.get_job_info(self.name)
+            info = self._ask(self._client.get_job_info)
             if info.status.is_terminal():
                 break
             if time.monotonic() > until:
@@ -130,6 +135,19 @@ class Job:
         if info.status == "FAILED" and not info.driver_exit_code:
             raise ClusterError(f"Job {self.name} could not begin at {self._address}: {info.message}")
         return 130 if info.status == "STOPPED" else int(info.driver_exit_code or 0)
+
+    def _ask(self, question: Callable[[str], Any]) -> Any:
+        until = time.monotonic() + LOST_S
+        while True:
+            try:
+                return question(self.name)
+            except (RuntimeError, OSError, ValueError) as error:  # what Ray's client makes of an answer, or of none
+                if time.monotonic() > until:
+                    raise self._lost(error) from error
+            time.sleep(AGAIN_S)
+
+    def _lost(self, error: Exception) -> ClusterError:
+        return ClusterError(f"The dashboard at {self._address} does not answer any more: {error!r}.")
 
     def _pump(self, found: queue.Queue[str | ClusterError | None]) -> None:
         seen = 0
@@ -154,7 +172,7 @@ class Job:
             except Exception as error:  # of requests, of aiohttp, of Ray: the dashboard is away
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > LOST_S:
-                    found.put(ClusterError(f"The dashboard at {self._address} does not answer any more: {error!r}."))
+                    found.put(self._lost(error))
                     return
             time.sleep(AGAIN_S)
 

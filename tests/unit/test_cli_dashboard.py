@@ -161,6 +161,32 @@ def test_the_exit_code_is_that_of_the_command(status: str, code: int | None, exp
     assert Job(_client(status, code), "job", ADDRESS).exit_code() == expected
 
 
+def test_a_dashboard_that_is_away_at_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "AGAIN_S", 0.01)
+    client = _client("FAILED", 7)
+    answers = iter([ConnectionError("refused"), RuntimeError("502"), client.get_job_info("job")])
+
+    def ask(name: str) -> SimpleNamespace:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client.get_job_info = ask
+    assert Job(client, "job", ADDRESS).exit_code() == 7
+
+
+def test_a_dashboard_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOST_S", 0.05)
+    monkeypatch.setattr(jobs, "AGAIN_S", 0.01)
+    client = _client("FAILED", 7)
+    client.stop_job = client.get_job_info = lambda name: int("no number")
+    job = Job(client, "job", ADDRESS)
+    for ask in (job.stop, job.exit_code):
+        with pytest.raises(ClusterError, match="does not answer any more"):
+            ask()
+
+
 def test_a_job_that_cannot_begin_says_why() -> None:
     with pytest.raises(ClusterError, match=r"could not begin at http://head:8265: no disk"):
         Job(_client("FAILED", None), "job", ADDRESS).exit_code()
