@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import flyte_ray as flyte
+from flyte_ray.cluster.cached import describe_environments
 from flyte_ray.errors import ImageBuildError
 from tests import image_tasks
 from tests.ray_cluster import cluster, connection
@@ -58,6 +59,10 @@ def test_environments_of_one_image_are_built_once(root: Path) -> None:
     first, second = flyte.run(image_tasks.main).outputs()[0]
     assert first == second and "/runtime_resources/uv/" in first
     assert flyte.run(image_tasks.main).outputs() == ([first, second],)
+    found = describe_environments()
+    [row] = [each for each in found.rows if each["by"] == "uv"]
+    assert (row["environment"], found.unknown) == (image_tasks.WHEEL, [])
+    assert row["bytes"] > 0 and row["age_s"] >= 0
 
 
 def test_a_package_that_no_index_has_fails_its_actions_with_the_installers_words(root: Path) -> None:

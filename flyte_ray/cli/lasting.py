@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import click
 
@@ -90,7 +92,8 @@ def down(root: str | None, address: str | None, output: str, verbose: bool) -> N
 
 @get.command("cluster", short_help="Show the cluster that commands use.")
 @common
-def get_cluster(root: str | None, address: str | None, output: str, verbose: bool) -> None:
+@click.option("--environments", is_flag=True, help="Show which packages and containers lie ready on each node.")
+def get_cluster(environments: bool, root: str | None, address: str | None, output: str, verbose: bool) -> None:
     """Show the nodes of the cluster that commands use, what they have, and whether a ledger serves the root there."""
     prepare(root, address, verbose)
     if not has_cluster(settings.address):
@@ -101,6 +104,11 @@ def get_cluster(root: str | None, address: str | None, output: str, verbose: boo
     from flyte_ray.cluster.nodes import describe_cluster  # imports Ray, half a second, which only this verb pays
 
     found = describe_cluster(current_store())
+    if environments:
+        from flyte_ray.cluster.cached import describe_environments  # as above
+
+        cached = describe_environments()
+        found |= {"environments": cached.rows, "unknown": cached.unknown}
     if output == "json":
         click.echo(json.dumps(found, indent=2))
         return
@@ -108,6 +116,21 @@ def get_cluster(root: str | None, address: str | None, output: str, verbose: boo
     click.echo(f"Ray {found['ray']} at {found['address']}; a ledger {ledger} {current_store().uri}")
     show([{**node, "resources": _sizes(node["resources"])} for node in found["nodes"]], output)
     click.echo(f"free: {', '.join(f'{name}={value}' for name, value in _sizes(found['free']).items())}")
+    if environments:
+        click.echo("environments:")
+        show([cached_row(each) for each in found["environments"]], output)
+        for sentence in found["unknown"]:
+            click.echo(sentence)
+
+
+def cached_row(found: dict[str, Any]) -> dict[str, str]:
+    """Show what lies ready on a node for people."""
+    size, age = found["bytes"], found["age_s"]
+    return {
+        **{name: found[name] for name in ("node", "by", "environment")},
+        "size": "unknown" if size is None else f"{size / 2**20:,.1f} MiB",
+        "age": "unknown" if age is None else str(timedelta(seconds=int(age))),
+    }
 
 
 def _sizes(resources: dict[str, float]) -> dict[str, str]:

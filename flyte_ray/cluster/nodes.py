@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flyte_ray.cluster.session import find_ledger
 from flyte_ray.storage import Store
@@ -37,6 +39,40 @@ def describe_cluster(store: Store) -> dict[str, Any]:
             for node in ray.nodes()
         ],
     }
+
+
+def ask_nodes(question: Any, *given: Any, limit_s: float) -> tuple[dict[str, Any], dict[str, str]]:
+    """Have each node of the connected cluster answer by a small task.
+
+    Args:
+        question: A function that Ray pickles by value: nodes may lack this package.
+        given: Its arguments.
+        limit_s: How long they may take together, in seconds.
+
+    Returns:
+        The answers by the node's id, and of those that gave none why.
+
+    """
+    asked = {
+        ray.remote(question)
+        .options(
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            name="flyte-ray asks a node",
+        )
+        .remote(*given): node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    ready, late = ray.wait([*asked], num_returns=len(asked), timeout=limit_s)
+    answers, silent = {}, {asked[ref]: f"it took longer than {limit_s:g} s" for ref in late}
+    for ref in ready:
+        try:
+            answers[asked[ref]] = ray.get(ref)
+        except RayError as error:
+            silent[asked[ref]] = str(error).strip().rpartition("\n")[2]
+    return answers, silent
 
 
 def _plain(resources: dict[str, float]) -> dict[str, float]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from flyte_ray.cluster.images import Need
+from flyte_ray.cluster.nodes import ask_nodes
 from flyte_ray.cluster.options import fits
 from flyte_ray.errors import UnsupportedError
 
@@ -68,25 +68,8 @@ def warm(options: Mapping[str, Any]) -> None:
 
 def _look(addresses: set[str]) -> list[set[str] | None]:
     """Ask each node which of these containers it has, None if it lacks podman; one that is silent may have all."""
-    refs = [
-        ray.remote(_looking())
-        .options(
-            num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        )
-        .remote(sorted(addresses))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
-    ready, silent = ray.wait(refs, num_returns=len(refs), timeout=LOOK_S)
-    return [*(_answer(ref, addresses) for ref in ready), *(addresses for _ in silent)]
-
-
-def _answer(ref: Any, addresses: set[str]) -> set[str] | None:
-    try:
-        found: set[str] | None = ray.get(ref)
-    except RayError:  # the node is gone meanwhile, or its podman hangs
-        return addresses
-    return found
+    answers, silent = ask_nodes(_looking(), sorted(addresses), limit_s=LOOK_S)
+    return [*answers.values(), *(addresses for _ in silent)]
 
 
 # Made inside functions, so that Ray pickles them by value: nodes may lack this package.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayError
 
+from flyte_ray.cluster import nodes as asking
 from flyte_ray.cluster import preparing
 from flyte_ray.cluster.images import map_image
 from flyte_ray.errors import UnsupportedError
@@ -61,7 +62,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
         ),
         get=lambda ref: ref(),
     )
-    monkeypatch.setattr(preparing, "ray", ray)
+    monkeypatch.setattr(asking, "ray", ray)
     return answers
 
 
