@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from flyte_ray.api.awaiting import POLL_S
 from flyte_ray.api.both import both_forms_of_class, both_forms_of_method, both_iterators_of_method
 from flyte_ray.api.notebook import picture, show
-from flyte_ray.api.run import POLL_S, Run
+from flyte_ray.api.run import Run
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
 from flyte_ray.errors import ActionNotFoundError, BaseRuntimeError

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from flyte_ray.api.awaiting import POLL_S, await_end
 from flyte_ray.api.both import (
     both_forms_of_class,
     both_forms_of_method,
     both_forms_of_wait,
     both_iterators_of_method,
 )
-from flyte_ray.api.cutoff import Lookout
 from flyte_ray.api.history import actions_table
 from flyte_ray.api.interrupting import leave_or_abort
 from flyte_ray.api.notebook import look_again, picture, show, shown
@@ -25,11 +25,7 @@ from flyte_ray.api.steering import abort_action, client_of
 from flyte_ray.api.task import TaskTemplate
 from flyte_ray.api.tracebacks import with_user_traceback
 from flyte_ray.api.values import Phases, error_of, inputs_of, outputs_of, phases_from
-from flyte_ray.errors import (
-    BaseRuntimeError,
-    InvalidDeclaration,
-    RunNotFoundError,
-)
+from flyte_ray.errors import BaseRuntimeError, InvalidDeclaration
 from flyte_ray.ledger.apps import page_of
 from flyte_ray.ledger.overview import describe_runs
 from flyte_ray.ledger.paths import data_place
@@ -43,14 +39,11 @@ from flyte_ray.runtime.report import list_reported, read_report
 from flyte_ray.spec.ids import ROOT_ACTION, RunId
 from flyte_ray.spec.phase import ActionPhase
 from flyte_ray.storage import Store
-from flyte_ray.storage.patient import Patience
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _log: Final = logging.getLogger("flyte_ray")
-POLL_S: Final = 0.5
-"""How often a run that another process holds is looked at."""
 
 
 def _interrupted(run: Run) -> KeyboardInterrupt:
@@ -155,20 +148,14 @@ class Run:
             while self.phase in (ActionPhase.QUEUED, ActionPhase.WAITING_FOR_RESOURCES, ActionPhase.INITIALIZING):
                 time.sleep(POLL_S)
             return
-        lookout = Lookout(self._store, RunId(self.name))
-        patience = Patience(f"run {self.name}")  # who waits for a run waits for its store, too
-        while not (state := patience.ask(self.state)).phase.is_terminal:
-            client = client_of(self._store)
-            try:
-                if client is not None:
-                    client.wait(RunId(self.name))
-                    continue
-            except RunNotFoundError:
-                pass  # this cluster's ledger does not hold it: it ended just now, or another one holds it
-            lookout.look()
-            time.sleep(POLL_S)
+        self._await_end()
+
+    def _await_end(self) -> RunState | None:
+        state = await_end(self._store, RunId(self.name))
         look_again(self)
-        self._warn(state)
+        if state is not None:
+            self._warn(state)
+        return state
 
     def _warn(self, state: RunState) -> None:
         """Say once what replayed actions called in place of what is on record."""
@@ -218,8 +205,7 @@ class Run:
 
         """
         __tracebackhide__ = True  # what failed is the user's code, whose frames are the error's cause
-        self.wait()
-        state = self.state()
+        state = self._await_end() or self.state()
         self.raise_error(state, ROOT_ACTION)
         return outputs_of(self.name, state.tasks, state.root, self.blobs(), task or self._task)
 

@@ -296,7 +296,7 @@ def _loaded(root: Path) -> Iterator[Path]:
         name = getattr(module, "__file__", None)
         if not isinstance(name, str) or not name.endswith(".py"):
             continue
-        path = _of_project(os.path.abspath(name))
+        path = _of_project(name if os.path.isabs(name) else os.path.abspath(name))
         if path is None or not path.is_relative_to(root):
             continue
         if path.is_file() and not _SKIPPED.intersection(path.relative_to(root).parts):

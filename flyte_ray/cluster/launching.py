@@ -18,7 +18,7 @@ from flyte_ray.cluster.lent_secrets import LentSecrets
 from flyte_ray.cluster.names import NAMESPACE
 from flyte_ray.cluster.options import fits, scarcity
 from flyte_ray.cluster.orders import SlotOrder
-from flyte_ray.ledger.amounts import LENT, amounts
+from flyte_ray.ledger.amounts import LENT, amounts_of
 from flyte_ray.ledger.messages import Pool
 from flyte_ray.ledger.summary import POOL
 from flyte_ray.spec.ids import RunId
@@ -56,6 +56,8 @@ class RayLauncher:
         self.autoscaler: Autoscaler | None = None
         self._looked = -GROWTH_S
         self._spared = 0.0
+        self._capacities: dict[str, int] = {}
+        """By options; asked of each run at each tick, and the same until the nodes are looked at again."""
         self.refresh()
 
     def find(self) -> None:
@@ -144,6 +146,7 @@ class RayLauncher:
         if time.monotonic() - self._looked > GROWTH_S:
             self._looked = time.monotonic()
             self.autoscaler = find_autoscaler()
+        self._capacities = {}
 
     def launch(
         self, slot: str, run: RunId, shape: str, options: str, pool: Pool | None = None, own: bool = False
@@ -189,9 +192,12 @@ class RayLauncher:
 
     def capacity(self, options: str) -> int:
         """Count the slots that all nodes can hold together, those too that the autoscaler may add."""
-        needs = json.loads(options)
-        here = sum(slots_on(node, needs) for node in self.nodes)
-        return here + slots_to_come(needs, len(self.nodes), self.autoscaler)
+        known, nodes = self._capacities, self.nodes
+        if (found := known.get(options)) is None:
+            needs = json.loads(options)
+            here = sum(slots_on(node, needs) for node in nodes)
+            found = known[options] = here + slots_to_come(needs, len(nodes), self.autoscaler)
+        return found
 
     def may_grow(self, options: str) -> bool:
         """Whether the autoscaler may add a node for a slot."""
@@ -203,9 +209,7 @@ class RayLauncher:
 
     def scarce(self, options: str) -> frozenset[str]:
         """Name the resources of which less is free than a slot needs."""
-        return frozenset(
-            name for name, amount in amounts(json.loads(options)).items() if self._free.get(name, 0.0) < amount
-        )
+        return frozenset(name for name, amount in amounts_of(options).items() if self._free.get(name, 0.0) < amount)
 
     def wanted(self, options: str) -> str:
         """Say for what a slot waits; see `scarcity`."""

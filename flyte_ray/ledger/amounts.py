@@ -5,6 +5,8 @@ Pure. Ray lends the CPUs of a slot that waits, and nothing else of what it holds
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,6 +24,12 @@ def amounts(options: Mapping[str, Any]) -> dict[str, float]:
         **options.get("resources", {}),
     }
     return {name: amount for name, amount in found.items() if amount}
+
+
+@functools.lru_cache(maxsize=1024)
+def amounts_of(options: str) -> Mapping[str, float]:
+    """Read `amounts` from the JSON of Ray options: a ledger of many runs does at each tick, of the same few texts."""
+    return amounts(json.loads(options))
 
 
 def lends(options: Mapping[str, Any]) -> bool:

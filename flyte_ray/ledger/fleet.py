@@ -5,7 +5,6 @@ Called with the service's lock held; what the cluster can hold is asked of the l
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from flyte_ray.ledger.admission import Admission
-from flyte_ray.ledger.amounts import amounts
+from flyte_ray.ledger.amounts import amounts_of
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 from flyte_ray.ledger.faults import LAUNCH, Faults
@@ -83,7 +82,7 @@ class Fleet:
 
     def _party(self, book: RunBook, shape: str, taken: Mapping[str, int]) -> Party:
         options, pool = book.shapes.options_of(shape), book.shapes.pool_of(shape)
-        holds = frozenset(amounts(json.loads(options)))
+        holds = frozenset(amounts_of(options))
         slots = [slot for slot in book.slots.values() if slot.shape == shape]
         asked = [self._asked_us[name] for name, wanted in book.starting.items() if wanted == shape]
         scarce = self._scarce(shape, options, pool, taken[shape]) if asked else frozenset()

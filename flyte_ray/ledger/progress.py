@@ -71,8 +71,9 @@ class Progress:
                 if book.recorder.fenced:
                     self._let_go(held, book.recorder.fenced)
                 elif book.is_over(stored):
-                    root = book.state.root
-                    self._let_go(held, Ended(root.phase.value, root.result or "null"))
+                    root, actions = book.state.root, book.state.actions.values()
+                    diverged = any(action.diverged for action in actions)
+                    self._let_go(held, Ended(root.phase.value, root.result or "null", diverged))
                 else:
                     self._serve(held)
             reached = held.reached() if held and held.marks else ()

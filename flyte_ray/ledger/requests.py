@@ -117,3 +117,5 @@ class Ended:
 
     phase: str
     body: str
+    diverged: bool = True
+    """Whether a replay called something else than is on record; a ledger of an earlier version does not say."""

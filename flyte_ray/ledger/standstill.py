@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from flyte_ray.ledger.amounts import amounts, in_words, lends
+from flyte_ray.ledger.amounts import amounts_of, in_words, lends
 from flyte_ray.ledger.book import RunBook
 from flyte_ray.ledger.conversation import Slot
 
@@ -82,9 +82,9 @@ class Standstill:
 
     def _may_come(self, shape: str, books: Sequence[RunBook]) -> bool:
         """Whether another run's slot goes on that holds something of what a shape needs, and will give it back."""
-        needs = amounts(json.loads(self._book.shapes.options_of(shape))).keys()
+        needs = amounts_of(self._book.shapes.options_of(shape)).keys()
         return any(
-            not slot.stands and needs & amounts(json.loads(other.shapes.options_of(slot.shape))).keys()
+            not slot.stands and needs & amounts_of(other.shapes.options_of(slot.shape)).keys()
             for other in books
             if other is not self._book
             for slot in other.slots.values()
@@ -93,13 +93,13 @@ class Standstill:
     def message(self, shape: str, books: Sequence[RunBook]) -> str:
         """Name what waits for slots of a shape, and who holds what such a slot needs."""
         book = self._book
-        names, needs = book.dispatch.queued_of(shape), amounts(json.loads(book.shapes.options_of(shape)))
+        names, needs = book.dispatch.queued_of(shape), amounts_of(book.shapes.options_of(shape))
         first = book.refs[book.state.actions[names[0]].task].name if names else "an action"
         waiter = f"{first} ({names[0]})" if names else first
         more = f" and {len(names) - 1} more wait" if len(names) > 1 else " waits"
         holders = "; ".join(
             f"{other.refs[other.state.actions[name].task].name} ({name}{_of(other, book)}) holds"
-            f" {in_words(amounts(json.loads(other.shapes.options_of(slot.shape))))}"
+            f" {in_words(amounts_of(other.shapes.options_of(slot.shape)))}"
             for other in books
             for slot in other.slots.values()
             for name in list(slot.running)[:1]
