@@ -56,6 +56,11 @@ class TaskDetails(TaskTemplate):
         return self._record.version
 
     @property
+    def images(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the images of its code came to when it was deployed, by environment, without those that need nothing."""
+        return self._record.environment.get("images") or {}
+
+    @property
     def entrypoint(self) -> bool:
         """Meant to be run by people."""
         return self.spec.entrypoint

@@ -11,9 +11,11 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from flyte_ray.api.preparing import map_images
 from flyte_ray.cluster.bundle import find_base
 from flyte_ray.cluster.shaping import shaping_of
 from flyte_ray.errors import CodeBundleError, InvalidDeclaration
@@ -45,9 +47,11 @@ def record_of(task: TaskSpec, code: str | None, *, version: str | None, at_us: i
 
     Raises:
         CodeBundleError: No other process finds the task in its file.
+        UnsupportedError: Ray cannot have an environment that it depends on.
 
     """
-    ref = _refer(task, code)
+    images = {name: need.runtime_env for name, need in map_images(task).items()}
+    ref = _refer(task, code, images)
     interface = _interface(task.interface, task.name, ref.module)
     record = TaskRecord(
         name=task.name,
@@ -64,6 +68,7 @@ def record_of(task: TaskSpec, code: str | None, *, version: str | None, at_us: i
             "name": task.environment.name,
             "image": _image_text(task.environment.image),
             "description": task.environment.description,
+            **({"images": images} if images else {}),
         },
         cache=_cache(task),
         about={
@@ -86,7 +91,7 @@ def _digest(record: TaskRecord) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _refer(task: TaskSpec, code: str | None) -> TaskRef:
+def _refer(task: TaskSpec, code: str | None, images: Mapping[str, Any]) -> TaskRef:
     module, qualname = task.func.__module__, task.func.__qualname__
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
@@ -100,7 +105,11 @@ def _refer(task: TaskSpec, code: str | None) -> TaskRef:
         )
     if module == _SCRIPT:  # a script is imported by the name of its file
         module = ".".join(file.resolve().relative_to(find_base(file)).with_suffix("").parts)
-    return Catalog(shaping_of(code, {}), Pickling()).know(task).ref._replace(module=module, pickled=None)
+    return (
+        Catalog(shaping_of(code, {"code": code, "images": images}), Pickling())
+        .know(task)
+        .ref._replace(module=module, pickled=None)
+    )
 
 
 def _interface(interface: Interface, task: str, module: str) -> dict[str, Any]:

@@ -14,6 +14,28 @@ from flyte_ray.errors import DeclarationError
 from flyte_ray.spec.task import TaskSpec
 
 
+def map_images(task: TaskSpec) -> dict[str, Need]:
+    """Map the images of the environments that a task's code holds; by name, without those that need nothing.
+
+    Raises:
+        InvalidDeclaration: A file that an image names cannot be read, in an environment that the task depends on.
+        UnsupportedError: Ray cannot do it, likewise.
+
+    """
+    required = depended_on(task)
+    needs: dict[str, Need] = {}
+    for environment in find_environments(task):
+        try:
+            need = map_image(environment.name, environment.image, known=settings.images)
+        except DeclarationError:
+            if environment.name in required:
+                raise
+            continue
+        if need.runtime_env:
+            needs[environment.name] = need
+    return needs
+
+
 def prepare_images(task: TaskSpec) -> dict[str, dict[str, Any]]:
     """Refuse what the cluster cannot have.
 
@@ -29,16 +51,7 @@ def prepare_images(task: TaskSpec) -> dict[str, dict[str, Any]]:
 
     """
     required = depended_on(task)
-    needs: dict[str, Need] = {}
-    for environment in find_environments(task):
-        try:
-            need = map_image(environment.name, environment.image, known=settings.images)
-        except DeclarationError:
-            if environment.name in required:
-                raise
-            continue
-        if need.runtime_env:
-            needs[environment.name] = need
+    needs = map_images(task)
     if needs:
         connect(settings.address)
         from flyte_ray.cluster.preparing import check_containers  # imports Ray, which is connected by now

@@ -145,6 +145,8 @@ class Runner:
         about = self._about(self.source or os.path.abspath(task.source_file), pickling, asked)
         if not isinstance(task, TaskDetails):
             self._prepare(task.spec, about)
+        elif task.images:
+            about["images"] = task.images
         blobs = _take_place(store, run, about, pickling)
         codec = build_codec(task.spec.interface, task.name, task.spec.max_inline_io_bytes)
         with holding(asked.values):

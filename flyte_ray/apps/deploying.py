@@ -21,6 +21,7 @@ from flyte_ray.apps.reference import refer, source_of
 from flyte_ray.apps.uploads import future_uri, upload
 from flyte_ray.cluster.bundle import CopyStyle
 from flyte_ray.cluster.code import pack_code, send_code
+from flyte_ray.cluster.images import map_image
 from flyte_ray.cluster.options import remote_options
 from flyte_ray.cluster.package import own_digest
 from flyte_ray.cluster.serve_options import HAPROXY_VAR
@@ -158,6 +159,7 @@ def record_of(
     """
     assert env.kind is not None, "checked by who calls"
     resolved = resolve(store, env.app_spec, parameters, send or partial(upload, store))
+    mapped = map_image(env.name, env.image, known=settings.images).runtime_env
     record = AppRecord(
         name=env.name,
         revision=0,
@@ -167,7 +169,7 @@ def record_of(
         by=current_user(),
         route=env.app_spec.route,
         kind=env.kind,
-        options=remote_options(env.spec, bundle_digest=code, run_env=env_vars),
+        options=remote_options(env.spec, bundle_digest=code, run_env=env_vars, mapped=mapped),
         code=code,
         reference=reference,
         app={**describe(env.app_spec), "is_api": env.is_api},

@@ -36,7 +36,7 @@ def serve(file: str, app: str | None, **options: Any) -> None:
     """
     prepare(options["root"], options["address"], options["verbose"], travels=False)
     env = pick_app(file, app, options["root_dir"])
-    insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    insist(options["root"], options["address"], options["root_dir"], options["verbose"], options["image"])
     if not options["local"] and the_dashboard() is not None:
         from flyte_ray.cli.dashboard import pack_project, run_there  # which most commands do without
 

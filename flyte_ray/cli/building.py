@@ -9,7 +9,7 @@ import click
 
 from flyte_ray.api.building import build_one
 from flyte_ray.cli.loading import pick_environments
-from flyte_ray.cli.options import prepare
+from flyte_ray.cli.options import insist, of_images, prepare
 from flyte_ray.cli.reading import show
 
 
@@ -21,10 +21,13 @@ from flyte_ray.cli.reading import show
     type=click.Path(exists=True, file_okay=False),
     help="The project's folder, from which FILE is imported (default: FILE's own, or its package's).",
 )
+@of_images
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are written.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.argument("env", required=False)
-def build(file: str, env: str | None, dry_run: bool, force: bool, root_dir: str | None, output: str) -> None:
+def build(
+    file: str, env: str | None, dry_run: bool, force: bool, root_dir: str | None, output: str, image: dict[str, str]
+) -> None:
     """Build what the environment ENV of FILE needs, or all of its environments, by podman or docker.
 
     An image's tag is the digest of its content: what is there already is not built again. An image with a registry is
@@ -32,7 +35,9 @@ def build(file: str, env: str | None, dry_run: bool, force: bool, root_dir: str 
     """
     prepare(None, None, verbose=False)
     rows: list[dict[str, Any]] = []
-    for environment in pick_environments(file, env, root_dir):
+    environments = pick_environments(file, env, root_dir)
+    insist(None, None, root_dir, verbose=False, images=image)
+    for environment in environments:
         need, done = build_one(environment.name, environment.image, dry_run=dry_run, force=force)
         if need.recipe is None:
             rows.append({"environment": environment.name, "image": _told(need.runtime_env), "done": done})

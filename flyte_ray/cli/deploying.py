@@ -40,7 +40,7 @@ def deploy(file: str, env: str | None, **options: Any) -> None:
     """
     prepare(options["root"], options["address"], options["verbose"], travels=False)
     environments = pick_environments(file, env, options["root_dir"])
-    insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    insist(options["root"], options["address"], options["root_dir"], options["verbose"], options["image"])
     if the_dashboard() is not None:
         from flyte_ray.cli.dashboard import pack_project, run_there  # which most commands do without
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from flyte_ray.cluster.reach import is_dashboard
 from flyte_ray.cluster.session import connect, has_cluster, quieten_ray
 from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.logs import set_levels
+from flyte_ray.spec.image import Image
 from flyte_ray.storage.local import local_path
 
 
@@ -41,8 +43,9 @@ def _count(context: click.Context, _: click.Parameter, given: int) -> bool:
 
 
 def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--copy-style` and `--root-dir` to a verb that takes a file."""
+    """Add `--copy-style`, `--root-dir` and `--image` to a verb that takes a file."""
     for option in (
+        of_images,
         click.option(
             "--root-dir",
             type=click.Path(exists=True, file_okay=False),
@@ -57,6 +60,23 @@ def of_project(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def of_images(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--image`, which names images for `insist`."""
+    return click.option(
+        "--image",
+        metavar="NAME=URI",
+        multiple=True,
+        callback=_images,
+        help="The address that Image.from_ref_name(NAME) has; URI alone: that of from_ref_name(); repeatable.",
+    )(command)
+
+
+def _images(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    return pairs(
+        context, option, tuple(text if "=" in text else f"{Image.from_ref_name().ref_name}={text}" for text in given)
+    )
 
 
 def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,7 +153,13 @@ def prepare_confidential(what: str, root: str | None, address: str | None, verbo
         )
 
 
-def insist(root: str | None, address: str | None, root_dir: str | None, verbose: bool) -> None:
+def insist(
+    root: str | None,
+    address: str | None,
+    root_dir: str | None,
+    verbose: bool,
+    images: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Let the command line win over what the user's file said to `flyte.init` while it was imported."""
     init(
         root or settings.root,
@@ -142,6 +168,7 @@ def insist(root: str | None, address: str | None, root_dir: str | None, verbose:
         root_dir or settings.root_dir,
         log_level=logging.DEBUG if verbose else None,
         pickles=settings.pickles,
+        images={**settings.images, **images},
     )
 
 

@@ -25,11 +25,13 @@ from flyte_ray.cli.options import common, insist, of_project, of_run, prepare, t
 from flyte_ray.cli.parameters import describe, parse_parameters
 from flyte_ray.cli.words import merge_late, split_at_task, split_words
 from flyte_ray.cluster.code import pack_code
+from flyte_ray.cluster.images import map_image
 from flyte_ray.cluster.options import remote_options, without_marks
 from flyte_ray.cluster.session import has_cluster
 from flyte_ray.runtime.aliases import AS_FLYTE
 from flyte_ray.spec.ids import choose_run_name
 from flyte_ray.spec.interface import Parameter
+from flyte_ray.spec.task import EnvironmentSpec
 
 
 @click.command(
@@ -73,7 +75,7 @@ def submit(context: click.Context, /, file: str, words: tuple[str, ...], **optio
     template = find_deployed(task) if file == DEPLOYED else pick_task(file, task, options["root_dir"])
     ours, theirs = split_words(context.command, template.spec.interface, rest)
     options = _with_late(context, file, options, ours)
-    insist(options["root"], options["address"], options["root_dir"], options["verbose"])
+    insist(options["root"], options["address"], options["root_dir"], options["verbose"], options["image"])
     values = parse_parameters(
         template.spec.interface, task, theirs, template.spec.docs, f"flyte-ray submit {file} {task}"
     )
@@ -146,10 +148,7 @@ def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
         return
     packed = pack_code(template.spec, options["copy_style"], inclusions_of(template.spec), settings.root_dir)
     digest = packed[0] if packed else None
-    plans = {
-        environment.name: without_marks(remote_options(environment, bundle_digest=digest, run_env=options["env"]))
-        for environment in find_environments(template.spec)
-    }
+    plans = {each.name: _plan_of(each, digest, options["env"]) for each in find_environments(template.spec)}
     files = packed[1].files if packed else ()
     if options["output"] == "json":
         listed = [{"path": name, "bytes": size} for name, size in files]
@@ -160,3 +159,8 @@ def _show_plan(template: TaskTemplate, options: dict[str, Any]) -> None:
     click.echo(f"Code bundle: {len(files)} file{'s' * (len(files) != 1)}, {sum(size for _, size in files):,} bytes")
     for name, size in files:
         click.echo(f"  {size:>9,}  {name}")
+
+
+def _plan_of(environment: EnvironmentSpec, digest: str | None, run_env: Mapping[str, str]) -> dict[str, Any]:
+    mapped = map_image(environment.name, environment.image, known=settings.images).runtime_env
+    return without_marks(remote_options(environment, bundle_digest=digest, run_env=run_env, mapped=mapped))

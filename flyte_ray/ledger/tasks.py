@@ -48,7 +48,8 @@ class TaskRecord:
     """`parameters` in their order, each with `name`, `type` (`text`, `form`), `keyword_only`, `has_default`, where that
     is plain its `default`, else the `default_text`; `returns`, None where nothing is annotated; and `schema`."""
     environment: Mapping[str, Any]
-    """`name`, `image`, `description`, as people read them."""
+    """`name`, `image`, `description`, as people read them; `images`, if any: what those of its code came to, by
+    environment."""
     cache: Mapping[str, Any] | None = None
     """How its outcomes are kept: `version`, `serialize`, `ignored_inputs`, `max_age_s`; None if they are not."""
     about: Mapping[str, Any] = field(default_factory=dict)
