@@ -7,7 +7,7 @@ Called with the service's lock held. Pure: clock and runs come from outside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import islice
 from typing import Final
 
@@ -33,12 +33,21 @@ class Admission:
         """
         self._books, self._now_us = books, now_us
         self._known: dict[str, QueueLimits] = {}
+        self._gone: set[str] = set()
+        """Those of them that were deleted."""
         self._due: dict[str, tuple[float, int]] = {}
         """What may begin at once of a queue with a rate, and when that was so, in microseconds."""
 
     def learn(self, found: Mapping[str, QueueLimits]) -> None:
         """Take in which queues there are; one that is there no more keeps its limits for those who use it."""
+        self._gone = self._known.keys() - found.keys()
         self._known.update(found)
+
+    def forget_unused(self, used: Set[str]) -> None:
+        """Forget queues that are there no more and that no run uses."""
+        for queue in self._gone - used:
+            self._gone.discard(queue)
+            del self._known[queue]
 
     def knows(self, queue: str) -> bool:
         """Whether a queue was found."""

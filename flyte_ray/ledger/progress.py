@@ -130,16 +130,19 @@ class Progress:
 
     def _look_for_queues(self, books: Sequence[RunBook]) -> None:
         used = {name for book in books for name in book.shapes.queues}
-        self._queues.attend(in_use=bool(used), unknown=not all(map(self.admission.knows, used)))
+        self.admission.forget_unused(used)
+        wanted = {book.shapes.queue_of(shape) for book in books if book.shapes.queues for shape in book.dispatch.shapes}
+        unknown = frozenset(name for name in wanted if name is not None and not self.admission.knows(name))
+        self._queues.attend(in_use=bool(used), unknown=unknown)
 
-    def _found(self, queues: dict[str, QueueLimits]) -> None:
+    def _found(self, queues: dict[str, QueueLimits], absent: frozenset[str]) -> None:
         """Take in which queues there are, and fail what waits for one that there is not."""
         with self._lock:
             self.admission.learn(queues)
             for book in self._books():
                 for shape in book.dispatch.shapes:
                     name = book.shapes.queue_of(shape)
-                    if name is not None and not self.admission.knows(name):
+                    if name is not None and name in absent and not self.admission.knows(name):
                         said = f"{self._store.uri} should hold {missing(name, queues)} {MAKE.format(name)}"
                         book.fail_queued(shape, failure("QueueNotFoundError", "user", said))
             runs = self._runs.all()

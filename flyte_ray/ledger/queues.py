@@ -47,7 +47,7 @@ def list_queues(store: Store) -> dict[str, tuple[QueueLimits, dict[str, Any]]]:
 
 
 def delete_queue(store: Store, name: str) -> None:
-    """Take a queue off the record: new runs cannot use it, what a ledger knows of it holds for those that do.
+    """Take a queue off the record: once a ledger has looked, no new run uses it; its limits hold for those that do.
 
     Raises:
         ObjectMissing: There is none of this name.
@@ -68,25 +68,32 @@ class QueueDesk:
     """Looks for the queues that the runs of a ledger use."""
 
     def __init__(
-        self, store: Store, now_us: Callable[[], int], learn: Callable[[dict[str, QueueLimits]], None]
+        self, store: Store, now_us: Callable[[], int], learn: Callable[[dict[str, QueueLimits], frozenset[str]], None]
     ) -> None:
-        """Look in a store; `learn` takes what is found, on a thread of the desk."""
+        """Look in a store; `learn` takes, on the desk's thread, what is found, and what was wanted and is missing."""
         self._store, self._now_us, self._learn = store, now_us, learn
         self._looks = False
         self._looked_us = 0
 
-    def attend(self, *, in_use: bool, unknown: bool) -> None:
-        """Look if it is time to; call at every tick with the ledger's lock held."""
+    def attend(self, *, in_use: bool, unknown: frozenset[str]) -> None:
+        """Look if it is time to; call at every tick with the ledger's lock held.
+
+        Args:
+            in_use: Whether a run uses any queue.
+            unknown: Names for which actions wait though no queue of them was found.
+
+        """
         age_us = self._now_us() - self._looked_us
         if self._looks or not in_use or age_us < (AGAIN_US if unknown else LOOK_US):
             return
         self._looks = True
-        threading.Thread(target=self._look, name="flyte-ray-queues", daemon=True).start()
+        threading.Thread(target=self._look, args=(unknown,), name="flyte-ray-queues", daemon=True).start()
 
-    def _look(self) -> None:
+    def _look(self, wanted: frozenset[str]) -> None:
         try:
             found = {name: limits for name, (limits, _) in list_queues(self._store).items()}
-            self._learn(found)
+            # Not all that is wanted by now: it may have been made since the store was asked.
+            self._learn(found, wanted - found.keys())
         except StoreError as error:  # what is known holds, and what waits goes on waiting
             _log.debug("queues cannot be read, which is tried again: %s", error)
         except Exception:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
 
 from flyte_ray.errors import InvalidDeclaration, ObjectMissing
 from flyte_ray.ledger import events as kinds
+from flyte_ray.ledger import queues
 from flyte_ray.ledger.messages import Call, Result, TaskRef, Work
+from flyte_ray.ledger.query import load_state
 from flyte_ray.ledger.queues import delete_queue, list_queues, put_queue
 from flyte_ray.ledger.requests import Start
 from flyte_ray.spec.ids import RunId
@@ -87,6 +90,45 @@ def test_a_queue_that_is_deleted_keeps_its_limits_for_those_who_use_it(play: Any
         delete_queue(cluster.store, "gpu")
     cluster.after(6)
     assert given(serve(cluster, 1)) == ["x"]
+    assert cluster.book.state.actions["y"].phase is ActionPhase.QUEUED
+
+
+def test_a_run_that_begins_after_a_queue_was_deleted_does_not_find_it(play: Any) -> None:
+    cluster, _ = begin(play, QueueLimits("gpu", 1), "x")
+    delete_queue(cluster.store, "gpu")
+    desk = cluster.ledger._progress._queues
+    cluster.after(6)
+    wait_until(lambda: not desk._looks)
+    cluster.ledger.abort(RunId("r"), "a0", "enough", "me")
+    wait_until(lambda: cluster.after(0.5) or not cluster.ledger.runs)
+    cluster.after(0.1)
+    cluster.ledger.start(Start(RunId("q"), "n", GPU, "{}"))
+    wait_until(lambda: cluster.after(1) or not cluster.ledger.runs)
+    assert json.loads(load_state(cluster.store, RunId("q")).root.result or "{}")["code"] == "QueueNotFoundError"
+
+
+def test_a_queue_that_is_made_while_the_store_is_asked_fails_nobody(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, root = begin(play, QueueLimits("gpu", 1), "x")
+    asked, go = threading.Event(), threading.Event()
+
+    def ask_slowly(store: Any) -> Any:
+        found = list_queues(store)
+        asked.set()
+        assert go.wait(30)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queues, "list_queues", ask_slowly)
+        cluster.after(6)
+        assert asked.wait(30)
+        put_queue(cluster.store, QueueLimits("new"), at_us=1, by="me")
+        new = GPU._replace(name="e.new", shape="g@new", queue="new")
+        cluster.others.append(new)
+        root.say(call("y", new), want=0, waiting=frozenset({"a0"}))
+        go.set()
+        wait_until(lambda: not cluster.ledger._progress._queues._looks)
+    assert cluster.book.state.actions["y"].phase is ActionPhase.QUEUED
+    wait_until(lambda: cluster.after(1) or cluster.ledger._progress.admission.knows("new"))
     assert cluster.book.state.actions["y"].phase is ActionPhase.QUEUED
 
 
