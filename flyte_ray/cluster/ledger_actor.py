@@ -130,6 +130,7 @@ class LedgerActor:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self._ledger.exchange(heard, lambda reply: _fulfil(loop, future, reply))
+        del heard, message  # hundreds may wait for their reply, each as large as thousands of results
         return dump_reply(await future)
 
     async def take_key(self, pickling: Pickling) -> None:

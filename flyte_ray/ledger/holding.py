@@ -220,11 +220,15 @@ class Keeper:
 
     def _keep(self) -> None:
         while not self._closed.wait(KEEP_S):
-            for held in self._held():
-                if id(held) not in self._busy and self._is_due(held):
-                    self._busy.add(id(held))
-                    name = f"flyte-ray-{self._what}-{held.book.state.id}"
-                    threading.Thread(target=self._keep_one, args=(held,), name=name, daemon=True).start()
+            self._look()
+
+    def _look(self) -> None:
+        # By itself, so that what this thread waits with is no run: one that has ended would stay in memory.
+        for held in self._held():
+            if id(held) not in self._busy and self._is_due(held):
+                self._busy.add(id(held))
+                name = f"flyte-ray-{self._what}-{held.book.state.id}"
+                threading.Thread(target=self._keep_one, args=(held,), name=name, daemon=True).start()
 
     def _keep_one(self, held: HeldRun) -> None:
         try:
