@@ -12,7 +12,9 @@ from flyte_ray.api.values import outputs_of
 from flyte_ray.ledger.state import RunState
 from flyte_ray.runtime.blobs import RunBlobs
 from flyte_ray.runtime.rendering import framed, render
+from flyte_ray.types.place import Blobs
 from flyte_ray.types.previews import Stored, preview
+from flyte_ray.types.references import is_located
 
 MOST_BYTES: Final = 32 << 20
 """Largest output that is loaded to be shown."""
@@ -43,17 +45,33 @@ def show_outputs(state: RunState, action: str, blobs: RunBlobs, task: TaskTempla
 
     """
     item = state.actions[action]
-    about = preview(Stored("o0", json.loads(item.result or "null"), blobs))
-    if (about["size"] or 0) > MOST_BYTES or (about["rows"] or 0) > MOST_ROWS:
-        size = f"{about['rows']:,} rows" if about["rows"] else f"{about['size'] / 2**20:,.0f} MiB"
+    size, rows = _load_of(raw := json.loads(item.result or "null"), blobs)
+    if size > MOST_BYTES or rows > MOST_ROWS:
+        about = preview(Stored("o0", raw, blobs))
         kind = html.escape(about["type"] or about["kind"])
-        return {"o0": f"{kind} of {size}, which <code>outputs()</code> loads"}
+        amount = f"{rows:,} rows" if rows else f"{size / 2**20:,.0f} MiB"
+        return {"o0": f"{kind} of {amount}, which <code>outputs()</code> loads"}
     values = outputs_of(state.id, state.tasks, item, blobs, task)
     return (
         {}
         if values[0] is None and len(values) == 1
         else {f"o{number}": show_value(value) for number, value in enumerate(values)}
     )
+
+
+def _load_of(raw: Any, blobs: Blobs) -> tuple[int, int]:
+    """Return how many bytes and rows are loaded with a value and all that it holds, as far as the record says."""
+    stored = Stored("", raw, blobs)
+    if stored.mark or stored.is_parquet:
+        about = preview(stored)
+        return about["size"] or 0, about["rows"] or 0
+    if isinstance(stored.raw, dict):
+        # A file or folder is loaded when it is opened.
+        parts = [] if is_located(stored.raw) else list(stored.raw.values())
+    else:
+        parts = stored.raw if isinstance(stored.raw, list) else []
+    loads = [_load_of(part, stored.blobs) for part in parts]
+    return sum(size for size, _ in loads), sum(rows for _, rows in loads)
 
 
 def show_value(value: Any) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import flyte_ray as flyte
+from flyte_ray.api import shown_values
 from flyte_ray.api.branches import DEEPEST, Branch, fold_branches
 from flyte_ray.api.shown_values import CUT, Page, show_value
 from flyte_ray.api.widget import BRANCHES_SHOWN, View, describe, render
 from flyte_ray.io import Dir, File
 from flyte_ray.ledger.state import ActionState
 from flyte_ray.spec.phase import ActionPhase
+from flyte_ray.testing import run_local
 
 HOSTILE = "<script>alert(1)</script>"
 SAFE = "&lt;script&gt;alert(1)&lt;/script&gt;"
@@ -122,3 +127,37 @@ def test_a_file_shows_where_it_lies() -> None:
     assert show_value(Dir.from_existing_remote("https://h/d")).endswith(
         '<a href="https://h/d" rel="noopener">https://h/d</a>'
     )
+
+
+env = flyte.TaskEnvironment("large")
+
+
+@env.task
+def rows(count: int) -> pd.DataFrame:
+    return pd.DataFrame({"a": range(count)})
+
+
+@env.task
+def among_others(count: int) -> tuple[pd.DataFrame, str]:
+    return pd.DataFrame({"a": range(count)}), "o" * 50
+
+
+@env.task
+def in_a_list(count: int) -> list[pd.DataFrame]:
+    return [pd.DataFrame({"a": range(count)}) for _ in range(2)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[None]:
+    flyte.init(root=tmp_path)
+    yield
+    flyte.init()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("task", [rows, among_others, in_a_list])
+def test_rows_that_take_long_are_counted_and_not_loaded(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown_values, "MOST_ROWS", 5)
+    # A column is named in a table and in the text of one.
+    assert " a\n" in (shown := run_local(task, 2)._repr_html_()) or "<th>a</th>" in shown
+    assert " rows, which <code>outputs()</code> loads" in run_local(task, 6)._repr_html_()
