@@ -33,7 +33,7 @@ def build(
     An image's tag is the digest of its content: what is there already is not built again. An image with a registry is
     pushed to it. Packages alone need no container: nodes install them.
     """
-    prepare(None, None, verbose=False)
+    prepare(None, None, verbose=False, travels=False)
     rows: list[dict[str, Any]] = []
     environments = pick_environments(file, env, root_dir)
     insist(None, None, root_dir, verbose=False, images=image)

@@ -122,6 +122,12 @@ def test_no_dashboard_is_told_a_secret(sent: list[Order], tmp_path: Path, words:
     assert not sent and not list(tmp_path.iterdir()), "neither there nor in a folder that only this machine has"
 
 
+def test_containers_are_built_here(sent: list[Order], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", ADDRESS)
+    done = CliRunner().invoke(main, ["build", "--dry-run", WORKLOADS])
+    assert (done.exit_code, sent) == (0, []), done.output
+
+
 def test_a_file_is_named_as_on_the_users_machine(tmp_path: Path) -> None:
     side = Side(Order([], ADDRESS, None, home="/home/me/work"), tmp_path, io.StringIO(), threading.Lock())
     assert side.home_of(str(tmp_path / "flows" / "mine.py")) == "/home/me/work/flows/mine.py"
