@@ -94,16 +94,15 @@ class _Watch:
             self._look()
             self._publish(update=False)
             self._is_given_up = False
-            if not self.has_ended and (self._thread is None or not self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._keep_looking, name="flyte-ray-widget", daemon=True)
-                self._thread.start()
+            self._stay_live()
 
     def look(self) -> None:
-        """Bring it up to date."""
+        """Bring it up to date, and keep it so from then on."""
         with self._lock:
             if not self._is_given_up:
                 self._look()
                 self._publish(update=True)
+                self._stay_live()
 
     def give_up(self) -> None:
         """Take away the picture of what did not begin: the cell shows an error instead."""
@@ -120,6 +119,12 @@ class _Watch:
     def has_ended(self) -> bool:
         """Whether it will not change, unless the run is continued."""
         return bool(self._view.task) and self._view.phase.is_terminal
+
+    def _stay_live(self) -> None:
+        # Also of a run that had ended: it may have been continued meanwhile.
+        if not self.has_ended and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._keep_looking, name="flyte-ray-widget", daemon=True)
+            self._thread.start()
 
     def _keep_looking(self) -> None:
         cost_s = 0.0
