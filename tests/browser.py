@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PATIENT_MS: Final = 60_000
 """How long a browser waits for what is expected."""
@@ -64,3 +64,27 @@ def open_browser(executable: str | None = None) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests of a file, with patience."""
+    expect.set_options(timeout=PATIENT_MS)
+    with open_browser() as browser:
+        yield browser
+
+
+@contextmanager
+def watched_page(browser: Browser, address: str, *, refusals: bool = False) -> Iterator[Page]:
+    """Open a page; its errors and what it asks of other places fail the test, unless `refusals` belong to it."""
+    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENT_MS)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith(address) else wrong.append(asked.url))
+    if not refusals:  # a browser tells each as an error
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    yield page
+    context.close()
+    assert not wrong

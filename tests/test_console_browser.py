@@ -19,9 +19,10 @@ from flyte_ray.console.building import build_console
 from flyte_ray.ledger.tokens import create_token
 from flyte_ray.storage import open_store
 from tests import console_runs
-from tests.browser import PATIENT_MS, open_browser
+from tests.browser import browser, watched_page
 from tests.console_server import served
 
+__all__ = ["browser"]  # a fixture
 ROWS_AT_MOST = 300
 
 UNNAMED = """[...document.querySelectorAll("a[href], button, input, select, textarea, iframe, [tabindex='0']")]
@@ -31,13 +32,6 @@ HIDDEN_FROM_KEYS = """[...document.querySelectorAll("button, a[href], input, sel
   .filter((each) => each.checkVisibility() && each.tabIndex < 0 && each.role !== "tab")
   .map((each) => each.outerHTML)"""
 """Tabs are reached by the arrow keys from the chosen one."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENT_MS)
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +48,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, console: str) -> Iterator[Page]:
-    """A page of the console; its errors and what it asks of other places fail the test."""
-    context = browser.new_context(base_url=console, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENT_MS)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: None if asked.url.startswith(console) else wrong.append(asked.url))
-    yield page
-    context.close()
-    assert not wrong
+    with watched_page(browser, console) as page:
+        yield page
 
 
 @contextmanager

@@ -10,16 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 import flyte_ray as flyte
 from flyte_ray.console.building import build_console
 from tests import console_deployed
-from tests.browser import PATIENT_MS, open_browser
+from tests.browser import browser, watched_page
 from tests.console_server import served
 from tests.test_console_browser import HIDDEN_FROM_KEYS, UNNAMED
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENT_MS)
-    with open_browser() as browser:
-        yield browser
+__all__ = ["browser"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +29,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, console: str) -> Iterator[Page]:
-    context = browser.new_context(base_url=console, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENT_MS)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith(console) else wrong.append(asked.url))
-    yield page
-    context.close()
-    assert not wrong
+    with watched_page(browser, console, refusals=True) as page:
+        yield page
 
 
 def test_a_task_is_found_and_launched_with_a_form_of_its_schema(page: Page) -> None:
