@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -21,7 +21,7 @@ import click
 from flyte_ray.api.reachable import inclusions_of
 from flyte_ray.api.settings import settings
 from flyte_ray.api.sight import Sight
-from flyte_ray.cli import WORDS
+from flyte_ray.cli import CONFIG, WORDS
 from flyte_ray.cli.job_side import MARK, Order
 from flyte_ray.cli.live import PLAIN_S, Show, view
 from flyte_ray.cli.options import the_dashboard
@@ -72,7 +72,8 @@ def run_there(cargo: Cargo | None = None) -> NoReturn:
     """Run the command of this process on the head, show what it shows, and exit as it does."""
     address = the_dashboard()
     assert address is not None, "who calls this has looked"
-    words = list(click.get_current_context().find_root().meta[WORDS])
+    context = click.get_current_context().find_root()
+    words = _without_config(context.meta[WORDS], context.meta[CONFIG])
     require_dashboard(address)
     if sys.stderr.isatty():
         click.echo(f"Through the dashboard at {address}, which takes some seconds.", err=True)
@@ -89,6 +90,16 @@ def _root() -> str | None:
             f"Where commands run on the head, --root should be a URL or a whole path of the head, got {root!r}."
         )
     return root or None
+
+
+def _without_config(words: Sequence[str], config: str | None) -> list[str]:
+    """Leave out the file of settings, which is here: the root that it names goes along."""
+    for number, word in enumerate(words if config is not None else ()):
+        if word in ("--config", "-c"):
+            return [*words[:number], *words[number + 2 :]]
+        if word in (f"--config={config}", f"-c{config}"):
+            return [*words[:number], *words[number + 1 :]]
+    return list(words)
 
 
 def _replaced(words: list[str], places: Mapping[str, str]) -> list[str]:

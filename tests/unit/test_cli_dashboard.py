@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from flyte_ray.api.config import Config, use
 from flyte_ray.cli import dashboard
 from flyte_ray.cli.job_side import Order, Side
 from flyte_ray.cli.main import main
@@ -66,7 +67,7 @@ class Here:
 
 
 @pytest.fixture
-def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Order]]:
     """Orders that were carried out."""
     orders: list[Order] = []
 
@@ -77,7 +78,8 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Order]:
 
     monkeypatch.setattr(dashboard, "start_job", start)
     monkeypatch.setattr(dashboard, "require_dashboard", lambda address: None)
-    return orders
+    yield orders
+    use(Config())
 
 
 def test_a_command_prints_and_exits_as_it_does_on_the_head(tmp_path: Path, sent: list[Order]) -> None:
@@ -120,6 +122,15 @@ def test_no_dashboard_is_told_a_secret(sent: list[Order], tmp_path: Path, words:
     done = CliRunner().invoke(main, ["create", *words, "--address", ADDRESS, "--root", str(tmp_path)])
     assert done.exit_code == 2 and "cannot be made through a dashboard" in done.output
     assert not sent and not list(tmp_path.iterdir()), "neither there nor in a folder that only this machine has"
+
+
+@pytest.mark.parametrize("form", ["-c {}", "--config {}", "--config={}", "-c{}"])
+def test_a_file_of_settings_is_read_here(tmp_path: Path, sent: list[Order], form: str) -> None:
+    (tmp_path / "mine.yaml").write_text(f"flyte-ray:\n  address: {ADDRESS}\n  root: {tmp_path / 'root'}\n")
+    words = form.format(tmp_path / "mine.yaml").split()
+    done = CliRunner().invoke(main, [*words, "-o", "json", "get", "run"])
+    assert (done.exit_code, done.stdout) == (0, "[]\n"), done.output
+    assert (sent[0].words, sent[0].root) == (["-o", "json", "get", "run"], str(tmp_path / "root"))
 
 
 def test_containers_are_built_here(sent: list[Order], monkeypatch: pytest.MonkeyPatch) -> None:
