@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.ray_cluster import ray_environ
+from tests.ray_cluster import cluster, ray_environ
 
 # Ray calls `podman run OPTIONS IMAGE python -c PROBE` once (with a folder mounted at /shared), then starts each slot by
 # `podman run OPTIONS --entrypoint python IMAGE WORKER ...`. The folder's path goes into the probe: nothing is mounted.
@@ -65,35 +67,43 @@ PROGRAM = """\
 """
 
 
-@pytest.fixture
-def shim_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the shim first on PATH; what it was asked to start is written here."""
-    log, folder = tmp_path / "shim.log", tmp_path / "bin"
-    (tmp_path / "images").touch()  # the addresses of what was built
+class Machine(NamedTuple):
+    """A cluster whose podman is the shim."""
+
+    address: str
+    log: Path
+    """What it was asked to start."""
+    images: Path
+    """The addresses of what was built."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    top = tmp_path_factory.mktemp("machine")
+    log, images, folder = top / "shim.log", top / "images", top / "bin"
+    images.touch()
     folder.mkdir()
     shim = folder / "podman"
-    shim.write_text(textwrap.dedent(SHIM).format(python=sys.executable, log=str(log), images=str(tmp_path / "images")))
+    shim.write_text(textwrap.dedent(SHIM).format(python=sys.executable, log=str(log), images=str(images)))
     shim.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return log
+    with cluster(2, variables={"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}) as address:
+        yield Machine(address, log, images)
 
 
-def test_a_task_with_an_image_runs_in_it_beside_one_without(tmp_path: Path, shim_log: Path) -> None:
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flyte_ray.cli.main", *words]
+    return subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_task_with_an_image_runs_in_it_beside_one_without(tmp_path: Path, machine: Machine) -> None:
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(tmp_path / "root")]
-    done = subprocess.run(
-        [*command, str(program), "main", "--x", "1"],
-        env=ray_environ(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    root = str(tmp_path / "root")
+    done = call("submit", "--root", root, "--address", machine.address, str(program), "main", "--x", "1")
     assert done.returncode == 0, done.stderr
     assert "o0 = ['no image', '2', 'localhost/some:1', 'two words']" in done.stdout
-    assert '["localhost/some:1", true]' in shim_log.read_text(), "Ray looked into the image"
-    assert '["localhost/some:1", false]' in shim_log.read_text(), "and started the slot from it"
+    assert '["localhost/some:1", true]' in machine.log.read_text(), "Ray looked into the image"
+    assert '["localhost/some:1", false]' in machine.log.read_text(), "and started the slot from it"
 
 
 BUILT = """\
@@ -112,7 +122,7 @@ BUILT = """\
 
 
 def test_a_container_is_built_before_its_task_may_run(
-    tmp_path: Path, shim_log: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file that the image names lies where the user stands alone: slots are told what the image came to."""
     monkeypatch.chdir(tmp_path)
@@ -121,25 +131,14 @@ def test_a_container_is_built_before_its_task_may_run(
     (tmp_path / "code").mkdir()
     program = tmp_path / "code" / "program.py"
     program.write_text(textwrap.dedent(BUILT))
-    recipe = image_of(program)
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "submit", "--root", str(tmp_path / "root")]
-
-    def submit() -> subprocess.CompletedProcess[str]:
-        words = [*command, str(program), "main"]
-        return subprocess.run(words, env=ray_environ(), capture_output=True, text=True, check=False, timeout=120)
-
-    refused = submit()
+    [row] = json.loads(call("build", "--dry-run", "-o", "json", str(program)).stdout)
+    assert "install -y --no-install-recommends git" in row["containerfile"]
+    recipe = row["image"]
+    words = ("submit", "--root", str(tmp_path / "root"), "--address", machine.address, str(program), "main")
+    refused = call(*words)
     assert refused.returncode == 2 and f"{recipe}, which no node of this cluster has" in refused.stderr, refused.stderr
     assert "flyte-ray build FILE built" in refused.stderr
-    (tmp_path / "images").write_text(recipe)
-    done = submit()
+    machine.images.write_text(recipe)
+    done = call(*words)
     assert done.returncode == 0, done.stderr
     assert f"o0 = '{recipe}'" in done.stdout
-
-
-def image_of(program: Path) -> str:
-    command = [sys.executable, "-m", "flyte_ray.cli.main", "build", "--dry-run", "-o", "json", str(program)]
-    done = subprocess.run(command, env=ray_environ(), capture_output=True, text=True, check=True, timeout=60)
-    [row] = json.loads(done.stdout)
-    assert "install -y --no-install-recommends git" in row["containerfile"]
-    return str(row["image"])

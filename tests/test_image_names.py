@@ -17,7 +17,9 @@ from flyte_ray.app.extras import FastAPIAppEnvironment
 from flyte_ray.apps.deploying import record_of
 from flyte_ray.apps.local import Patience
 from flyte_ray.cli.main import main
+from flyte_ray.cluster.trigger_ledger import start_of
 from flyte_ray.ledger.tasks import list_versions
+from flyte_ray.ledger.triggers import list_triggers
 
 PROGRAM = """
 import flyte_ray as flyte
@@ -31,7 +33,7 @@ def inner() -> int:
     return 1
 
 
-@usual.task
+@usual.task(triggers=flyte.Trigger("hourly", flyte.Cron("0 * * * *")))
 def outer() -> int:
     return inner()
 """
@@ -73,6 +75,8 @@ def test_a_deployed_task_keeps_what_its_images_came_to(cli: Cli) -> None:
     assert json.loads(record.ref.options)["runtime_env"]["image_uri"] == "repo/usual:2"
     task = flyte.remote.Task.get("usual.outer", auto_version="latest").fetch()
     assert task.images == {"usual": {"image_uri": "repo/usual:2"}, "tools": {"image_uri": "repo/team:1"}}
+    [trigger] = list_triggers(current_store())
+    assert start_of(current_store(), trigger, 0, {}).about["images"] == task.images
     cli("deploy", *GIVEN, "--image", "team=repo/team:9", "named_images.py")
     assert len(list_versions(current_store(), "usual.outer")) == 2, "another image is another version"
 

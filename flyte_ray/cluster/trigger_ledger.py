@@ -100,6 +100,8 @@ def start_of(store: Store, record: TriggerRecord, fire_us: int, keys: Mapping[st
     spec = spec_of(task, interface=False)
     about = _about(record, fire_us, keys, task.about["source"], task.code)
     about["task_version"] = task.version
+    if images := task.environment.get("images"):
+        about["images"] = images
     encoded = encoded_of(inputs_at(record, fire_us))
     cache = Caching(about).use(spec, task.identity, encoded)
     ref = Catalog(shaping_of(task.code, about), Pickling()).refer(spec)
