@@ -75,7 +75,9 @@ def _renew() -> None:
 def forms_of(value: bytes) -> set[str]:
     """Return the texts in which a secret may show."""
     text = value.decode("utf-8", "surrogateescape").rstrip("\n")
-    parts = {text, *(line.strip() for line in text.splitlines() if len(line.strip()) >= _LINE)}
+    lines = (line.strip() for line in text.splitlines())
+    # What frames a PEM file stands in everybody's.
+    parts = {text, *(line for line in lines if len(line) >= _LINE and not line.startswith("-----"))}
     found: set[str] = set()
     for part in parts:
         if len(part) < SHORTEST:

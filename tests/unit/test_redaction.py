@@ -62,6 +62,7 @@ def test_short_secrets_are_named_and_not_looked_for() -> None:
 def test_each_line_of_a_long_secret_is_masked() -> None:
     with holding({"pem": b"-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\nshort\n-----END KEY-----\n"}):
         assert redact("line MIIEowIBAAKCAQEA of it, short") == "line *** of it, short"
+        refuse("-----BEGIN KEY-----\nanother\n-----END KEY-----\n", "another key")
 
 
 def test_a_secret_that_is_written_in_pieces_to_a_file_is_found() -> None:
