@@ -84,6 +84,15 @@ def test_what_a_run_is_started_with_must_not_hold_a_secret(tmp_path: Path) -> No
     assert not list((tmp_path / "root").glob("runs/*"))
 
 
+@pytest.mark.usefixtures("held")
+def test_what_a_run_is_started_again_with_must_not_hold_a_secret_however_large(tmp_path: Path) -> None:
+    first = flyte.with_runcontext("local").run(secret_tasks.let_out, "succeed")
+    with pytest.raises(flyte.errors.NonRecoverableError, match="must not hold a secret.+'api-key'"):
+        flyte.with_runcontext("local").rerun(first.name, how="x" * 200_000 + VALUE)
+    raw = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
+    assert VALUE.encode() not in raw and json.dumps(VALUE)[1:-1].encode() not in raw
+
+
 def test_a_missing_secret_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidDeclaration, match=r"Environment 'keyed' asks for the secret '.+', which was not found in"

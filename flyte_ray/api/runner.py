@@ -201,7 +201,8 @@ class Runner:
             self._prepare(plan.root, about)
         elif source.spec.get("images") and source.code == source.spec.get("code"):
             about["images"] = source.spec["images"]
-        encoded = merge_inputs(store, source, inputs, _take_place(store, run, about, pickling), task)
+        with holding(asked.values):
+            encoded = merge_inputs(store, source, inputs, _take_place(store, run, about, pickling), task)
         changes: Changes | None = None
         if recover:
             here = not is_remote
