@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 import flyte_ray as flyte
+from flyte_ray.cluster.shaping import shaping_of
+from flyte_ray.io import File
+from flyte_ray.runtime.catalog import Catalog
+from flyte_ray.types.signing import Pickling
 
 keyed = flyte.TaskEnvironment(name="keyed", secrets=[flyte.Secret("api-key"), flyte.Secret("cert", group="db")])
 named = flyte.TaskEnvironment(name="named", secrets=flyte.Secret("api-key", as_env_var="TOKEN"))
@@ -92,6 +96,11 @@ def counted(number: int) -> int:
     return number
 
 
+@plain.task
+def read(file: File) -> int:
+    return len(file.path)
+
+
 @keyed.task(retries=1)
 def odd_ways(how: str) -> int:
     key = os.environ["API_KEY"]
@@ -102,6 +111,11 @@ def odd_ways(how: str) -> int:
             return remainder(1)
     if how == "a value of a wrong class":
         return counted(key)  # type: ignore[arg-type]
+    if how == "the variables of a task":
+        return len(Catalog(shaping_of(None, {}), Pickling()).refer(counted.override(env_vars={"KEY": key}).spec))
+    if how == "the name of a file":
+        Path(key).touch()
+        return read(File(path=key))
     found = remainder(int(key))
     if flyte.ctx().attempt_number == 0:
         raise RuntimeError("again")

@@ -51,7 +51,13 @@ def test_what_tasks_let_out_stands_nowhere_in_the_root(tmp_path: Path, capsys: p
     assert f"printed {VALUE}" not in shown.out and "complained ***" in shown.err
 
 
-@pytest.mark.parametrize("how", ["the code of an error", "the name of a group", "a value of a wrong class"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("the code of an error", "the name of a group", "a value of a wrong class", "the variables of a task"),
+        "the name of a file",
+    ],
+)
 def test_a_secret_stands_nowhere_in_the_root_by_way_of(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +65,8 @@ def test_a_secret_stands_nowhere_in_the_root_by_way_of(
     monkeypatch.setenv("DB_CERT", "cert")
     with pytest.raises(flyte.errors.RuntimeUserError) as failed:
         flyte.with_runcontext("local").run(secret_tasks.odd_ways, how).outputs()
-    raw = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
+    found = sorted((tmp_path / "root").rglob("*"))
+    raw = b"".join(bytes(path) + (path.read_bytes() if path.is_file() else b"") for path in found)
     assert b"s3cr3t-0123" not in raw and "s3cr3t-0123" not in f"{failed.value} {failed.value.code}"
 
 
@@ -91,6 +98,22 @@ def test_what_a_run_is_started_again_with_must_not_hold_a_secret_however_large(t
         flyte.with_runcontext("local").rerun(first.name, how="x" * 200_000 + VALUE)
     raw = b"".join(path.read_bytes() for path in (tmp_path / "root").rglob("*") if path.is_file())
     assert VALUE.encode() not in raw and json.dumps(VALUE)[1:-1].encode() not in raw
+
+
+@pytest.mark.usefixtures("held")
+def test_code_that_travels_by_value_must_not_hold_a_secret(tmp_path: Path) -> None:
+    key = os.environ["API_KEY"]
+    env = flyte.TaskEnvironment("by-value", secrets="api-key")
+
+    @env.task
+    def by_value() -> int:
+        return len(key)
+
+    with pytest.raises(
+        flyte.errors.NonRecoverableError, match="code of task by-value.by_value, which travels by value"
+    ):
+        flyte.with_runcontext("local").run(by_value)
+    assert not list((tmp_path / "root").glob("runs/*/log*"))
 
 
 def test_a_missing_secret_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:

@@ -305,6 +305,7 @@ class Runner:
             custom_context=custom,
             variables=json.dumps(variables),
             labels=json.dumps(about["labels"]),
+            code_by_value=task.pickled if isinstance(task, TaskRef) else None,
         )
         if isinstance(task, TaskSpec) or not self.lasting:
             name_cut_off(store, run)

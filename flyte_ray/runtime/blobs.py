@@ -146,6 +146,7 @@ class RunBlobs:
 
     def _put_small(self, top: Path) -> tuple[str, str]:
         data = top.read_bytes()
+        refuse(top.name, "the name of a file")
         refuse(data, f"the file {top.name}")
         digests = {top.name: hashlib.sha256(data).hexdigest()}
         uri = _uri_of(top, digests)
@@ -155,6 +156,7 @@ class RunBlobs:
     def _put_parts(self, top: Path, parts: list[Path], stamp: _Stamp) -> tuple[str, str]:
         with ThreadPoolExecutor(HASHERS, "flyte-ray-hash") as pool:
             names = [part.relative_to(top.parent).as_posix() for part in parts]
+            refuse("\n".join(names), "the name of a file")
             digests = dict(zip(names, pool.map(_digest, parts), strict=True))
         uri = _uri_of(top, digests)
         there = f"{self.prefix}/{uri.partition('/')[0]}"

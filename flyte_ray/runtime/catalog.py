@@ -19,6 +19,7 @@ from flyte_ray.ledger.messages import Limits, Pool, TaskRef
 from flyte_ray.runtime.aliases import stand_in_for_flyte
 from flyte_ray.runtime.deployed import DeployedTask
 from flyte_ray.runtime.naming import task_identity
+from flyte_ray.runtime.redaction import refuse
 from flyte_ray.spec.body import Parts, read_parts
 from flyte_ray.spec.policies import RetryStrategy
 from flyte_ray.spec.resources import memory_limit_bytes
@@ -118,6 +119,8 @@ class Catalog:
         module, qualname = task.func.__module__, task.func.__qualname__
         importable = module not in ("__main__", "builtins") and "<" not in qualname
         pickled = None if importable else _pickle(task, self._pickling)
+        refuse(options, f"the environment of task {task.name}")  # Ray shows it, too
+        refuse(pickled, f"the code of task {task.name}, which travels by value,")
         return TaskRef(
             task.name,
             module if importable else "",

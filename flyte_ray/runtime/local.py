@@ -33,6 +33,7 @@ from flyte_ray.runtime.deployed import CODE, DeployedTask
 from flyte_ray.runtime.given_secrets import NOTHING_ASKED, Asked, given
 from flyte_ray.runtime.interrupt import INTERRUPTED, CtrlC
 from flyte_ray.runtime.output import capture_output
+from flyte_ray.runtime.redaction import holding
 from flyte_ray.runtime.slot import Slot
 from flyte_ray.runtime.store_wait import StoreWait
 from flyte_ray.runtime.user import current_user
@@ -200,7 +201,9 @@ class LocalRun:
     ) -> None:
         """Run a new run to its end."""
         self._queue = about.get("queue")
-        start = Start(self._run, nonce, self._catalog.know(task).ref, inputs, context, cache, about)
+        with holding(self._asked.values):
+            ref = self._catalog.know(task).ref
+        start = Start(self._run, nonce, ref, inputs, context, cache, about)
         self._execute(lambda: self.ledger.start(start), about)
 
     def resume(
