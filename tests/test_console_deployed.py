@@ -85,8 +85,12 @@ def test_what_cannot_be_started_says_why(console: Client) -> None:
 
 
 def test_an_api_that_does_not_offer_deployed_tasks_starts_none(store: Store) -> None:
-    answer = Client(build_api()).post("/api/runs", json={"task": TASK})
-    assert answer.status_code == 403 and "may not be started here" in answer.json()["detail"]
+    for version, said in (
+        ({}, f"Task '{TASK}' may not"),
+        ({"version": "v1"}, f"Task '{TASK}' in version 'v1' may not"),
+    ):
+        answer = Client(build_api()).post("/api/runs", json={"task": TASK, **version})
+        assert answer.status_code == 403 and answer.json()["detail"].startswith(f"{said} be started here.")
 
 
 def test_a_trigger_tells_its_fires_and_is_switched(console: Client, store: Store) -> None:

@@ -46,7 +46,8 @@ def acting_router(tasks: dict[str, TaskTemplate], *, deployed: bool = False) -> 
         if task is None and deployed:
             return {"run": _start_deployed(start, who(request))}
         if task is None:
-            refused = f"Task {start.task!r} may not be started here. Allowed are: {', '.join(tasks) or 'none'}."
+            wanted = f"{start.task!r} in version {start.version!r}" if start.version else f"{start.task!r}"
+            refused = f"Task {wanted} may not be started here. Allowed are: {', '.join(tasks) or 'none'}."
             return JSONResponse({"detail": refused}, 403)  # type: ignore[return-value]
         name = choose_run_name(start.name or None, os.urandom)
         runner = Runner(name=name, labels={"started_by": who(request), **start.labels})
