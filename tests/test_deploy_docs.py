@@ -49,7 +49,7 @@ def test_the_program_and_commands_of_the_page_on_triggers_run(folder: Path) -> N
     assert "Trigger reports.report/nightly is new, and active." in deployed
     assert "CRON_TZ=Europe/Zurich 30 2 * * *" in listed
     assert "is created and is active" in made and "is changed and is active" in switched
-    assert planned.count(" nightly-") == filled.count("started") == 3
+    assert planned.count(" nightly-") == filled.count("succeeded") == 3
     assert "nightly-d22e87-20260329t010000" in planned
     assert deleted == "Deleted trigger reports.report/weekly.\n"
     assert run_python(["reports.py"], folder).endswith(": unchanged\nChur\n")

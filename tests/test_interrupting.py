@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flyte_ray.api import interrupting
+from flyte_ray.api import awaiting, interrupting
 from flyte_ray.api.interrupting import leave_or_abort
 from flyte_ray.api.run import Run
 from flyte_ray.spec.ids import RunId
@@ -65,7 +65,7 @@ def test_who_stops_waiting_for_a_run_is_told_how_to_abort_it(monkeypatch: pytest
         raise KeyboardInterrupt
 
     run = Run(open_store(str(tmp_path)), "mine")
-    monkeypatch.setattr(Run, "state", press)  # where a wait is, most of the time
+    monkeypatch.setattr(awaiting, "load_state", press)  # where a wait is, some of the time
     for wait in (run.wait, run.outputs):
         with pytest.raises(KeyboardInterrupt, match="^run mine goes on without this. Abort it: flyte-ray abort mine"):
             wait()
@@ -84,7 +84,7 @@ def test_an_error_that_ends_a_script_shows_the_users_file_and_the_errors_class(t
     ("answer", "told"),
     [
         ("y", "run mine was stopped. Continue it: flyte-ray resume mine"),
-        ("", "run mine goes on without this. Abort it: flyte-ray abort mine or flyte.remote.Run.get('mine').abort()"),
+        ("", "run mine goes on without this. Abort it: flyte-ray abort mine"),
         (None, "run mine goes on without this."),
     ],
 )

@@ -20,6 +20,7 @@ from flyte_ray.api.cutoff import name_cut_off
 from flyte_ray.api.deployed import TaskDetails
 from flyte_ray.api.environment import TaskTemplate
 from flyte_ray.api.interrupting import saying_how_to_go_on
+from flyte_ray.api.kernel import kernel_shell
 from flyte_ray.api.notebook import shown
 from flyte_ray.api.preparing import prepare_images, warm_images
 from flyte_ray.api.reachable import inclusions_of
@@ -237,7 +238,7 @@ class Runner:
             "mode": "remote" if self._is_remote() else "local",
             "by": current_user(),
             "source": file,
-            "interactive": "ipykernel" in sys.modules or hasattr(sys, "ps1"),
+            "interactive": kernel_shell() is not None or hasattr(sys, "ps1"),
             "log_levels": levels(),
             "labels": {**(earlier.get("labels") or {}), **self.labels},
             "env_vars": {**_alias(), **(earlier.get("env_vars") or {}), **self.env_vars},

@@ -14,7 +14,9 @@ from flyte_ray.api.settings import current_store, settings
 from flyte_ray.cli.console import PORT
 from flyte_ray.cli.options import again, common, prepare
 from flyte_ray.cli.reading import get, show
+from flyte_ray.cluster.exposure import find_exposure
 from flyte_ray.cluster.lasting import HOST, LOOPBACK, end_lasting, start_lasting
+from flyte_ray.cluster.reach import AUTH_MODE
 from flyte_ray.cluster.session import connect, ensure_ledger, has_cluster
 from flyte_ray.errors import ClusterError
 from flyte_ray.ledger.cutoff import list_cut_off
@@ -64,7 +66,9 @@ def up(
     if triggers:
         click.echo(f"It fires {len(triggers)} trigger{'s' * (len(triggers) != 1)}: {again('get trigger')}")
     click.echo("Commands find it by themselves, programs by flyte.init_from_config(), ray.init() by these variables:")
-    click.echo(f"  export RAY_ADDRESS={record['address']} {'='.join(LOOPBACK)}")
+    found = find_exposure(record["address"])
+    token = f" {AUTH_MODE}=token" if found and found.asks_for_token else ""  # Ray's own clients do not find that out
+    click.echo(f"  export RAY_ADDRESS={record['address']} {'='.join(LOOPBACK)}{token}")
     click.echo(f"End it: {again('down')}")
 
 

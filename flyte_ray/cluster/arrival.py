@@ -30,10 +30,12 @@ _TRAVELS: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
 NEEDED: Final = {
     "aiohttp": "aiohttp>=3.9",
     "cloudpickle": "cloudpickle>=3",
+    "cryptography": "cryptography>=42",
+    "httptools": "httptools>=0.6",
     "pathspec": "pathspec>=0.12",
     "pyarrow": "pyarrow>=17",
     "pydantic": "pydantic>=2.7",
-    "s3fs": "s3fs",
+    "s3fs": "s3fs>=2024.6",
 }
 """What our processes on nodes import, with the requirement to install it by."""
 

@@ -12,7 +12,7 @@ from flyte_ray.cluster import arrival
 from flyte_ray.cluster.package import own_digest
 from tests.ray_cluster import TOP
 
-ON_CLIENTS_ALONE = {"ray", "click", "rich", "PyYAML", "jinja2"}
+ON_CLIENTS_ALONE = {"ray", "click", "rich", "PyYAML", "jinja2", "uv"}
 
 
 def test_what_a_node_needs_is_what_the_project_requires() -> None:
