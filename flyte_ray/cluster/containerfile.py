@@ -19,6 +19,7 @@ from typing import Final
 from flyte_ray.cluster.arrival import NEEDED
 from flyte_ray.errors import InvalidDeclaration
 from flyte_ray.spec.image import Image, Layer
+from flyte_ray.spec.requirements import read_text
 
 DEFAULT_NAME: Final = "flyte-ray"
 _SKIPPED: Final = frozenset({".git", ".venv", "__pycache__"})
@@ -63,7 +64,7 @@ def write_recipe(image: Image, layers: Sequence[tuple[Layer, list[str]]]) -> Rec
     """
     files: dict[str, Path] = {}
     if image.dockerfile is not None:
-        text, folder = _read(image.dockerfile), image.dockerfile.resolve().parent
+        text, folder = read_text(image.dockerfile, "is built by"), image.dockerfile.resolve().parent
         files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     else:
         lines = [f"FROM {image.base_image}"] if image.base_image else list(base_lines())
@@ -135,15 +136,6 @@ def _copies(layer: Layer, folder: str, files: dict[str, Path]) -> list[str]:
 def _files(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in found if not _SKIPPED.intersection(path.relative_to(folder).parts))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidDeclaration(
-            f"An image is built by {path}, which cannot be read: {error.strerror}. Correct the path."
-        ) from error
 
 
 def _env(name: str, value: str) -> str:

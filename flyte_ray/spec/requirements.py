@@ -14,12 +14,18 @@ from flyte_ray.errors import InvalidDeclaration, UnsupportedError
 _SCRIPT_BLOCK: Final = re.compile(r"(?m)^# /// script[ \t]*\r?\n(?P<body>(?:^#(?: .*)?\r?\n)*?)^# ///[ \t]*$")
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path, purpose: str = "lists its packages in") -> str:
+    """Read a file that an image names; `purpose` says for what.
+
+    Raises:
+        InvalidDeclaration: It cannot be read.
+
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InvalidDeclaration(
-            f"An image lists its packages in {path}, which cannot be read: {error.strerror}. Correct the path."
+            f"An image {purpose} {path}, which cannot be read: {error.strerror}. Correct the path."
         ) from error
 
 
@@ -48,7 +54,7 @@ def load_requirements(path: Path) -> tuple[str, ...]:
 
     """
     packages: list[str] = []
-    for raw in _read_text(path).replace("\\\n", " ").splitlines():
+    for raw in read_text(path).replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
         nested = re.match(r"(?:-r|--requirement)[ =]+(\S+)", line)
         if nested:
@@ -72,7 +78,7 @@ def load_script_packages(path: Path) -> tuple[str, ...]:
         UnsupportedError: Python is older than 3.11.
 
     """
-    block = _SCRIPT_BLOCK.search(_read_text(path))
+    block = _SCRIPT_BLOCK.search(read_text(path))
     if block is None:
         return ()
     body = "\n".join(line[2:] for line in block["body"].splitlines())
@@ -87,4 +93,4 @@ def load_project_packages(path: Path) -> tuple[str, ...]:
         UnsupportedError: Python is older than 3.11.
 
     """
-    return tuple(parse_toml(_read_text(path), path).get("project", {}).get("dependencies", ()))
+    return tuple(parse_toml(read_text(path), path).get("project", {}).get("dependencies", ()))

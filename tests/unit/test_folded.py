@@ -23,6 +23,15 @@ from tests.unit.memory_store import MemoryStore
 RUN = RunId("r")
 
 
+def opened() -> tuple[MemoryStore, RunLog]:
+    """A run that has begun, and its log."""
+    store = MemoryStore()
+    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
+    log = RunLog(store, RUN, uuid.uuid4().hex)
+    log.open("me", 1, lambda event: None)
+    return store, log
+
+
 def test_a_folded_run_says_what_a_whole_reading_says_but_for_values() -> None:
     store = MemoryStore()
     make_run(store, "r", 700, 1_000_000, fails=True)
@@ -60,10 +69,7 @@ def test_the_tree_has_a_row_per_action_below_its_parent() -> None:
 
 
 def test_what_is_new_is_told_by_row() -> None:
-    store = MemoryStore()
-    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
-    log = RunLog(store, RUN, uuid.uuid4().hex)
-    log.open("me", 1, lambda event: None)
+    store, log = opened()
     log.append([Event(TASK, 1, task="e.t@1", body="[]"), Event(CALLED, 1000, "a0", task="e.t@1", body="{}")])
     runs = FoldedRuns(store)
     run = runs.get("r")
@@ -96,10 +102,7 @@ def test_runs_that_were_looked_at_long_ago_are_forgotten() -> None:
 
 
 def test_an_action_is_read_alike_when_its_log_was_packed_meanwhile() -> None:
-    store = MemoryStore()
-    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
-    log = RunLog(store, RUN, uuid.uuid4().hex)
-    log.open("me", 1, lambda event: None)
+    store, log = opened()
     log.append([Event(TASK, 1, task="e.t@1", body="[]"), Event(CALLED, 1, "a0", task="e.t@1", body='{"x": 1}')])
     log.append([Event(STARTED, 2, "a0", slot="s")])
     for number in range(130):
@@ -118,10 +121,7 @@ def test_an_action_is_read_alike_when_its_log_was_packed_meanwhile() -> None:
 
 
 def test_who_looks_at_an_action_again_and_again_reads_what_is_new() -> None:
-    store = MemoryStore()
-    store.put(spec_key(RUN), json.dumps({"name": "r", "nonce": "n", "started_us": 0}).encode())
-    log = RunLog(store, RUN, uuid.uuid4().hex)
-    log.open("me", 1, lambda event: None)
+    store, log = opened()
     log.append([Event(TASK, 1, task="e.t@1", body="[]"), Event(CALLED, 1, "a0", task="e.t@1", body="{}")])
     log.append([Event(STARTED, 2, "a0", slot="s")])
     for number in range(20):
